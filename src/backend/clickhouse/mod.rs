@@ -1,0 +1,1 @@
+//! ClickHouse over HTTP: one statement for the largest part of a plan.

@@ -1,0 +1,1 @@
+//! DataFusion over Parquet and CSV files, in this process.

@@ -1,0 +1,97 @@
+//! Where plans run: ClickHouse, or DataFusion over files in this process.
+
+pub mod clickhouse;
+pub mod embedded;
+mod error;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::logical_expr::LogicalPlan;
+use tokio_util::sync::CancellationToken;
+
+pub use error::BackendError;
+
+use crate::model::{Source, SourceColumn};
+
+/// An engine that holds the sources.
+#[async_trait]
+pub trait Backend: Send + Sync + Debug {
+    /// `clickhouse` or `embedded`: for logs, EXPLAIN and errors.
+    fn name(&self) -> &'static str;
+
+    /// The columns of a table, in order, under canonical types; None where there is no such table.
+    /// May also keep what the backend needs later to read that table well (its engine, its sorting key).
+    async fn describe(&self, table: &str) -> Result<Option<Vec<SourceColumn>>, BackendError>;
+
+    /// Decides what this backend does of a plan over [`SourceTable`](crate::plan::source::SourceTable)s:
+    /// no IO, same plan, same answer. The plan is analysed (types coerced) already.
+    ///
+    /// # Errors
+    /// [`BackendError::Internal`] where the plan can't be run at all.
+    fn prepare(&self, plan: LogicalPlan) -> Result<Prepared, BackendError>;
+
+    /// Runs a prepared plan; batches have its output schema by position (names may differ).
+    /// Dropping the stream, or cancelling `run.cancel`, stops the work in the backend too.
+    async fn execute(
+        &self,
+        prepared: &Prepared,
+        run: &Run,
+    ) -> Result<SendableRecordBatchStream, BackendError>;
+
+    /// How new a source's data are, cheaply.
+    async fn freshness(&self, source: &Source) -> Result<SourceState, BackendError>;
+}
+
+/// What a backend made of a plan.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// The plan with the border in it: pushed parts are extension nodes whose equality is their
+    /// statement's text. Equal plans over equal data give equal answers, so it is a cache key.
+    pub plan: LogicalPlan,
+    /// The statements that the backend will be sent, in the order of the plan.
+    pub pushed: Vec<String>,
+}
+
+/// What identifies the state of a source's data.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct SourceState {
+    /// Differs whenever the data differ.
+    pub change_token: String,
+    /// The newest ingestion time, in microseconds since 1970 UTC, where the source has one.
+    pub watermark_us: Option<i64>,
+}
+
+/// One execution of a statement.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Reaches ClickHouse as query_id; unique for each execution.
+    pub query_id: String,
+    /// Reaches ClickHouse's query_log as log_comment.
+    pub log_comment: String,
+    pub cancel: CancellationToken,
+    pub deadline: Option<Instant>,
+    pub stats: Arc<RunStats>,
+}
+
+/// What an execution cost, as the backend reports it; counted up while it runs.
+#[derive(Debug, Default)]
+pub struct RunStats {
+    pub rows_read: AtomicU64,
+    pub bytes_read: AtomicU64,
+    /// Time in the backend, in microseconds.
+    pub backend_us: AtomicU64,
+}
+
+impl RunStats {
+    pub fn add(&self, rows_read: u64, bytes_read: u64, elapsed: Duration) {
+        self.rows_read.fetch_add(rows_read, Ordering::Relaxed);
+        self.bytes_read.fetch_add(bytes_read, Ordering::Relaxed);
+        let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+        self.backend_us.fetch_add(elapsed_us, Ordering::Relaxed);
+    }
+}

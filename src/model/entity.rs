@@ -1,0 +1,130 @@
+//! Entities: canonical business things, their sources, attributes and relationships.
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::logical_expr::Expr;
+use semver::Version;
+
+use super::Owner;
+
+/// A canonical business thing with one row per key.
+///
+/// # Expressions
+/// Every [`Expr`] in an entity or metric is over columns of *sources*, never of attributes:
+/// `Column { relation: Some(path), name: source column }`, where `path` is [`BASE`] for the
+/// entity's own source, and for a related one the names of the relationships that lead there,
+/// joined by dots (`"customer"`, `"order.customer"`). So the columns of an expression alone tell
+/// which sources have to be joined for it. All are type-coerced already.
+#[derive(Debug)]
+pub struct Entity {
+    pub name: String,
+    /// Its name as a table in schema `public`.
+    pub relation: String,
+    pub intent: Option<String>,
+    pub owner: Owner,
+    pub domain: Option<String>,
+    pub version: Version,
+    /// Columns of the source that identify a row (after dedupe); each is an attribute too.
+    pub key: Vec<String>,
+    pub source: Source,
+    /// Key columns, foreign keys and the declared attributes, in the order in which `SELECT *` shows
+    /// them; hidden ones included.
+    pub attributes: Vec<Attribute>,
+    pub relationships: Vec<Relationship>,
+    /// Everything that one may group and filter by in this entity's relation: own attributes
+    /// (visible ones), then those of the entities it belongs to, over any number of hops.
+    pub dimensions: Vec<Dimension>,
+}
+
+/// The qualifier of an entity's own source in expressions.
+pub const BASE: &str = "base";
+
+/// A column of an entity as its YAML declares it.
+#[derive(Debug, Clone)]
+pub struct Attribute {
+    pub name: String,
+    pub data_type: DataType,
+    /// Over the entity's own source only, qualified [`BASE`].
+    pub expr: Expr,
+    pub hidden: bool,
+    pub sensitive: bool,
+    pub unit: Option<String>,
+    pub description: Option<String>,
+    pub values: Vec<String>,
+}
+
+/// An attribute as seen from an entity's relation.
+#[derive(Debug, Clone)]
+pub struct Dimension {
+    /// Its column name in the relation: `country`, or `customer_country` from elsewhere.
+    pub name: String,
+    /// Names of the relationships that lead to the attribute's entity; empty for own attributes.
+    pub path: Vec<String>,
+    /// The entity that the attribute belongs to.
+    pub entity: String,
+    pub attribute: String,
+    pub data_type: DataType,
+    /// Labels for missing and unmatched keys are in it already.
+    pub expr: Expr,
+    /// Answers to its name, but isn't in `SELECT *` (the prefixed name of an own attribute).
+    pub alias_only: bool,
+    pub unit: Option<String>,
+    pub description: Option<String>,
+}
+
+/// A many-to-one link, joined left: a row without a partner stays.
+#[derive(Debug, Clone)]
+pub struct Relationship {
+    /// The role (`placed_by`), or the entity's name.
+    pub name: String,
+    pub entity: String,
+    /// Columns of this entity's source, one for each column of the other's key, in that order.
+    pub key: Vec<String>,
+    /// Label where the key is NULL, for text attributes.
+    pub missing: Option<String>,
+    /// Label where the key has no partner, for text attributes.
+    pub unmatched: Option<String>,
+}
+
+/// The physical table behind an entity.
+#[derive(Debug, Clone)]
+pub struct Source {
+    pub table: String,
+    pub kind: SourceKind,
+    pub dedupe: Option<Dedupe>,
+    /// Column of the event time for plain rows: a timestamp with time zone.
+    pub event_time: Option<String>,
+    /// Column of the ingestion time: a timestamp with time zone.
+    pub ingested: Option<String>,
+    /// The columns that the backend really has.
+    pub columns: Vec<SourceColumn>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SourceKind {
+    /// Facts that happened: append-only.
+    Events,
+    /// The current row per key, changed by CDC.
+    State,
+}
+
+/// At-least-once delivery made effectively once: of the rows with equal `by`, the one with the
+/// greatest `latest` counts, unless its `deleted` is true (or not 0).
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Dedupe {
+    pub by: Vec<String>,
+    pub latest: String,
+    pub deleted: Option<String>,
+}
+
+/// A column as described by the backend.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SourceColumn {
+    pub name: String,
+    /// The type that canon shows and computes with, the same for the same values in every backend:
+    /// Boolean, Int16, Int32, Int64, Float32, Float64, Decimal128, Decimal256, Utf8, Date32,
+    /// Timestamp(Microsecond, None | Some("UTC")), or a List of one of these. UUIDs are Utf8 here.
+    pub data_type: DataType,
+    pub nullable: bool,
+    /// The backend's own name of the type: `LowCardinality(String)`, `DateTime('UTC')`.
+    pub native: String,
+}

@@ -1,0 +1,172 @@
+//! Metrics: named numbers with versions.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::logical_expr::Expr;
+use semver::Version;
+
+use super::Owner;
+
+/// A named number.
+#[derive(Debug)]
+pub struct Metric {
+    pub name: String,
+    pub intent: String,
+    pub not_for: Vec<String>,
+    pub owner: Owner,
+    pub domain: Option<String>,
+    /// Newest first.
+    pub versions: Vec<Arc<MetricVersion>>,
+}
+
+impl Metric {
+    /// The version that is meant where nobody pins one: the newest active, else the newest
+    /// deprecated. None where all are drafts or retired.
+    pub fn default_version(&self) -> Option<&Arc<MetricVersion>> {
+        let newest = |status| self.versions.iter().find(|version| version.status == status);
+        newest(Status::Active).or_else(|| newest(Status::Deprecated))
+    }
+
+    /// The newest version of a major that isn't a draft.
+    pub fn of_major(&self, major: u64) -> Option<&Arc<MetricVersion>> {
+        self.versions
+            .iter()
+            .find(|version| version.version.major == major && version.status != Status::Draft)
+    }
+
+    /// One version for each major that can be asked for, newest first: `revenue_v2`, `revenue_v1`.
+    pub fn served_majors(&self) -> Vec<&Arc<MetricVersion>> {
+        let mut served: Vec<&Arc<MetricVersion>> = Vec::new();
+        for version in &self.versions {
+            let servable = matches!(version.status, Status::Active | Status::Deprecated);
+            if servable && served.iter().all(|other| other.version.major != version.version.major) {
+                served.push(version);
+            }
+        }
+        served
+    }
+}
+
+/// One released (or drafted) meaning of a metric. Its expressions follow the rule at
+/// [`Entity`](super::Entity).
+#[derive(Debug)]
+pub struct MetricVersion {
+    pub metric: String,
+    pub version: Version,
+    pub status: Status,
+    pub released: Option<NaiveDate>,
+    pub sunset: Option<NaiveDate>,
+    pub replaced_by: Option<Version>,
+    /// The entity whose rows it counts; for a ratio or derived metric that of its parts.
+    pub entity: String,
+    pub kind: MetricKind,
+    /// A row counts if all are true. Empty for ratio and derived metrics, whose parts have their own.
+    pub eligibility: Vec<Eligibility>,
+    /// None where neither the metric nor its entity has an event time.
+    pub time: Option<MetricTime>,
+    pub unit: Option<String>,
+    /// The type of its value, the same in every backend.
+    pub data_type: DataType,
+    /// Names of the entity's dimensions by which it may be grouped and filtered; None: all.
+    pub dimensions: Option<Vec<String>>,
+    pub freshness: Option<Freshness>,
+    pub change: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Status {
+    Draft,
+    Active,
+    Deprecated,
+    Retired,
+}
+
+/// How the number comes about.
+#[derive(Debug, Clone)]
+pub enum MetricKind {
+    /// An aggregate over the entity's eligible rows.
+    Aggregate(Aggregation),
+    /// Numerator over denominator, each aggregated on its own; NULL where the denominator is 0 or absent.
+    Ratio { numerator: MetricRef, denominator: MetricRef },
+    /// An expression over other metrics. In it a metric is `Column { relation: None, name }` with
+    /// the reference as name, `revenue@1`; `parts` lists them all.
+    Derived { expr: Expr, parts: Vec<MetricRef> },
+}
+
+/// An aggregate over rows.
+#[derive(Debug, Clone)]
+pub enum Aggregation {
+    Count,
+    Sum(Expr),
+    Avg(Expr),
+    Min(Expr),
+    Max(Expr),
+    CountDistinct {
+        expr: Expr,
+        approximate: bool,
+    },
+    Quantile {
+        expr: Expr,
+        quantile: f64,
+        method: QuantileMethod,
+    },
+    /// `sum(expr * weight) / sum(weight)` over the rows in which neither is NULL.
+    WeightedAvg {
+        expr: Expr,
+        weight: Expr,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QuantileMethod {
+    Continuous,
+    Discrete,
+    Approximate,
+}
+
+/// Who or what counts, with its reason.
+#[derive(Debug, Clone)]
+pub struct Eligibility {
+    /// As written.
+    pub rule: String,
+    pub why: String,
+    /// Boolean.
+    pub expr: Expr,
+}
+
+/// When a row counts.
+#[derive(Debug, Clone)]
+pub struct MetricTime {
+    /// As written: a column or attribute.
+    pub event: String,
+    /// Timestamp(Microsecond, Some("UTC")).
+    pub expr: Expr,
+    pub zone: Tz,
+    /// Grains by which it may be grouped; None: all.
+    pub grains: Option<Vec<String>>,
+}
+
+/// How old an answer may be, and for the sake of which decision.
+#[derive(Debug, Clone)]
+pub struct Freshness {
+    pub decision: Option<String>,
+    pub budget: Duration,
+}
+
+/// A metric pinned to a major version: `revenue@1`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct MetricRef {
+    pub metric: String,
+    pub major: u64,
+}
+
+impl fmt::Display for MetricRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}@{}", self.metric, self.major)
+    }
+}

@@ -1,0 +1,1 @@
+//! Functions of our own that plans are written in, beside DataFusion's.
