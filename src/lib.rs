@@ -12,7 +12,7 @@
 //! | [`session`] | a statement and who asks | rows, or a `QueryError` | bytes |
 //! | [`wire`] | bytes | messages | plans |
 //!
-//! A stage uses only the stages above it, [`diagnostic`] and [`observe`]; [`govern`] uses [`model`].
+//! A stage uses only the stages above it, [`functions`], [`diagnostic`] and [`observe`]; [`govern`] uses [`model`].
 
 pub mod backend;
 pub mod bind;
@@ -20,6 +20,7 @@ pub mod cache;
 pub mod cli;
 pub mod diagnostic;
 pub mod error;
+pub mod functions;
 pub mod govern;
 pub mod model;
 pub mod observe;

@@ -2,7 +2,6 @@
 //! measure evaluated where it is forced. No IO, no async, no clock: same input, same plan.
 
 mod error;
-pub mod functions;
 pub mod latest;
 pub mod source;
 

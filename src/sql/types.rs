@@ -109,7 +109,8 @@ impl PgType {
             "bytea" => Self::Bytea,
             "json" => Self::Json,
             _ => {
-                return Self::named(name.strip_prefix('_')?).map(|item| Self::Array(Box::new(item)));
+                return Self::named(name.strip_prefix('_')?)
+                    .map(|item| Self::Array(Box::new(item)));
             }
         })
     }

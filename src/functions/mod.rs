@@ -1,0 +1,183 @@
+//! The functions and operators of canon's SQL, with Postgres's meaning: one registry for the
+//! definitions' expressions, clients' statements and the catalogue.
+//!
+//! DataFusion's own functions are the ground; what differs from Postgres is replaced in
+//! [`semantics`], before types are coerced, so that every later stage and both backends see one
+//! plan that means what Postgres means.
+
+pub mod semantics;
+
+use std::collections::HashMap;
+use std::sync::{Arc, LazyLock};
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::TableReference;
+use datafusion::common::{DFSchema, DFSchemaRef, plan_err};
+use datafusion::config::ConfigOptions;
+use datafusion::error::Result;
+use datafusion::execution::SessionStateDefaults;
+use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
+use datafusion::logical_expr::{
+    AggregateUDF, EmptyRelation, Expr, ExprSchemable, HigherOrderUDF, LogicalPlan, Projection,
+    ScalarUDF, TableSource, WindowUDF,
+};
+use datafusion::optimizer::analyzer::AnalyzerRule;
+use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
+use datafusion::sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlToRel};
+use datafusion::sql::sqlparser::ast;
+
+/// Every function that a statement or definition may call, by lower-case name, aliases included.
+pub struct Registry {
+    pub scalar: HashMap<String, Arc<ScalarUDF>>,
+    pub aggregate: HashMap<String, Arc<AggregateUDF>>,
+    pub window: HashMap<String, Arc<WindowUDF>>,
+    pub expr_planners: Vec<Arc<dyn ExprPlanner>>,
+    pub type_planner: Option<Arc<dyn TypePlanner>>,
+    pub options: ConfigOptions,
+}
+
+/// The registry: the same for the whole process.
+pub fn registry() -> &'static Registry {
+    static REGISTRY: LazyLock<Registry> = LazyLock::new(Registry::new);
+    &REGISTRY
+}
+
+impl Registry {
+    fn new() -> Self {
+        let mut registry = Self {
+            scalar: HashMap::new(),
+            aggregate: HashMap::new(),
+            window: HashMap::new(),
+            expr_planners: SessionStateDefaults::default_expr_planners(),
+            type_planner: None,
+            options: ConfigOptions::new(),
+        };
+        for udf in SessionStateDefaults::default_scalar_functions() {
+            registry.add_scalar(udf);
+        }
+        for udf in SessionStateDefaults::default_aggregate_functions() {
+            registry.add_aggregate(udf);
+        }
+        for udf in SessionStateDefaults::default_window_functions() {
+            for name in udf.aliases().iter().cloned().chain([udf.name().to_owned()]) {
+                registry.window.insert(name, Arc::clone(&udf));
+            }
+        }
+        registry
+    }
+
+    fn add_scalar(&mut self, udf: Arc<ScalarUDF>) {
+        for name in udf.aliases().iter().cloned().chain([udf.name().to_owned()]) {
+            self.scalar.insert(name, Arc::clone(&udf));
+        }
+    }
+
+    fn add_aggregate(&mut self, udf: Arc<AggregateUDF>) {
+        for name in udf.aliases().iter().cloned().chain([udf.name().to_owned()]) {
+            self.aggregate.insert(name, Arc::clone(&udf));
+        }
+    }
+}
+
+/// How SQL text becomes plans, for every use of [`SqlToRel`].
+pub fn parser_options() -> ParserOptions {
+    ParserOptions {
+        parse_float_as_decimal: true,
+        enable_ident_normalization: true,
+        support_varchar_with_length: true,
+        enable_options_value_normalization: false,
+        collect_spans: true,
+        map_string_types_to_utf8view: false,
+        default_null_ordering: NullOrdering::NullsMax,
+    }
+}
+
+/// An expression over the columns of `schema`: names resolved, Postgres's meaning given to
+/// functions and operators, types coerced. Gives its type too.
+///
+/// # Errors
+/// DataFusion's planning errors: unknown columns and functions, types that don't go together.
+pub fn compile(expr: ast::Expr, schema: &DFSchema) -> Result<(Expr, DataType)> {
+    let provider = FunctionsOnly;
+    let planner = SqlToRel::new_with_options(&provider, parser_options());
+    let planned = planner.sql_to_expr(expr, schema, &mut PlannerContext::new())?;
+    coerce(planned, schema)
+}
+
+/// As [`compile`], of an expression that has its names already.
+pub fn coerce(expr: Expr, schema: &DFSchema) -> Result<(Expr, DataType)> {
+    let schema: DFSchemaRef = Arc::new(schema.clone());
+    let input = LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: false, schema });
+    let plan = LogicalPlan::Projection(Projection::try_new(vec![expr], Arc::new(input))?);
+    match analyze(plan)? {
+        LogicalPlan::Projection(Projection { mut expr, input, .. }) if expr.len() == 1 => {
+            let expr = expr.remove(0).unalias();
+            let data_type = expr.get_type(input.schema())?;
+            Ok((expr, data_type))
+        }
+        other => plan_err!("unexpected plan of an expression: {other}"),
+    }
+}
+
+/// A whole plan with Postgres's meaning and coerced types.
+pub fn analyze(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plan = semantics::apply(plan)?;
+    TypeCoercion::new().analyze(plan, &registry().options)
+}
+
+/// A context with functions and no tables.
+struct FunctionsOnly;
+
+impl ContextProvider for FunctionsOnly {
+    fn get_table_source(&self, name: TableReference) -> Result<Arc<dyn TableSource>> {
+        plan_err!("relation \"{name}\" cannot be used in an expression")
+    }
+
+    fn get_expr_planners(&self) -> &[Arc<dyn ExprPlanner>] {
+        &registry().expr_planners
+    }
+
+    fn get_type_planner(&self) -> Option<Arc<dyn TypePlanner>> {
+        registry().type_planner.clone()
+    }
+
+    fn get_function_meta(&self, name: &str) -> Option<Arc<ScalarUDF>> {
+        registry().scalar.get(name).cloned()
+    }
+
+    fn get_higher_order_meta(&self, _name: &str) -> Option<Arc<HigherOrderUDF>> {
+        None
+    }
+
+    fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
+        registry().aggregate.get(name).cloned()
+    }
+
+    fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {
+        registry().window.get(name).cloned()
+    }
+
+    fn get_variable_type(&self, _variable_names: &[String]) -> Option<DataType> {
+        None
+    }
+
+    fn options(&self) -> &ConfigOptions {
+        &registry().options
+    }
+
+    fn udf_names(&self) -> Vec<String> {
+        registry().scalar.keys().cloned().collect()
+    }
+
+    fn higher_order_function_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn udaf_names(&self) -> Vec<String> {
+        registry().aggregate.keys().cloned().collect()
+    }
+
+    fn udwf_names(&self) -> Vec<String> {
+        registry().window.keys().cloned().collect()
+    }
+}

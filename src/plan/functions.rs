@@ -1,1 +1,0 @@
-//! Functions of our own that plans are written in, beside DataFusion's.
