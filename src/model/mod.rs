@@ -47,3 +47,14 @@ impl Model {
         Some((metric, metric.of_major(reference.major)?))
     }
 }
+
+impl Model {
+    /// The version of a major that can be asked for: active or deprecated.
+    pub fn served_version<'m>(
+        &self,
+        metric: &'m Metric,
+        major: u64,
+    ) -> Option<&'m Arc<MetricVersion>> {
+        metric.served_majors().into_iter().find(|version| version.version.major == major)
+    }
+}
