@@ -3,6 +3,7 @@
 pub mod clickhouse;
 pub mod embedded;
 mod error;
+mod local;
 
 use std::fmt::Debug;
 use std::sync::Arc;

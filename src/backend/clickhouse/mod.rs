@@ -1,1 +1,3 @@
-//! ClickHouse over HTTP: one statement for the largest part of a plan.
+//! The backend that asks a ClickHouse server over HTTP.
+
+pub mod facts;
