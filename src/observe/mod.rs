@@ -1,1 +1,7 @@
-//! observe
+//! One line for each statement, in the log and in memory.
+
+mod log;
+mod setup;
+
+pub use log::{Entry, QueryLog, Statement};
+pub use setup::{LogFormat, init};
