@@ -1,0 +1,3 @@
+//! Tests from outside: the server as its clients see it.
+
+mod wire;
