@@ -2,7 +2,11 @@
 
 pub mod catalog;
 mod error;
+pub mod parse;
+pub mod settings;
+pub mod timezone;
 pub mod types;
+pub mod value;
 
 pub use error::SqlError;
 

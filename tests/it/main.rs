@@ -3,3 +3,6 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod backend;
+//! Tests from outside: the server as its clients see it.
+
+mod wire;
