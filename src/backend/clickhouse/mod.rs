@@ -1,3 +1,4 @@
 //! The backend that asks a ClickHouse server over HTTP.
 
 pub mod facts;
+pub mod generate;
