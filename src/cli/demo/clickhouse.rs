@@ -3,6 +3,7 @@
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 use clickhouse::Client;
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::error::ArrowError;
 use indicatif::ProgressBar;
@@ -13,7 +14,9 @@ use super::table::{Engine, Size, Table};
 use super::{ClickHouseTarget, Loaded, ROWS_PER_BATCH};
 
 /// Rows of one INSERT: few enough that a failed one costs seconds, many enough for large parts.
-const ROWS_PER_INSERT: usize = 1_048_576;
+const ROWS_PER_INSERT_MAX: u64 = 1_048_576;
+/// So that the versions of a row lie in several parts, as they do where rows come over weeks.
+const INSERTS_MIN: u64 = 4;
 /// Batches that wait for the network.
 const BATCHES_AHEAD: usize = 2;
 
@@ -137,7 +140,10 @@ async fn insert(
     while let Some(piece) = pieces.recv().await {
         match piece {
             Piece::Stream(bytes) => {
-                let insert = open.get_or_insert_with(|| client.insert_formatted_with(&statement));
+                let insert = open.get_or_insert_with(|| {
+                    // All rows are kept as they came; only merges and FINAL put them together.
+                    client.insert_formatted_with(&statement).with_setting("optimize_on_insert", "0")
+                });
                 insert.send(bytes).await.map_err(|error| failed(&action(), &error))?;
             }
             Piece::EndOfInsert => {
@@ -159,6 +165,7 @@ fn make_pieces(
     sender: &mpsc::Sender<Piece>,
     bar: &ProgressBar,
 ) -> Result<u64, ArrowError> {
+    let rows_per_insert = (table.things(size) / INSERTS_MIN).min(ROWS_PER_INSERT_MAX);
     let mut stream = ArrowStream::new(table.schema())?;
     let (mut rows, mut things) = (0, 0);
     for batch in table.batches(size, ROWS_PER_BATCH) {
@@ -169,7 +176,7 @@ fn make_pieces(
         rows += batch.rows.num_rows() as u64;
         bar.inc(batch.things - things);
         things = batch.things;
-        if stream.rows >= ROWS_PER_INSERT {
+        if stream.rows >= rows_per_insert {
             end_insert(stream, sender)?;
             stream = ArrowStream::new(table.schema())?;
         }
@@ -191,7 +198,7 @@ fn end_insert(stream: ArrowStream, sender: &mpsc::Sender<Piece>) -> Result<(), A
 /// An Arrow IPC stream whose bytes are taken out as they come.
 struct ArrowStream {
     writer: StreamWriter<Vec<u8>>,
-    rows: usize,
+    rows: u64,
 }
 
 impl ArrowStream {
@@ -199,12 +206,9 @@ impl ArrowStream {
         Ok(Self { writer: StreamWriter::try_new(Vec::new(), &schema)?, rows: 0 })
     }
 
-    fn encode(
-        &mut self,
-        rows: &datafusion::arrow::array::RecordBatch,
-    ) -> Result<Bytes, ArrowError> {
+    fn encode(&mut self, rows: &RecordBatch) -> Result<Bytes, ArrowError> {
         self.writer.write(rows)?;
-        self.rows += rows.num_rows();
+        self.rows += rows.num_rows() as u64;
         Ok(std::mem::take(self.writer.get_mut()).into())
     }
 
