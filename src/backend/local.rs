@@ -3,13 +3,10 @@
 
 use std::any::Any;
 use std::num::NonZeroUsize;
-use std::pin::Pin;
 use std::sync::{Arc, LazyLock};
-use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
 use datafusion::arrow::array::RecordBatch;
-use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::context::QueryPlanner;
@@ -17,7 +14,7 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{
-    RecordBatchStream, SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext,
+    SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext,
 };
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::joins::{
@@ -26,13 +23,11 @@ use datafusion::physical_plan::joins::{
 use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use datafusion::prelude::SessionConfig;
-use futures::{Stream, StreamExt};
+use futures::StreamExt;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
-use tokio::time::Sleep;
-use tokio_util::sync::WaitForCancellationFutureOwned;
 
+use super::guard::{BATCHES_AHEAD, Guarded};
 use super::{BackendError, Run};
 use crate::functions::registry;
 
@@ -77,10 +72,6 @@ pub(crate) fn session_state(
     Ok(builder.build())
 }
 
-/// How many batches may wait between the threads that compute and the session that sends: enough to
-/// keep both busy, few enough that a slow client holds no memory to speak of.
-const BATCHES_AHEAD: usize = 2;
-
 /// The threads that compute. Apart from those that serve sockets: a join over millions of rows must
 /// not make another client wait for its log-in.
 static CPU: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
@@ -95,12 +86,20 @@ fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
 }
 
+/// What a physical plan's leaves read: files, or nothing that isn't counted elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reads {
+    Files,
+    CountedElsewhere,
+}
+
 /// Starts a physical plan under the limits of `run`.
 pub(crate) fn run_physical(
     plan: Arc<dyn ExecutionPlan>,
-    state: &SessionState,
+    task: Arc<TaskContext>,
     run: &Run,
     started: Instant,
+    reads: Reads,
 ) -> Result<SendableRecordBatchStream, BackendError> {
     let cpu = CPU.as_ref().map_err(|error| {
         tracing::error!(%error, "threads for queries can't be started");
@@ -109,27 +108,25 @@ pub(crate) fn run_physical(
     let plan = yielding(plan).map_err(|error| backend_error(error, &run.query_id))?;
     let schema = plan.schema();
     let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
-    let work = cpu.spawn(feed(Arc::clone(&plan), state.task_ctx(), sender));
-    Ok(Box::pin(Guarded {
-        schema,
-        plan,
-        batches,
-        work: Some(work),
-        cancelled: Box::pin(run.cancel.clone().cancelled_owned()),
-        deadline: run.deadline.map(|at| Box::pin(tokio::time::sleep_until(at.into()))),
-        run: run.clone(),
-        started,
-    }))
+    let query_id = run.query_id.clone();
+    let work = cpu.spawn(feed(Arc::clone(&plan), task, query_id, sender));
+    let cost = move || match reads {
+        Reads::Files => scanned(plan.as_ref()),
+        Reads::CountedElsewhere => (0, 0),
+    };
+    Ok(Box::pin(Guarded::new(schema, batches, work, run, started, Box::new(cost))))
 }
 
 async fn feed(
     plan: Arc<dyn ExecutionPlan>,
-    context: Arc<TaskContext>,
-    batches: mpsc::Sender<Result<RecordBatch>>,
-) -> Result<()> {
-    let mut stream = execute_stream(plan, context)?;
+    task: Arc<TaskContext>,
+    query_id: String,
+    batches: mpsc::Sender<RecordBatch>,
+) -> Result<(), BackendError> {
+    let failed = |error| backend_error(error, &query_id);
+    let mut stream = execute_stream(plan, task).map_err(failed)?;
     while let Some(batch) = stream.next().await {
-        if batches.send(batch).await.is_err() {
+        if batches.send(batch.map_err(failed)?).await.is_err() {
             break; // nobody listens any more
         }
     }
@@ -153,89 +150,6 @@ fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
         Ok(Transformed::no(plan))
     })
     .data()
-}
-
-/// A stream that ends with the query's cancellation or deadline, gives only [`BackendError`]s
-/// (inside [`DataFusionError::External`]), and counts what it cost when it ends or is dropped.
-///
-/// Dropping it aborts the task that computes, and with it those that DataFusion started.
-struct Guarded {
-    batches: mpsc::Receiver<Result<RecordBatch>>,
-    /// None: it is over.
-    work: Option<JoinHandle<Result<()>>>,
-    plan: Arc<dyn ExecutionPlan>,
-    schema: SchemaRef,
-    run: Run,
-    started: Instant,
-    cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
-    deadline: Option<Pin<Box<Sleep>>>,
-}
-
-impl Guarded {
-    /// Lets go of the work; counts it, once.
-    fn end(&mut self) {
-        if let Some(work) = self.work.take() {
-            work.abort();
-            let (rows, bytes) = scanned(self.plan.as_ref());
-            self.run.stats.add(rows, bytes, self.started.elapsed());
-        }
-    }
-
-    fn fail(&mut self, error: BackendError) -> Poll<Option<Result<RecordBatch>>> {
-        self.end();
-        Poll::Ready(Some(Err(DataFusionError::External(Box::new(error)))))
-    }
-}
-
-impl Stream for Guarded {
-    type Item = Result<RecordBatch>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let this = &mut *self;
-        let Some(work) = &mut this.work else { return Poll::Ready(None) };
-        if this.cancelled.as_mut().poll(context).is_ready() {
-            return this.fail(BackendError::Cancelled);
-        }
-        if let Some(deadline) = &mut this.deadline
-            && deadline.as_mut().poll(context).is_ready()
-        {
-            return this.fail(BackendError::Timeout);
-        }
-        match ready!(this.batches.poll_recv(context)) {
-            Some(Ok(batch)) => Poll::Ready(Some(Ok(batch))),
-            Some(Err(error)) => {
-                let error = backend_error(error, &this.run.query_id);
-                this.fail(error)
-            }
-            // The rows are complete only if the task says so.
-            None => match ready!(Pin::new(work).poll(context)) {
-                Ok(Ok(())) => {
-                    this.end();
-                    Poll::Ready(None)
-                }
-                Ok(Err(error)) => {
-                    let error = backend_error(error, &this.run.query_id);
-                    this.fail(error)
-                }
-                Err(error) => {
-                    tracing::error!(query_id = this.run.query_id, %error, "query task broke off");
-                    this.fail(BackendError::Internal("a query task broke off".to_owned()))
-                }
-            },
-        }
-    }
-}
-
-impl RecordBatchStream for Guarded {
-    fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.schema)
-    }
-}
-
-impl Drop for Guarded {
-    fn drop(&mut self) {
-        self.end();
-    }
 }
 
 /// Rows and bytes that the leaves of a plan read from files.

@@ -7,19 +7,15 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TransformedResult};
 use datafusion::common::{Column, exec_err};
 use datafusion::error::Result;
-use datafusion::functions_window::expr_fn::row_number;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ExprFunctionExt, Filter, LogicalPlan, LogicalPlanBuilder, Projection,
-    ScalarUDF, TableScan, TableScanBuilder, TableSource, Volatility, col, create_udf, lit,
+    ColumnarValue, Expr, LogicalPlan, Projection, ScalarUDF, TableScan, TableScanBuilder,
+    TableSource, Volatility, create_udf,
 };
 
 use super::schema::is_uuid;
-use crate::model::Dedupe;
+use crate::backend::latest::latest_of;
 use crate::plan::latest::Latest;
 use crate::plan::source::SourceTable;
-
-/// The position of a row among those of its key, newest first; no source column may be named so.
-const RANK: &str = "__canon_rank";
 
 /// Gives a source's scannable twin: the same columns in the same order, uuids as bytes.
 pub(super) type TableOf<'a> = dyn Fn(&SourceTable) -> Result<Arc<dyn TableSource>> + 'a;
@@ -37,7 +33,7 @@ pub(super) fn lower(plan: LogicalPlan, table_of: &TableOf) -> Result<LogicalPlan
             None => Ok(Transformed::no(LogicalPlan::TableScan(scan))),
         },
         LogicalPlan::Extension(extension) => match Latest::of(&extension) {
-            Some(latest) => Ok(Transformed::yes(latest_of(latest.input.clone(), &latest.dedupe)?)),
+            Some(latest) => Ok(Transformed::yes(latest_of(latest)?)),
             None => Ok(Transformed::no(LogicalPlan::Extension(extension))),
         },
         other => Ok(Transformed::no(other)),
@@ -69,50 +65,6 @@ fn scan_of(scan: TableScan, table: Arc<dyn TableSource>, is_uuid: &[bool]) -> Re
     });
     let exprs = exprs.collect();
     Ok(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(lowered))?))
-}
-
-/// `row_number() OVER (PARTITION BY key ORDER BY latest DESC NULLS LAST) = 1`, tombstones left out
-/// after that: a deleted row must hide the older ones.
-fn latest_of(input: LogicalPlan, dedupe: &Dedupe) -> Result<LogicalPlan> {
-    let schema = Arc::clone(input.schema());
-    let column = |name: &String| -> Result<Expr> {
-        let (qualifier, field) = schema.qualified_field_with_unqualified_name(name)?;
-        Ok(Expr::Column(Column::new(qualifier.cloned(), field.name())))
-    };
-    let rank = row_number()
-        .partition_by(dedupe.by.iter().map(column).collect::<Result<_>>()?)
-        .order_by(vec![column(&dedupe.latest)?.sort(false, false)])
-        .build()?
-        .alias(RANK);
-    let ranked = LogicalPlanBuilder::from(input).window(vec![rank])?.build()?;
-    let first = col(RANK).eq(lit(1_u64));
-    let kept = match &dedupe.deleted {
-        Some(deleted) => {
-            let data_type = schema.field_with_unqualified_name(deleted)?.data_type().clone();
-            first.and(alive(column(deleted)?, &data_type))
-        }
-        None => first,
-    };
-    let kept = LogicalPlan::Filter(Filter::try_new(kept, Arc::new(ranked))?);
-    let columns = schema
-        .iter()
-        .map(|(qualifier, field)| Expr::Column(Column::new(qualifier.cloned(), field.name())));
-    let columns = columns.collect();
-    Ok(LogicalPlan::Projection(Projection::try_new(columns, Arc::new(kept))?))
-}
-
-/// Whether a row isn't a tombstone: NULL means alive.
-fn alive(deleted: Expr, data_type: &DataType) -> Expr {
-    match data_type {
-        DataType::Boolean => deleted.is_not_true(),
-        other => {
-            let zero = Expr::Cast(datafusion::logical_expr::Cast::new(
-                Box::new(lit(0_i64)),
-                other.clone(),
-            ));
-            deleted.clone().is_null().or(deleted.eq(zero))
-        }
-    }
 }
 
 /// Sixteen bytes in the usual notation of a uuid.

@@ -38,7 +38,7 @@ use futures::TryStreamExt;
 use tokio_util::sync::CancellationToken;
 
 use self::files::{Format, TableFiles};
-use super::local::{MEMORY_BYTES_DEFAULT, backend_error, run_physical, session_state};
+use super::local::{MEMORY_BYTES_DEFAULT, Reads, backend_error, run_physical, session_state};
 use super::{Backend, BackendError, Prepared, Run, RunStats, SourceState};
 use crate::model::{Source, SourceColumn};
 use crate::plan::source::SourceTable;
@@ -233,7 +233,7 @@ impl Backend for Embedded {
             .create_physical_plan(&prepared.plan, &self.state)
             .await
             .map_err(|error| backend_error(error, &run.query_id))?;
-        run_physical(physical, &self.state, run, started)
+        run_physical(physical, self.state.task_ctx(), run, started, Reads::Files)
     }
 
     async fn freshness(&self, source: &Source) -> Result<SourceState, BackendError> {
