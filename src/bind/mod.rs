@@ -32,6 +32,7 @@ pub use binder::BindSettings;
 pub use context::{RelationScan, ScanColumn, ScanKind};
 pub use error::BindError;
 pub use relation::Relations;
+pub use scope::nearest;
 
 use crate::functions::parser_options;
 use crate::model::{MetricVersion, Model};

@@ -126,7 +126,7 @@ pub(crate) fn folded(ident: &Ident) -> String {
 }
 
 /// The nearest of some names, if one is near enough to be meant.
-pub(crate) fn nearest<'n>(name: &str, among: impl Iterator<Item = &'n str>) -> Option<String> {
+pub fn nearest<'n>(name: &str, among: impl Iterator<Item = &'n str>) -> Option<String> {
     among
         .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
         .filter(|(distance, _)| *distance <= 1 + name.chars().count() / 4)

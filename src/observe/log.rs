@@ -8,8 +8,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 
-use crate::backend::RunStats;
-use crate::cache::Outcome;
+use super::RunStats;
 
 /// Statements kept in memory; the oldest goes when another comes.
 const ENTRIES_MAX: usize = 10_000;
@@ -38,7 +37,7 @@ pub struct Entry {
     pub backend_us: u64,
     pub total_us: u64,
     /// None where it failed before the cache was asked.
-    pub cache: Option<Outcome>,
+    pub cache: Option<&'static str>,
     pub error: Option<String>,
 }
 
@@ -71,7 +70,7 @@ pub struct Statement {
     text: Arc<str>,
     stats: Arc<RunStats>,
     rows: u64,
-    cache: Option<Outcome>,
+    cache: Option<&'static str>,
     age: Duration,
     error: Option<String>,
     is_finished: bool,
@@ -112,7 +111,7 @@ impl Statement {
         Arc::clone(&self.stats)
     }
 
-    pub fn answered(&mut self, outcome: Outcome, age: Duration) {
+    pub fn answered(&mut self, outcome: &'static str, age: Duration) {
         self.cache = Some(outcome);
         self.age = age;
     }
@@ -161,11 +160,12 @@ impl Drop for Statement {
             application = %entry.application,
             versions = %entry.versions.join(","),
             rows = entry.rows,
+            age_ms = us(self.age) / 1_000,
             rows_read = entry.rows_read,
             bytes_read = entry.bytes_read,
             backend_us = entry.backend_us,
             total_us = entry.total_us,
-            cache = entry.cache.map(Outcome::name),
+            cache = entry.cache,
             error = entry.error.as_deref(),
             "statement ended"
         );

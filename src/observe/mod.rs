@@ -2,6 +2,8 @@
 
 mod log;
 mod setup;
+mod stats;
 
 pub use log::{Entry, QueryLog, Statement};
 pub use setup::{LogFormat, init};
+pub use stats::RunStats;

@@ -4,6 +4,7 @@ mod command;
 mod engine;
 mod error;
 mod portal;
+pub mod query;
 mod rows;
 mod settings;
 mod transaction;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use engine::{Column, Engine, Notice, PreparedQuery, QueryRows, QueryText, RequestContext};
 pub use error::SessionError;
+pub use query::{Definitions, DefinitionsState, EngineError, QueryEngine};
 pub use portal::{Cursor, Format, Portal, PortalState, Prepared};
 pub use rows::stream_error;
 pub use settings::SessionSettings;

@@ -19,7 +19,7 @@ use super::definitions::{Definitions, Set};
 use super::error::EngineError;
 use super::measured::Measured;
 use super::parameters::{self, Filling};
-use crate::backend::{Prepared, Run, RunStats};
+use crate::backend::{Prepared, Run};
 use crate::bind::{self, BindSettings};
 use crate::cache::{Answer, CacheKey};
 use crate::error::QueryError;
@@ -165,7 +165,7 @@ impl QueryEngine {
         cancel: CancellationToken,
     ) -> Result<QueryRows, QueryError> {
         let runnable = self.resolved(planned, &params)?;
-        let statement = self.statement(planned, context);
+        let mut statement = self.statement(planned, context);
         let answered = self.answer(planned, &runnable, &statement, context, cancel).await;
         let answer = match answered {
             Ok(answer) => answer,
@@ -174,7 +174,7 @@ impl QueryEngine {
                 return Err(error);
             }
         };
-        statement.answered(answer.outcome, answer.age);
+        statement.answered(answer.outcome.name(), answer.age);
         let batches = Box::pin(Measured::new(answer.batches, statement));
         Ok(QueryRows { batches, notices: notices(&planned.versions), command: "SELECT" })
     }

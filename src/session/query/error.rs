@@ -1,7 +1,6 @@
 //! Errors of the engine itself.
 
-use crate::error::{ClientError, QueryError};
-use crate::session::SessionError;
+use crate::error::ClientError;
 use crate::sql::catalog::CatalogError;
 
 /// What the engine refuses, beside what the stages do.
@@ -67,11 +66,5 @@ impl ClientError for EngineError {
             Self::ExplainOption { .. } => Some("Write EXPLAIN or EXPLAIN ANALYZE.".to_owned()),
             Self::NotExplainable | Self::MissingParameter { .. } | Self::ForeignPlan => None,
         }
-    }
-}
-
-impl From<EngineError> for QueryError {
-    fn from(error: EngineError) -> Self {
-        SessionError::Engine(Box::new(error)).into()
     }
 }
