@@ -3,9 +3,19 @@
 //! [`raw`] is the file format as serde sees it, [`load`] reads a folder, [`check`] turns what was
 //! read into a [`Model`] and a list of findings. A `Model` never changes: reloading builds another.
 
+pub mod check;
 pub mod entity;
+mod expr;
+pub mod load;
 pub mod metric;
+mod near;
 pub mod project;
+pub mod raw;
+mod scalars;
+pub mod schema;
+mod shape;
+mod spans;
+mod types;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

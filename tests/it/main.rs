@@ -6,3 +6,4 @@ mod backend;
 //! Tests from outside: the server as its clients see it.
 
 mod wire;
+mod definitions;
