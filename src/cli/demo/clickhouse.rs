@@ -1,8 +1,11 @@
 //! The demo data in a ClickHouse: the same rows under the same names.
 
+use std::time::Duration;
+
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 use clickhouse::Client;
+use clickhouse::insert_formatted::InsertFormatted;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::error::ArrowError;
@@ -19,6 +22,11 @@ const ROWS_PER_INSERT_MAX: u64 = 1_048_576;
 const INSERTS_MIN: u64 = 4;
 /// Batches that wait for the network.
 const BATCHES_AHEAD: usize = 2;
+
+/// For a statement that moves no rows, and for the network to take a batch.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(60);
+/// For ClickHouse to write the last rows of an INSERT.
+const INSERT_END_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Creates the tables and fills them.
 ///
@@ -76,12 +84,8 @@ async fn refuse_existing(
     target: &ClickHouseTarget,
     table: Table,
 ) -> Result<(), DemoError> {
-    let found: u8 = client
-        .query("EXISTS TABLE ?")
-        .bind(clickhouse::sql::Identifier(table.name()))
-        .fetch_one()
-        .await
-        .map_err(|error| failed("look for a table", &error))?;
+    let query = client.query("EXISTS TABLE ?").bind(clickhouse::sql::Identifier(table.name()));
+    let found: u8 = in_time("look for a table", query.fetch_one()).await?;
     match found {
         0 => Ok(()),
         _ => Err(DemoError::TableExists {
@@ -92,8 +96,16 @@ async fn refuse_existing(
 }
 
 async fn run(client: &Client, action: &str, statement: &str) -> Result<(), DemoError> {
-    let done = client.query_raw(statement).execute().await;
-    done.map_err(|error| failed(action, &error))
+    in_time(action, client.query_raw(statement).execute()).await
+}
+
+async fn in_time<T>(
+    action: &str,
+    answer: impl Future<Output = clickhouse::error::Result<T>>,
+) -> Result<T, DemoError> {
+    let answer = tokio::time::timeout(STATEMENT_TIMEOUT, answer).await;
+    let answer = answer.unwrap_or(Err(clickhouse::error::Error::TimedOut));
+    answer.map_err(|error| failed(action, &error))
 }
 
 fn failed(action: &str, error: &clickhouse::error::Error) -> DemoError {
@@ -140,10 +152,7 @@ async fn insert(
     while let Some(piece) = pieces.recv().await {
         match piece {
             Piece::Stream(bytes) => {
-                let insert = open.get_or_insert_with(|| {
-                    // All rows are kept as they came; only merges and FINAL put them together.
-                    client.insert_formatted_with(&statement).with_setting("optimize_on_insert", "0")
-                });
+                let insert = open.get_or_insert_with(|| begin_insert(client, &statement));
                 insert.send(bytes).await.map_err(|error| failed(&action(), &error))?;
             }
             Piece::EndOfInsert => {
@@ -157,6 +166,14 @@ async fn insert(
     // is still open is then dropped, which aborts it.
     let rows = maker.await.map_err(|_| DemoError::Interrupted { table: table.name() })??;
     Ok(rows)
+}
+
+fn begin_insert(client: &Client, statement: &str) -> InsertFormatted {
+    client
+        .insert_formatted_with(statement)
+        // All rows are kept as they came; only merges and FINAL put them together.
+        .with_setting("optimize_on_insert", "0")
+        .with_timeouts(Some(STATEMENT_TIMEOUT), Some(INSERT_END_TIMEOUT))
 }
 
 fn make_pieces(

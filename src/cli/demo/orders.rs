@@ -234,10 +234,10 @@ impl Orders {
     }
 
     fn discount(&mut self, gross: i64) -> Option<i64> {
-        let (kind, percent) = (self.draw.below(10), self.draw.between(3, 25));
+        let (kind, percent) = (self.draw.below(10), self.draw.between(3, 30));
         match kind {
-            0..4 => None,
-            4..6 => Some(0),
+            0..3 => None,
+            3..5 => Some(0),
             _ => Some(gross * percent / 100),
         }
     }
