@@ -3,6 +3,9 @@
 pub mod clickhouse;
 pub mod embedded;
 mod error;
+mod guard;
+mod latest;
+mod local;
 
 use std::fmt::Debug;
 use std::sync::Arc;

@@ -20,6 +20,8 @@ pub struct TableFacts {
     /// Elements of ORDER BY: what FINAL takes for the key.
     pub sorting_key: Vec<String>,
     pub primary_key: Vec<String>,
+    /// Columns that PARTITION BY reads.
+    pub partition_columns: Vec<String>,
     /// Columns whose types have no place in canon, with these types: `Map(String, String)`.
     pub left_out: Vec<(String, String)>,
 }
@@ -28,13 +30,16 @@ impl TableFacts {
     /// Whether FINAL gives exactly the latest row for each `by` and drops the tombstones.
     ///
     /// The sorting key has to be the key itself, in any order; a longer one would keep several rows
-    /// of one key, a shorter one would lose keys.
+    /// of one key, a shorter one would lose keys. The partitions have to follow from the key: a
+    /// filter on what else they follow from skips partitions before FINAL has compared their rows,
+    /// and an older row of another partition wins.
     pub fn final_means(&self, by: &[String], latest: &str, deleted: Option<&str>) -> bool {
         self.engine == "ReplacingMergeTree"
             && self.version_column.as_deref() == Some(latest)
             && self.deleted_column.as_deref() == deleted
             && self.sorting_key.len() == by.len()
             && by.iter().all(|column| self.sorting_key.contains(column))
+            && self.partition_columns.iter().all(|column| by.contains(column))
     }
 }
 
@@ -90,5 +95,10 @@ mod tests {
         assert!(!facts.final_means(&by[..1], "_version", Some("_deleted")));
         let longer = replacing(&["shop", "toDate(at)", "id"], Some("_deleted"));
         assert!(!longer.final_means(&by, "_version", Some("_deleted")));
+        let by_month =
+            TableFacts { partition_columns: vec!["completed_at".to_owned()], ..facts.clone() };
+        assert!(!by_month.final_means(&by, "_version", Some("_deleted")));
+        let by_shop = TableFacts { partition_columns: vec!["shop".to_owned()], ..facts };
+        assert!(by_shop.final_means(&by, "_version", Some("_deleted")));
     }
 }

@@ -1,0 +1,112 @@
+//! Where ClickHouse's work ends: the largest sub-plans that it can run become one statement each,
+//! the rest runs in DataFusion above them.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::SessionState;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::optimize_projections::OptimizeProjections;
+use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
+use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
+
+use super::facts::TableFactsSource;
+use super::generate::generate;
+use super::node::Pushed;
+use crate::backend::Prepared;
+use crate::backend::latest::latest_of;
+use crate::plan::latest::Latest;
+use crate::plan::source::SourceTable;
+
+/// Draws the border through an analysed plan.
+pub(super) fn draw(
+    plan: LogicalPlan,
+    tables: &dyn TableFactsSource,
+    state: &SessionState,
+) -> Result<Prepared> {
+    let schema = Arc::clone(plan.schema());
+    // Folds constants and takes casts off columns, so that keys prune; DataFusion's other rules are
+    // for an engine that doesn't plan by itself.
+    let plan = optimize(plan, vec![Arc::new(SimplifyExpressions::new())], state)?;
+    if let Some(pushed) = push(&plan, tables)? {
+        return Ok(prepared(pushed)?);
+    }
+    // Something stays here: below it, columns that nobody needs should not travel.
+    let plan = optimize(plan, vec![Arc::new(OptimizeProjections::new())], state)?;
+    let plan = divide(plan, tables)?;
+    let plan = state.optimize(&plan)?;
+    plan.schema().logically_equivalent_names_and_types(&schema).then_some(()).ok_or_else(|| {
+        DataFusionError::Internal("the plan's columns changed while it was divided".to_owned())
+    })?;
+    prepared(plan)
+}
+
+fn optimize(
+    plan: LogicalPlan,
+    rules: Vec<Arc<dyn OptimizerRule + Send + Sync>>,
+    state: &SessionState,
+) -> Result<LogicalPlan> {
+    let context = OptimizerContext::new_with_config_options(Arc::clone(state.config_options()))
+        .with_max_passes(1);
+    Optimizer::with_rules(rules).optimize(plan, &context, |_, _| {})
+}
+
+fn prepared(plan: LogicalPlan) -> Result<Prepared> {
+    let mut pushed = Vec::new();
+    plan.apply_with_subqueries(|plan| {
+        if let LogicalPlan::Extension(extension) = plan
+            && let Some(node) = Pushed::of(extension)
+        {
+            pushed.push(node.sql.clone());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(Prepared { plan, pushed })
+}
+
+/// The plan as one statement, if it reads sources and ClickHouse can do all of it.
+fn push(plan: &LogicalPlan, tables: &dyn TableFactsSource) -> Result<Option<LogicalPlan>> {
+    let sources = sources(plan)?;
+    if sources.is_empty() {
+        return Ok(None); // constants are no reason to ask another server
+    }
+    match generate(plan, tables) {
+        Ok(sql) => Ok(Some(Pushed::plan(sql, Arc::clone(plan.schema()), sources))),
+        Err(reason) => {
+            tracing::debug!(node = %plan.display(), %reason, "stays in datafusion");
+            Ok(None)
+        }
+    }
+}
+
+/// Replaces the largest sub-plans that can be pushed, in sub-queries too.
+fn divide(plan: LogicalPlan, tables: &dyn TableFactsSource) -> Result<LogicalPlan> {
+    if let Some(pushed) = push(&plan, tables)? {
+        return Ok(pushed);
+    }
+    let plan = plan.map_children(|child| divide(child, tables).map(Transformed::yes)).data()?;
+    let plan = plan.map_subqueries(|query| divide(query, tables).map(Transformed::yes)).data()?;
+    match &plan {
+        LogicalPlan::Extension(extension) => match Latest::of(extension) {
+            Some(latest) => latest_of(latest),
+            None => Ok(plan),
+        },
+        _ => Ok(plan),
+    }
+}
+
+/// Names of the source tables that a plan reads, each once, in its order.
+fn sources(plan: &LogicalPlan) -> Result<Vec<String>> {
+    let mut names: Vec<String> = Vec::new();
+    plan.apply_with_subqueries(|plan| {
+        if let LogicalPlan::TableScan(scan) = plan
+            && let Some(source) = SourceTable::of(&scan.source)
+            && !names.contains(&source.table)
+        {
+            names.push(source.table.clone());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(names)
+}

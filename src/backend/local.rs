@@ -1,0 +1,257 @@
+//! DataFusion in this process: the whole engine of the embedded backend, and what runs above the
+//! border of the other one.
+
+use std::any::Any;
+use std::num::NonZeroUsize;
+use std::sync::{Arc, LazyLock};
+use std::time::Instant;
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::context::QueryPlanner;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::{GreedyMemoryPool, TrackConsumersPool};
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{
+    SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext,
+};
+use datafusion::physical_plan::coop::CooperativeExec;
+use datafusion::physical_plan::joins::{
+    CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec,
+};
+use datafusion::physical_plan::unnest::UnnestExec;
+use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::prelude::SessionConfig;
+use futures::StreamExt;
+use tokio::runtime::Runtime;
+use tokio::sync::mpsc;
+
+use super::guard::{BATCHES_AHEAD, Guarded};
+use super::{BackendError, Run};
+use crate::functions::registry;
+
+/// Memory that all queries together may hold for sorts, joins and groups. A query that asks for
+/// more ends with 53200; nothing is spilled to disk.
+pub(crate) const MEMORY_BYTES_DEFAULT: usize = 2 << 30;
+
+/// How many consumers an out-of-memory error names in the log.
+const TOP_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
+
+/// The one session of a backend, built once: the registry's functions, all cores, bounded memory.
+///
+/// # Errors
+/// Those of DataFusion's own set-up.
+pub(crate) fn session_state(
+    memory_bytes: usize,
+    query_planner: Option<Arc<dyn QueryPlanner + Send + Sync>>,
+) -> Result<SessionState> {
+    let registry = registry();
+    let config = SessionConfig::from(registry.options.clone())
+        .with_target_partitions(cores())
+        .with_information_schema(false);
+    let pool = TrackConsumersPool::new(GreedyMemoryPool::new(memory_bytes), TOP_CONSUMERS);
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(pool))
+        .with_disk_manager_builder(
+            DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled),
+        )
+        // Listings would never expire: a file that appears later must be seen.
+        .with_object_list_cache_limit(0)
+        .build_arc()?;
+    let mut builder = SessionStateBuilder::new_with_default_features()
+        .with_config(config)
+        .with_runtime_env(runtime)
+        .with_expr_planners(registry.expr_planners.clone())
+        .with_scalar_functions(registry.scalar.values().cloned().collect())
+        .with_aggregate_functions(registry.aggregate.values().cloned().collect())
+        .with_window_functions(registry.window.values().cloned().collect());
+    if let Some(query_planner) = query_planner {
+        builder = builder.with_query_planner(query_planner);
+    }
+    Ok(builder.build())
+}
+
+/// The threads that compute. Apart from those that serve sockets: a join over millions of rows must
+/// not make another client wait for its log-in.
+static CPU: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(cores())
+        .thread_name("canon-cpu")
+        .enable_all()
+        .build()
+});
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
+
+/// What a physical plan's leaves read: files, or nothing that isn't counted elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reads {
+    Files,
+    CountedElsewhere,
+}
+
+/// Starts a physical plan under the limits of `run`.
+pub(crate) fn run_physical(
+    plan: Arc<dyn ExecutionPlan>,
+    task: Arc<TaskContext>,
+    run: &Run,
+    started: Instant,
+    reads: Reads,
+) -> Result<SendableRecordBatchStream, BackendError> {
+    let cpu = CPU.as_ref().map_err(|error| {
+        tracing::error!(%error, "threads for queries can't be started");
+        BackendError::Internal("no threads to run queries on".to_owned())
+    })?;
+    let plan = yielding(plan).map_err(|error| backend_error(error, &run.query_id))?;
+    let schema = plan.schema();
+    let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
+    let query_id = run.query_id.clone();
+    let work = cpu.spawn(feed(Arc::clone(&plan), task, query_id, sender));
+    let cost = move || match reads {
+        Reads::Files => scanned(plan.as_ref()),
+        Reads::CountedElsewhere => (0, 0),
+    };
+    Ok(Box::pin(Guarded::new(schema, batches, work, run, started, Box::new(cost))))
+}
+
+async fn feed(
+    plan: Arc<dyn ExecutionPlan>,
+    task: Arc<TaskContext>,
+    query_id: String,
+    batches: mpsc::Sender<RecordBatch>,
+) -> Result<(), BackendError> {
+    let failed = |error| backend_error(error, &query_id);
+    let mut stream = execute_stream(plan, task).map_err(failed)?;
+    while let Some(batch) = stream.next().await {
+        if batches.send(batch.map_err(failed)?).await.is_err() {
+            break; // nobody listens any more
+        }
+    }
+    Ok(())
+}
+
+/// Makes joins give way now and then: DataFusion's own rule sees to scans only, and one batch of a
+/// scan may become a billion joined rows, during which a cancelled query could not be stopped.
+fn yielding(plan: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    plan.transform_up(|plan| {
+        let node: &dyn Any = plan.as_ref();
+        let multiplies = node.is::<CrossJoinExec>()
+            || node.is::<NestedLoopJoinExec>()
+            || node.is::<HashJoinExec>()
+            || node.is::<SortMergeJoinExec>()
+            || node.is::<UnnestExec>();
+        if multiplies {
+            let plan: Arc<dyn ExecutionPlan> = Arc::new(CooperativeExec::new(plan));
+            return Ok(Transformed::yes(plan));
+        }
+        Ok(Transformed::no(plan))
+    })
+    .data()
+}
+
+/// Rows and bytes that the leaves of a plan read from files.
+fn scanned(plan: &dyn ExecutionPlan) -> (u64, u64) {
+    let children = plan.children();
+    if !children.is_empty() {
+        return children
+            .into_iter()
+            .map(|child| scanned(child.as_ref()))
+            .fold((0, 0), |(rows, bytes), (child_rows, child_bytes)| {
+                (rows + child_rows, bytes + child_bytes)
+            });
+    }
+    let Some(metrics) = plan.metrics() else { return (0, 0) };
+    let bytes = metrics.sum_by_name("bytes_scanned").map_or(0, |value| value.as_usize());
+    (metrics.output_rows().unwrap_or(0) as u64, bytes as u64)
+}
+
+/// What a client is told of an error of DataFusion or Arrow. The text of an unexpected one goes to
+/// the log, with the query's id.
+pub(crate) fn backend_error(error: DataFusionError, query_id: &str) -> BackendError {
+    known(&error).unwrap_or_else(|| {
+        tracing::error!(query_id, error = %error, "query failed in datafusion");
+        BackendError::Failed { backend: "embedded", code: 0, query_id: query_id.to_owned() }
+    })
+}
+
+impl From<DataFusionError> for BackendError {
+    /// Of an error in a stream that [`Backend::execute`](super::Backend::execute) gave.
+    fn from(error: DataFusionError) -> Self {
+        backend_error(error, "")
+    }
+}
+
+fn known(error: &DataFusionError) -> Option<BackendError> {
+    match error {
+        DataFusionError::ArrowError(error, _) => known_arrow(error),
+        DataFusionError::ResourcesExhausted(text) => {
+            tracing::warn!(text, "query out of memory");
+            Some(BackendError::OutOfMemory)
+        }
+        DataFusionError::Context(_, error) | DataFusionError::Diagnostic(_, error) => known(error),
+        DataFusionError::Shared(error) => known(error),
+        DataFusionError::Collection(errors) => errors.iter().find_map(known),
+        DataFusionError::External(error) => known_external(error.as_ref()),
+        _ => None,
+    }
+}
+
+fn known_external(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<BackendError> {
+    if let Some(error) = error.downcast_ref::<BackendError>() {
+        return Some(error.clone());
+    }
+    if let Some(error) = error.downcast_ref::<DataFusionError>() {
+        return known(error);
+    }
+    error.downcast_ref::<datafusion::arrow::error::ArrowError>().and_then(known_arrow)
+}
+
+fn known_arrow(error: &datafusion::arrow::error::ArrowError) -> Option<BackendError> {
+    use datafusion::arrow::error::ArrowError;
+    match error {
+        ArrowError::DivideByZero => Some(BackendError::DivisionByZero),
+        ArrowError::ArithmeticOverflow(_) => Some(BackendError::OutOfRange),
+        ArrowError::CastError(text) | ArrowError::ParseError(text) => Some(cast_error(text)),
+        ArrowError::InvalidArgumentError(text) if text.contains("too large to store") => {
+            Some(BackendError::OutOfRange) // a decimal beyond its precision
+        }
+        ArrowError::ComputeError(text) if text.to_lowercase().contains("overflow") => {
+            Some(BackendError::OutOfRange)
+        }
+        ArrowError::ExternalError(error) => known_external(error.as_ref()),
+        _ => None,
+    }
+}
+
+/// Arrow has one error for texts that aren't numbers and for numbers that don't fit, told apart by
+/// its words (arrow-cast 59: "Can't cast value 300 to type Int8", "Cannot cast to Decimal128(3, 0).
+/// Overflowing on 12345", "Cannot cast string 'x' to value of Int32 type", "Error parsing timestamp
+/// from 'x': …").
+fn cast_error(text: &str) -> BackendError {
+    let lower = text.to_lowercase();
+    if lower.contains("can't cast value") || lower.contains("overflow") {
+        return BackendError::OutOfRange;
+    }
+    let quoted = text.split_once('\'').and_then(|(_, rest)| rest.rsplit_once('\''));
+    let data_type = [
+        ("Timestamp", "timestamp"),
+        ("timestamp", "timestamp"),
+        ("Date", "date"),
+        ("Time", "time"),
+        ("Int16", "smallint"),
+        ("Int32", "integer"),
+        ("Int64", "bigint"),
+        ("Float", "double precision"),
+        ("ecimal", "numeric"),
+        ("oolean", "boolean"),
+        ("nterval", "interval"),
+    ]
+    .iter()
+    .find(|(arrow, _)| text.contains(arrow))
+    .map_or("value", |(_, postgres)| postgres);
+    let text = quoted.map_or("", |(text, _)| text);
+    BackendError::InvalidText { data_type: data_type.to_owned(), text: text.to_owned() }
+}
