@@ -95,14 +95,44 @@ fn rewrite(expr: Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Transforme
                 .into_iter()
                 .map(|(when, then)| Ok((Box::new(meet(*when, &operand, schema, casts)?), then)));
             let arms = arms.collect::<Result<Vec<_>>>()?;
-            Transformed::yes(Expr::Case(Case::new(Some(operand), arms, else_expr)))
+            let results = arms.iter().map(|(_, then)| then.as_ref());
+            let results: Vec<_> = results.chain(else_expr.as_deref()).cloned().collect();
+            let case = Expr::Case(Case::new(Some(operand), arms, else_expr));
+            Transformed::yes(as_branches(case, &results, schema)?)
         }
         Expr::Cast(Cast { expr, field }) => Transformed::yes(cast(*expr, &field, schema, casts)?),
         Expr::ScalarFunction(ScalarFunction { func, args }) => {
             let args = function_arguments(func.name(), args, schema, casts)?;
-            Transformed::yes(Expr::ScalarFunction(ScalarFunction { func, args }))
+            let results = match func.name() {
+                "coalesce" | "greatest" | "least" => args.clone(),
+                "nullif" => args.first().cloned().into_iter().collect(),
+                _ => Vec::new(),
+            };
+            let call = Expr::ScalarFunction(ScalarFunction { func, args });
+            Transformed::yes(as_branches(call, &results, schema)?)
         }
         other => Transformed::no(other),
+    })
+}
+
+/// An expression whose value is that of one of its branches, in their Postgres type where they
+/// share one that Arrow's type doesn't tell.
+fn as_branches(expr: Expr, results: &[Expr], schema: &DFSchema) -> Result<Expr> {
+    let mut shared: Option<String> = None;
+    for result in results {
+        let (_, field) = result.to_field(schema)?;
+        if field.data_type().is_null() {
+            continue;
+        }
+        match (tag_of(&field), &shared) {
+            (None, _) => return Ok(expr),
+            (Some(tag), Some(known)) if tag != known => return Ok(expr),
+            (Some(tag), _) => shared = Some(tag.to_owned()),
+        }
+    }
+    Ok(match shared {
+        Some(tag) => Expr::Cast(Cast::new_from_field(Box::new(expr), field_of(&tag))),
+        None => expr,
     })
 }
 

@@ -489,26 +489,45 @@ pub(super) fn type_named(name: &str) -> Option<&'static TypeInfo> {
     BY_NAME.get(name).map(|position| &types()[*position])
 }
 
-/// The functions of `pg_proc`: OID and name.
-pub(super) fn procedures() -> &'static [(i64, &'static str)] {
-    static PROCEDURES: LazyLock<Vec<(i64, &'static str)>> = LazyLock::new(|| {
+/// A function of `pg_proc`.
+#[derive(Debug)]
+pub(super) struct Procedure {
+    pub(super) oid: i64,
+    pub(super) name: &'static str,
+    pub(super) returns: i64,
+    pub(super) returns_set: bool,
+    pub(super) arguments: Vec<i64>,
+}
+
+/// The functions of `pg_proc`, in the order of their OIDs.
+pub(super) fn procedures() -> &'static [Procedure] {
+    static PROCEDURES: LazyLock<Vec<Procedure>> = LazyLock::new(|| {
         let rows = definitions::rows("pg_proc");
-        let parsed =
-            rows.iter().filter_map(|row| Some(((*row.first()?)?.parse().ok()?, (*row.get(1)?)?)));
+        let parsed = rows.iter().filter_map(|row| {
+            let arguments = row.get(10).copied().flatten().unwrap_or_default();
+            Some(Procedure {
+                oid: (*row.first()?)?.parse().ok()?,
+                name: (*row.get(1)?)?,
+                returns: (*row.get(9)?)?.parse().ok()?,
+                returns_set: *row.get(5)? == Some("t"),
+                arguments: arguments.split(' ').filter_map(|oid| oid.parse().ok()).collect(),
+            })
+        });
         parsed.collect()
     });
     &PROCEDURES
 }
 
-pub(super) fn procedure_name(oid: i64) -> Option<&'static str> {
+pub(super) fn procedure(oid: i64) -> Option<&'static Procedure> {
     let procedures = procedures();
-    let found = procedures.binary_search_by_key(&oid, |(one, _)| *one).ok()?;
-    Some(procedures[found].1)
+    let found = procedures.binary_search_by_key(&oid, |one| one.oid).ok()?;
+    Some(&procedures[found])
 }
 
+/// The OID of the function of that name; of the first, where several share it.
 pub(super) fn procedure_named(name: &str) -> Option<i64> {
     static BY_NAME: LazyLock<HashMap<&str, i64>> =
-        LazyLock::new(|| procedures().iter().rev().map(|(oid, name)| (*name, *oid)).collect());
+        LazyLock::new(|| procedures().iter().rev().map(|one| (one.name, one.oid)).collect());
     BY_NAME.get(name).copied()
 }
 
@@ -530,6 +549,9 @@ mod tests {
     fn types_are_found_by_oid_and_name() {
         assert_eq!(type_of_oid(1700).map(|one| one.name), Some("numeric"));
         assert_eq!(type_named("_text").map(|one| (one.oid, one.element)), Some((1009, 25)));
-        assert_eq!(procedure_named("array_in").and_then(procedure_name), Some("array_in"));
+        assert_eq!(
+            procedure_named("array_in").and_then(procedure).map(|one| one.name),
+            Some("array_in")
+        );
     }
 }

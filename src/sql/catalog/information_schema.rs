@@ -4,8 +4,8 @@ use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::error::Result;
 
 use super::definitions::Definition;
-use super::directory::{Attribute, Constraint, Directory, OWNER_NAME, Relation, type_of_oid};
-use super::naming::{format_type, is_true_array};
+use super::directory::{Constraint, Directory, OWNER_NAME, Relation};
+use super::naming::ColumnType;
 use super::rows::Rows;
 
 /// The columns that hold the name of the database: filled in for each session.
@@ -84,7 +84,7 @@ fn columns(definition: &'static Definition, directory: &Directory) -> Result<Row
     let all = relations(directory).flat_map(|relation| {
         (1_i64..).zip(&relation.columns).map(move |(number, column)| (relation, number, column))
     });
-    let types = all.clone().map(|(_, _, column)| ColumnType::of(column));
+    let types = all.clone().map(|(_, _, column)| ColumnType::of(column.type_oid, column.typmod));
     let mut rows = Rows::new(definition, all.clone().count());
     rows.texts("table_schema", all.clone().map(|(relation, _, _)| Some(&relation.schema)))?
         .texts("table_name", all.clone().map(|(relation, _, _)| Some(&relation.name)))?
@@ -110,49 +110,6 @@ fn columns(definition: &'static Definition, directory: &Directory) -> Result<Row
 
 fn yes_or_no(yes: bool) -> &'static str {
     if yes { "YES" } else { "NO" }
-}
-
-/// What `information_schema.columns` says about a column's type.
-struct ColumnType {
-    data_type: String,
-    udt: &'static str,
-    octets: Option<i64>,
-    precision: Option<i64>,
-    radix: Option<i64>,
-    scale: Option<i64>,
-    fraction: Option<i64>,
-}
-
-impl ColumnType {
-    fn of(column: &Attribute) -> Self {
-        let info = type_of_oid(column.type_oid);
-        let udt = info.map_or("text", |one| one.name);
-        let data_type = match info {
-            Some(info) if is_true_array(info) => "ARRAY".to_owned(),
-            _ => format_type(column.type_oid, -1),
-        };
-        let binary = |bits| (Some(bits), Some(2), None);
-        let (precision, radix, scale) = match udt {
-            "int2" => (Some(16), Some(2), Some(0)),
-            "int4" => (Some(32), Some(2), Some(0)),
-            "int8" => (Some(64), Some(2), Some(0)),
-            "float4" => binary(24),
-            "float8" => binary(53),
-            "numeric" if column.typmod >= 4 => {
-                let modifier = column.typmod - 4;
-                (Some(modifier >> 16), Some(10), Some(modifier & 0x7ff))
-            }
-            "numeric" => (None, Some(10), None),
-            _ => (None, None, None),
-        };
-        let fraction = match udt {
-            "date" => Some(0),
-            "time" | "timetz" | "timestamp" | "timestamptz" | "interval" => Some(6),
-            _ => None,
-        };
-        let octets = matches!(udt, "text" | "varchar" | "bpchar").then_some(1 << 30);
-        Self { data_type, udt, octets, precision, radix, scale, fraction }
-    }
 }
 
 fn is_foreign(constraint: &Constraint) -> bool {

@@ -178,6 +178,7 @@ impl Catalog {
         let mut state = self.state.clone();
         let options = state.config_mut().options_mut();
         options.extensions.insert(SessionFacts(Arc::new(session.clone())));
+        state.mark_start_execution();
         let state = Arc::new(state);
         let physical = subqueries::physical_plan(&plan, &state).await?;
         Ok(execute_stream(physical, state.task_ctx())?)

@@ -85,13 +85,58 @@ pub(super) fn format_type(oid: i64, typmod: i64) -> String {
             let modifier = typmod - 4;
             format!("numeric({},{})", modifier >> 16, modifier & 0x7ff)
         }
-        name => name.to_owned(),
+        // Key words that are types need no quotes.
+        name @ ("numeric" | "interval") => name.to_owned(),
+        name => quote_identifier(name),
     }
 }
 
 /// Whether a type is an array of another, and not one of the vectors or a fixed-length one.
 pub(super) fn is_true_array(info: &TypeInfo) -> bool {
     info.element != 0 && info.category == "A" && info.name.starts_with('_')
+}
+
+/// What `information_schema.columns` says about a column's type.
+pub(super) struct ColumnType {
+    pub(super) data_type: String,
+    pub(super) udt: &'static str,
+    pub(super) octets: Option<i64>,
+    pub(super) precision: Option<i64>,
+    pub(super) radix: Option<i64>,
+    pub(super) scale: Option<i64>,
+    pub(super) fraction: Option<i64>,
+}
+
+impl ColumnType {
+    pub(super) fn of(type_oid: i64, typmod: i64) -> Self {
+        let info = type_of_oid(type_oid);
+        let udt = info.map_or("text", |one| one.name);
+        let data_type = match info {
+            Some(info) if is_true_array(info) => "ARRAY".to_owned(),
+            _ => format_type(type_oid, -1),
+        };
+        let binary = |bits| (Some(bits), Some(2), None);
+        let (precision, radix, scale) = match udt {
+            "int2" => (Some(16), Some(2), Some(0)),
+            "int4" => (Some(32), Some(2), Some(0)),
+            "int8" => (Some(64), Some(2), Some(0)),
+            "float4" => binary(24),
+            "float8" => binary(53),
+            "numeric" if typmod >= 4 => {
+                let modifier = typmod - 4;
+                (Some(modifier >> 16), Some(10), Some(modifier & 0x7ff))
+            }
+            "numeric" => (None, Some(10), None),
+            _ => (None, None, None),
+        };
+        let fraction = match udt {
+            "date" => Some(0),
+            "time" | "timetz" | "timestamp" | "timestamptz" | "interval" => Some(6),
+            _ => None,
+        };
+        let octets = matches!(udt, "text" | "varchar" | "bpchar").then_some(1 << 30);
+        Self { data_type, udt, octets, precision, radix, scale, fraction }
+    }
 }
 
 /// A key as `pg_get_constraintdef` prints it.
@@ -113,11 +158,25 @@ pub(super) fn constraint_definition(
 
 /// A key's index as `pg_get_indexdef` prints it.
 pub(super) fn index_definition(directory: &Directory, key: &Constraint) -> String {
-    let relation = &directory.relations[key.relation];
+    let relation = qualified_name(&directory.relations[key.relation]);
+    index_on(directory, key, &relation)
+}
+
+/// A key's index as `pg_get_indexdef` prints it when asked to be pretty: without a schema where the
+/// relation is found without one.
+pub(super) fn pretty_index_definition(
+    directory: &Directory,
+    key: &Constraint,
+    session: &CatalogSession,
+) -> String {
+    let relation = relation_name(directory, &directory.relations[key.relation], session);
+    index_on(directory, key, &relation)
+}
+
+fn index_on(directory: &Directory, key: &Constraint, relation: &str) -> String {
     format!(
-        "CREATE UNIQUE INDEX {} ON {} USING btree ({})",
+        "CREATE UNIQUE INDEX {} ON {relation} USING btree ({})",
         quote_identifier(&key.name),
-        qualified_name(relation),
         column_list(directory, key.relation, &key.columns)
     )
 }

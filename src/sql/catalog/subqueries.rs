@@ -63,6 +63,7 @@ pub(super) async fn physical_plan(
 }
 
 fn replace(plan: LogicalPlan, state: &Arc<SessionState>, scope: Scope) -> Result<LogicalPlan> {
+    let plan = plan.transform_down(without_idle_lateral)?.data;
     let done = plan.transform_up(|node| {
         let node = match node {
             LogicalPlan::Join(join) if is_lateral(&join.right) => lateral_join(join, state)?,
@@ -276,6 +277,32 @@ fn is_lateral(plan: &LogicalPlan) -> bool {
         LogicalPlan::Subquery(_) => true,
         LogicalPlan::SubqueryAlias(alias) => matches!(*alias.input, LogicalPlan::Subquery(_)),
         _ => false,
+    }
+}
+
+/// Takes the marker of a lateral subquery away where it isn't the right side of a join: there the
+/// outer columns that it reads are those of an outer query.
+fn without_idle_lateral(node: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    match node {
+        LogicalPlan::Join(mut join) if is_lateral(&join.left) => {
+            join.left = Arc::new(unmarked(Arc::unwrap_or_clone(join.left))?);
+            Ok(Transformed::yes(LogicalPlan::Join(join)))
+        }
+        LogicalPlan::Join(_) | LogicalPlan::SubqueryAlias(_) => Ok(Transformed::no(node)),
+        other => other.map_children(|child| {
+            if is_lateral(&child) {
+                unmarked(child).map(Transformed::yes)
+            } else {
+                Ok(Transformed::no(child))
+            }
+        }),
+    }
+}
+
+fn unmarked(plan: LogicalPlan) -> Result<LogicalPlan> {
+    match plan {
+        LogicalPlan::Subquery(subquery) => Ok(Arc::unwrap_or_clone(subquery.subquery)),
+        other => Ok(other.map_children(|child| unmarked(child).map(Transformed::yes))?.data),
     }
 }
 

@@ -94,6 +94,10 @@ impl VisitorMut for Pass<'_> {
     }
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<CatalogError> {
+        if select.into.is_some() {
+            let what = "SELECT INTO".to_owned();
+            return ControlFlow::Break(CatalogError::NotSupported { what });
+        }
         // Names come from what the client wrote, so before anything is rewritten.
         for item in &mut select.projection {
             if let SelectItem::UnnamedExpr(expr) = item
@@ -356,19 +360,49 @@ fn rewrite_expr(expr: &mut Expr, context: &Context<'_>) -> Result<(), CatalogErr
             *expr = quantified(left, compare_op, right, "canon_all");
         }
         Expr::CompoundFieldAccess { root, access_chain } => {
-            // `(f(x)).n`: the parentheses are part of the syntax, not of the expression.
-            while let Expr::Nested(inner) = root.as_mut() {
-                **root = take(inner);
-            }
-            for access in access_chain {
-                if let AccessExpr::Dot(Expr::Identifier(field)) = access {
-                    *field = quoted(&folded(field));
-                }
-            }
+            *expr = accessed(take(root), std::mem::take(access_chain));
         }
         _ => {}
     }
     Ok(())
+}
+
+/// `(f(x)).n` and `keys[1]`, one step at a time.
+fn accessed(root: Expr, accesses: Vec<AccessExpr>) -> Expr {
+    let (mut expr, accesses) = match root {
+        // `con.conkey[1]`: a column of a relation, unless there are parentheses.
+        Expr::Identifier(first) => column_first(first, accesses),
+        other => (other, accesses),
+    };
+    for access in accesses {
+        while let Expr::Nested(inner) = expr {
+            expr = *inner;
+        }
+        expr = match access {
+            AccessExpr::Dot(Expr::Identifier(field)) => {
+                call("get_field", vec![expr, text(&folded(&field))])
+            }
+            other => Expr::CompoundFieldAccess { root: Box::new(expr), access_chain: vec![other] },
+        };
+    }
+    expr
+}
+
+/// The dotted name at the start of an access, and what is accessed in it.
+fn column_first(first: Ident, accesses: Vec<AccessExpr>) -> (Expr, Vec<AccessExpr>) {
+    let mut parts = vec![first];
+    let mut rest = Vec::new();
+    for access in accesses {
+        match access {
+            AccessExpr::Dot(Expr::Identifier(part)) if rest.is_empty() => parts.push(part),
+            other => rest.push(other),
+        }
+    }
+    let column = match parts.len() {
+        1 => Expr::Identifier(parts.remove(0)),
+        _ => Expr::CompoundIdentifier(parts),
+    };
+    (column, rest)
 }
 
 /// Words that are functions without parentheses, where the parser took them for columns.
@@ -468,6 +502,9 @@ fn rewrite_function(
     if let FunctionArguments::None = function.args {
         function.args = arguments(Vec::new());
     }
+    if matches!(name.as_str(), "_pg_truetypid" | "_pg_truetypmod") {
+        spread_rows(&mut function.args);
+    }
     let schema = schema_of(&function.name);
     if !matches!(schema.as_deref(), None | Some("pg_catalog" | "information_schema")) {
         return Err(undefined(function));
@@ -481,6 +518,26 @@ fn rewrite_function(
     }
     function.name = ObjectName::from(vec![quoted(&name)]);
     Ok(None)
+}
+
+/// `_pg_truetypid(a.*, t.*)`: of the rows of `pg_attribute` and `pg_type` the columns it looks at.
+fn spread_rows(args: &mut FunctionArguments) {
+    const ATTRIBUTE: [&str; 2] = ["atttypid", "atttypmod"];
+    const TYPE: [&str; 3] = ["typtype", "typbasetype", "typtypmod"];
+    let FunctionArguments::List(list) = args else { return };
+    let [
+        FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(attribute)),
+        FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(of_type)),
+    ] = list.args.as_slice()
+    else {
+        return;
+    };
+    let column = |relation: &ObjectName, column: &str| {
+        let parts = vec![quoted(&last_part(relation)), quoted(column)];
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::CompoundIdentifier(parts)))
+    };
+    let columns = ATTRIBUTE.map(|name| column(attribute, name)).into_iter();
+    list.args = columns.chain(TYPE.map(|name| column(of_type, name))).collect();
 }
 
 fn undefined(function: &Function) -> CatalogError {

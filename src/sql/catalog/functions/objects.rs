@@ -2,13 +2,24 @@
 
 use super::{Call, Function, Outcome, Returns, Value};
 use crate::sql::catalog::directory::{
-    OWNER, OWNER_NAME, parse_identifier, procedure_name, procedure_named, type_named, type_of_oid,
+    OWNER, OWNER_NAME, parse_identifier, procedure, procedure_named, type_named, type_of_oid,
 };
 use crate::sql::catalog::error::CatalogError;
 use crate::sql::catalog::naming::{
-    constraint_definition, format_type, index_definition, quote_identifier, relation_name,
+    ColumnType, constraint_definition, format_type, index_definition, pretty_index_definition,
+    quote_identifier, relation_name,
 };
 use crate::sql::catalog::relations::role_oid;
+
+/// A function of `information_schema` about a type and its modifier.
+macro_rules! type_fact {
+    ($name:literal, $fact:expr) => {
+        function($name, (2, 2), "int4", true, |call| {
+            let fact: fn(ColumnType) -> Option<i64> = $fact;
+            Ok(found(fact(ColumnType::of(oid(call), call.int(1).unwrap_or(-1)))))
+        })
+    };
+}
 
 pub(super) const FUNCTIONS: &[Function] = &[
     visible("pg_table_is_visible", |call| {
@@ -64,9 +75,15 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function("pg_get_ruledef", (1, 2), "text", true, nothing),
     function("pg_get_triggerdef", (1, 2), "text", true, nothing),
     function("pg_get_functiondef", (1, 1), "text", true, nothing),
-    function("pg_get_function_arguments", (1, 1), "text", true, nothing),
-    function("pg_get_function_identity_arguments", (1, 1), "text", true, nothing),
-    function("pg_get_function_result", (1, 1), "text", true, nothing),
+    function("pg_get_function_arguments", (1, 1), "text", true, procedure_arguments),
+    function("pg_get_function_identity_arguments", (1, 1), "text", true, procedure_arguments),
+    function("pg_get_function_result", (1, 1), "text", true, |call| {
+        let found = procedure(oid(call));
+        Ok(Value::maybe_text(found.map(|one| {
+            let result = format_type(one.returns, -1);
+            if one.returns_set { format!("SETOF {result}") } else { result }
+        })))
+    }),
     function("pg_get_function_arg_default", (2, 2), "text", true, nothing),
     function("pg_get_function_sqlbody", (1, 1), "text", true, nothing),
     function("pg_get_partkeydef", (1, 1), "text", true, nothing),
@@ -85,12 +102,32 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function("pg_tablespace_size", (1, 1), "int8", true, zero),
     function("pg_relation_is_updatable", (2, 2), "int4", true, zero),
     function("pg_column_is_updatable", (3, 3), "bool", true, |_| Ok(Value::Bool(false))),
+    function("pg_stat_get_numscans", (1, 1), "int8", true, zero),
+    function("pg_stat_get_live_tuples", (1, 1), "int8", true, zero),
+    function("pg_stat_get_dead_tuples", (1, 1), "int8", true, zero),
+    // Of a transaction id; no transaction is old here.
+    function("age", (1, 1), "int4", true, |call| match call.value(0) {
+        Value::Int(_) => Ok(Value::Int(0)),
+        _ => Err(CatalogError::NotSupported { what: "age() of a time".to_owned() }),
+    }),
     function("pg_index_column_has_property", (3, 3), "bool", true, |call| {
         let property = call.text(2).unwrap_or_default();
         let has = ["asc", "nulls_last", "orderable", "returnable", "search_array", "search_nulls"];
         Ok(Value::Bool(has.contains(&property.to_lowercase().as_str())))
     }),
     function("pg_partition_root", (1, 1), "regclass", true, nothing),
+    function("_pg_truetypid", (5, 5), "oid", true, |call| {
+        Ok(call.value(if is_domain(call) { 3 } else { 0 }).clone())
+    }),
+    function("_pg_truetypmod", (5, 5), "int4", true, |call| {
+        Ok(call.value(if is_domain(call) { 4 } else { 1 }).clone())
+    }),
+    type_fact!("_pg_char_max_length", |_| None),
+    type_fact!("_pg_char_octet_length", |one| one.octets),
+    type_fact!("_pg_numeric_precision", |one| one.precision),
+    type_fact!("_pg_numeric_precision_radix", |one| one.radix),
+    type_fact!("_pg_numeric_scale", |one| one.scale),
+    type_fact!("_pg_datetime_precision", |one| one.fraction),
     function("to_regclass", (1, 1), "regclass", true, |call| {
         let name = call.text(0).unwrap_or_default();
         Ok(found(call.directory.resolve(name, call.session).map(|one| one.oid)))
@@ -147,6 +184,18 @@ const fn visible(name: &'static str, eval: fn(&Call<'_>) -> Outcome) -> Function
     function(name, (1, 1), "bool", true, eval)
 }
 
+fn is_domain(call: &Call<'_>) -> bool {
+    call.text(2) == Some("d")
+}
+
+fn procedure_arguments(call: &Call<'_>) -> Outcome {
+    let found = procedure(oid(call));
+    Ok(Value::maybe_text(found.map(|one| {
+        let types = one.arguments.iter().map(|oid| format_type(*oid, -1));
+        types.collect::<Vec<_>>().join(", ")
+    })))
+}
+
 fn oid(call: &Call<'_>) -> i64 {
     call.int(0).unwrap_or_default()
 }
@@ -180,7 +229,10 @@ fn indexdef(call: &Call<'_>) -> Outcome {
     let Some(key) = call.directory.key_of_index(oid(call)) else { return Ok(Value::Null) };
     let column = call.int(1).unwrap_or_default();
     if column == 0 {
-        return Ok(Value::Text(index_definition(call.directory, key)));
+        return Ok(Value::Text(match call.bool(2) {
+            Some(true) => pretty_index_definition(call.directory, key, call.session),
+            _ => index_definition(call.directory, key),
+        }));
     }
     let names = call.directory.column_names(key.relation, &key.columns);
     let name = usize::try_from(column - 1).ok().and_then(|at| names.get(at).copied());
@@ -234,7 +286,7 @@ fn from_reg(call: &Call<'_>) -> Outcome {
             relation.map(|one| relation_name(call.directory, one, call.session))
         }
         "regtype" => type_of_oid(oid).map(|_| format_type(oid, -1)),
-        "regproc" | "regprocedure" => procedure_name(oid).map(str::to_owned),
+        "regproc" | "regprocedure" => procedure(oid).map(|one| one.name.to_owned()),
         "regnamespace" => call.directory.namespace(oid).map(quote_identifier),
         "regrole" if oid == OWNER => Some(OWNER_NAME.to_owned()),
         "regrole" if oid == role_oid(&call.session.role) => {
