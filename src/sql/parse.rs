@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{
-    Location, Token, TokenWithSpan, Tokenizer, TokenizerError,
+    Location, Span, Token, TokenWithSpan, Tokenizer, TokenizerError,
 };
 
 use crate::sql::SqlError;
@@ -110,9 +110,12 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
             limit: format!("A statement may have {TEXT_BYTES_MAX} bytes."),
         });
     }
-    let tokens = Tokenizer::new(&PostgreSqlDialect {}, text)
-        .tokenize_with_location()
-        .map_err(|error| tokenizer_error(text, &error))?;
+    let mut tokens = Vec::new();
+    if let Err(error) =
+        Tokenizer::new(&PostgreSqlDialect {}, text).tokenize_with_location_into_buf(&mut tokens)
+    {
+        return Err(tokenizer_error(text, &error, &tokens));
+    }
     limits::check(&tokens)?;
     let mut statements = Vec::new();
     for part in tokens.split(|token| token.token == Token::SemiColon) {
@@ -135,10 +138,20 @@ fn statement(text: &str, tokens: &[TokenWithSpan]) -> Result<Statement, SqlError
     let first = words.first().map(|token| keyword(&token.token)).unwrap_or_default();
     let starts_query = words.first().is_some_and(|token| token.token == Token::LParen);
     match first.as_str() {
-        "SELECT" | "WITH" | "VALUES" | "TABLE" | "EXPLAIN" => source.query(),
+        "SELECT" | "WITH" | "VALUES" | "EXPLAIN" => source.query(),
+        "TABLE" => Source { text, tokens: &table_as_select(tokens) }.query(),
         _ if starts_query => source.query(),
         _ => Commands::new(&source, words).statement(&first),
     }
+}
+
+/// `TABLE a` is `SELECT * FROM a`; the words take the place of the one that the client wrote.
+fn table_as_select(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
+    let mut written = tokens.iter().skip_while(|token| is_blank(&token.token));
+    let span = written.next().map_or_else(Span::empty, |table| table.span);
+    let words = [Token::make_keyword("SELECT"), Token::Mul, Token::make_keyword("FROM")];
+    let select = words.into_iter().map(|word| TokenWithSpan::new(word, span));
+    select.chain(written.cloned()).collect()
 }
 
 /// An unquoted word in upper case, or nothing.
@@ -157,6 +170,7 @@ struct Source<'a> {
 
 impl Source<'_> {
     fn query(&self) -> Result<Statement, SqlError> {
+        self.check_clauses()?;
         let statement = self.ast(self.tokens)?;
         Ok(match refusal(&statement) {
             Some(refused) => Statement::Refused(refused),
@@ -164,11 +178,44 @@ impl Source<'_> {
         })
     }
 
+    /// sqlparser takes reserved words as names: `SELECT a, FROM b` is a column "from" named "b" to
+    /// it. Where an operand must stand, the word of a clause is the mistake that Postgres sees.
+    fn check_clauses(&self) -> Result<(), SqlError> {
+        const WANT_OPERAND: [&str; 8] = ["FROM", "WHERE", "HAVING", "ON", "BY", "AND", "OR", "NOT"];
+        const CLAUSES: [&str; 13] = [
+            "FROM",
+            "WHERE",
+            "HAVING",
+            "GROUP",
+            "ORDER",
+            "LIMIT",
+            "UNION",
+            "EXCEPT",
+            "INTERSECT",
+            "ON",
+            "AND",
+            "OR",
+            "THEN",
+        ];
+        let written: Vec<_> = self.tokens.iter().filter(|t| !is_blank(&t.token)).collect();
+        for pair in written.windows(2) {
+            let [before, here] = pair else { continue };
+            let wants_operand = match &before.token {
+                Token::Comma | Token::Eq | Token::Lt | Token::Gt | Token::Neq => true,
+                token => WANT_OPERAND.contains(&keyword(token).as_str()),
+            };
+            if wants_operand && CLAUSES.contains(&keyword(&here.token).as_str()) {
+                return Err(self.near(here));
+            }
+        }
+        Ok(())
+    }
+
     /// The tree of all the tokens given, which must be one statement.
     fn ast(&self, tokens: &[TokenWithSpan]) -> Result<ast::Statement, SqlError> {
         let dialect = PostgreSqlDialect {};
         let mut parser = Parser::new(&dialect)
-            .with_recursion_limit(limits::NESTING_MAX)
+            .with_recursion_limit(limits::PARSER_DEPTH_MAX)
             .with_tokens_with_locations(tokens.to_vec());
         let statement = parser.parse_statement().map_err(|error| self.parser_error(error))?;
         match parser.peek_token() {
@@ -281,8 +328,9 @@ fn query_refusal(query: &ast::Query) -> Option<SqlError> {
 }
 
 /// What the tokenizer can't read: nearly always a quote or comment without its end.
-fn tokenizer_error(text: &str, error: &TokenizerError) -> SqlError {
-    let start = offset_of(text, error.location);
+/// It begins where the last good token ended; the tokenizer itself may tell where it gave up.
+fn tokenizer_error(text: &str, error: &TokenizerError, before: &[TokenWithSpan]) -> SqlError {
+    let start = before.last().map_or(0, |token| offset_of(text, token.span.end));
     let rest = text.get(start..).unwrap_or_default();
     let message = match error.message.as_str() {
         m if m.contains("Unterminated string") || m.contains("Unterminated encoded string") => {

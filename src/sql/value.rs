@@ -604,15 +604,15 @@ mod tests {
         assert_eq!(shown(&PgType::Float8, "1e400"), "22003");
         assert_eq!(shown(&PgType::Float8, "-Infinity"), "Float64(-inf)");
         let money = PgType::Numeric(Some((10, 2)));
-        for (text, unscaled) in [
-            ("1.5", 150),
-            ("-0.05", -5),
-            ("1.500", 150),
-            ("1e3", 100_000),
-            (".5", 50),
-            ("0.000", 0),
+        for (text, shown_as) in [
+            ("1.5", "1.50"),
+            ("-0.05", "-0.05"),
+            ("1.500", "1.50"),
+            ("1e3", "1000.00"),
+            (".5", "0.50"),
+            ("0.000", "0.00"),
         ] {
-            assert_eq!(shown(&money, text), format!("Decimal128(Some({unscaled}),10,2)"), "{text}");
+            assert_eq!(shown(&money, text), format!("Decimal128({shown_as},10,2)"), "{text}");
         }
         assert_eq!(shown(&money, "1.005"), "22003");
         assert_eq!(shown(&money, "123456789"), "22003");
@@ -681,7 +681,8 @@ mod tests {
         assert!(bytea("\\xabc").is_err());
         let array = PgType::Array(Box::new(PgType::Int4));
         assert!(matches!(
-            from_text(&array, Some("{1,2}"), &TimeZone::UTC), Ok(ScalarValue::List(list)) if list.len() == 1
+            from_text(&array, Some("{1,2}"), &TimeZone::UTC),
+            Ok(ScalarValue::List(_))
         ));
     }
 }

@@ -245,11 +245,11 @@ mod tests {
         let numeric = PgType::Numeric(Some((38, 10)));
         // 1234567.89 is 123 4567 8900 with the weight 1.
         let bytes = [0, 3, 0, 1, 0, 0, 0, 2, 0, 123, 0x11, 0xd7, 0x22, 0xc4];
-        assert_eq!(shown(&numeric, &bytes), "Decimal128(Some(12345678900000000),38,10)");
-        assert_eq!(shown(&numeric, &[0; 8]), "Decimal128(Some(0),38,10)");
+        assert_eq!(shown(&numeric, &bytes), "Decimal128(1234567.8900000000,38,10)");
+        assert_eq!(shown(&numeric, &[0; 8]), "Decimal128(0.0000000000,38,10)");
         // -0.00000001
         let small = [0, 1, 0xff, 0xfe, 0x40, 0, 0, 8, 0, 1];
-        assert_eq!(shown(&numeric, &small), "Decimal128(Some(-100),38,10)");
+        assert_eq!(shown(&numeric, &small), "Decimal128(-0.0000000100,38,10)");
         let nan = [0, 0, 0, 0, 0xc0, 0, 0, 0];
         assert_eq!(shown(&numeric, &nan), "22003");
         // 10000^32767

@@ -11,8 +11,11 @@ use crate::sql::SqlError;
 /// More tokens than any tool writes: an IN list of 100,000 numbers has 200,000.
 pub(super) const TOKENS_MAX: usize = 500_000;
 
-/// Parentheses, sub-queries and CASE within each other; sqlparser's own measure.
+/// Parentheses, sub-queries and CASE within each other.
 pub(super) const NESTING_MAX: usize = 100;
+
+/// Calls of sqlparser's within each other: a sub-query takes up to three.
+pub(super) const PARSER_DEPTH_MAX: usize = 4 * NESTING_MAX;
 
 /// Operators that follow each other without a comma, and set operations of one query.
 pub(super) const CHAIN_MAX: usize = 1_000;
@@ -44,13 +47,20 @@ fn too_complex(limit: &str) -> SqlError {
     SqlError::TooComplex { limit: limit.to_owned() }
 }
 
-/// Operators since the last separator, for each open parenthesis, and those of them together.
+/// Operators since the last separator, for each open parenthesis or CASE, and those of them
+/// together.
 #[derive(Default)]
 struct Depth {
-    levels: Vec<usize>,
+    levels: Vec<Level>,
     outer: usize,
     here: usize,
     set_operations: usize,
+}
+
+/// An open parenthesis or CASE, and the operators before it.
+struct Level {
+    is_case: bool,
+    before: usize,
 }
 
 impl Depth {
@@ -58,20 +68,24 @@ impl Depth {
         self.outer.saturating_add(self.here).max(self.set_operations)
     }
 
+    fn open(&mut self, is_case: bool) {
+        self.levels.push(Level { is_case, before: self.here });
+        self.outer += self.here;
+        self.here = 0;
+    }
+
+    fn close(&mut self, is_case: bool) {
+        if let Some(level) = self.levels.pop_if(|level| level.is_case == is_case) {
+            self.outer -= level.before;
+            // A chain of subscripts or calls is a chain too.
+            self.here = level.before + 1;
+        }
+    }
+
     fn take(&mut self, token: &Token) {
         match token {
-            Token::LParen | Token::LBracket | Token::LBrace => {
-                self.levels.push(self.here);
-                self.outer += self.here;
-                self.here = 0;
-            }
-            Token::RParen | Token::RBracket | Token::RBrace => {
-                if let Some(here) = self.levels.pop() {
-                    self.outer -= here;
-                    // A chain of subscripts or calls is a chain too.
-                    self.here = here + 1;
-                }
-            }
+            Token::LParen | Token::LBracket | Token::LBrace => self.open(false),
+            Token::RParen | Token::RBracket | Token::RBrace => self.close(false),
             Token::Comma => self.here = 0,
             Token::SemiColon => *self = Self::default(),
             Token::Word(word) if word.quote_style.is_none() => self.word(&word.value),
@@ -86,8 +100,8 @@ impl Depth {
     }
 
     fn word(&mut self, word: &str) {
-        const OPERATORS: [&str; 11] =
-            ["AND", "OR", "NOT", "IS", "LIKE", "ILIKE", "IN", "BETWEEN", "CASE", "JOIN", "COLLATE"];
+        const OPERATORS: [&str; 10] =
+            ["AND", "OR", "NOT", "IS", "LIKE", "ILIKE", "IN", "BETWEEN", "JOIN", "COLLATE"];
         const CLAUSES: [&str; 7] = ["SELECT", "FROM", "WHERE", "HAVING", "WHEN", "THEN", "LIMIT"];
         let is = |other: &&str| word.eq_ignore_ascii_case(other);
         if OPERATORS.iter().any(|operator| is(operator)) {
@@ -97,6 +111,10 @@ impl Depth {
             self.here = 0;
         } else if CLAUSES.iter().any(|clause| is(clause)) {
             self.here = 0;
+        } else if is(&"CASE") {
+            self.open(true);
+        } else if is(&"END") {
+            self.close(true);
         }
     }
 }

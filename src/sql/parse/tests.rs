@@ -42,7 +42,9 @@ fn queries_of_every_kind_go_to_the_engine() {
         "EXPLAIN (ANALYZE, FORMAT JSON) SELECT 1",
         "EXPLAIN ANALYZE SELECT 1",
         "SELECT 1 UNION ALL SELECT 2",
+        "SELECT sum(a) OVER (ORDER BY b), a.limit FROM a",
         "SELECT $1::int",
+        "SELECT a IS DISTINCT FROM b, extract(day FROM c) FROM a WHERE NOT b ORDER BY 1, 2",
         "SELECT ';' AS \"a;b\"",
         "-- Metabase:: userID: 1\nSELECT 1;",
     ] {
@@ -160,7 +162,9 @@ fn faults_are_told_in_postgres_words() {
     let near = |word: &str| format!("syntax error at or near \"{word}\"");
     for (text, message, position) in [
         ("SELEC 1", near("SELEC"), Some(1)),
-        ("SELECT 1 FROM FROM a", near("FROM"), Some(15)),
+        ("SELECT 1 FROM a WHERE WHERE b", near("WHERE"), Some(23)),
+        ("SELECT a, FROM b", near("FROM"), Some(11)),
+        ("SELECT a FROM b WHERE a = ORDER BY a", near("ORDER"), Some(27)),
         ("SELECT 1;\nSELECT ü ü ü", near("ü"), Some(22)),
         ("SELECT (1", "syntax error at end of input".to_owned(), Some(10)),
         ("SELECT", "syntax error at end of input".to_owned(), Some(7)),
