@@ -1,1 +1,4 @@
-//! cli
+//! What the commands do, as plain functions over a writer.
+
+pub mod check;
+pub mod schema;

@@ -105,27 +105,16 @@ pub(crate) fn compile_over_metrics(
     scope: &dyn Scope,
 ) -> Result<(Compiled, ast::Expr), Faults> {
     let ast = parse_over_metrics(text).map_err(|fault| vec![fault])?;
-    let mut resolver = resolve_names(text, ast.clone(), scope)?;
-    resolver.divide_exactly();
-    let compiled = resolver.compile()?;
-    Ok((compiled, ast))
+    let mut named = resolve_names(text, ast.clone(), scope)?;
+    named.divide_exactly();
+    let compiled = named.compile()?;
+    Ok((named.substituted(compiled)?, ast))
 }
 
 fn compile_ast(text: &str, ast: ast::Expr, scope: &dyn Scope) -> Result<Compiled, Faults> {
-    let resolved = resolve_names(text, ast, scope)?;
-    let compiled = resolved.compile()?;
-    let names = resolved.names;
-    let expr = compiled.expr.transform(|expr| match &expr {
-        Expr::Column(column) => match names.get(&column.name) {
-            Some(name) => Ok(Transformed::yes(name.expr.clone())),
-            None => Ok(Transformed::no(expr)),
-        },
-        _ => Ok(Transformed::no(expr)),
-    });
-    match expr {
-        Ok(expr) => Ok(Compiled { expr: expr.data, data_type: compiled.data_type }),
-        Err(error) => Err(vec![of_datafusion(&error)]),
-    }
+    let named = resolve_names(text, ast, scope)?;
+    let compiled = named.compile()?;
+    named.substituted(compiled)
 }
 
 /// Parses one expression.
@@ -213,7 +202,17 @@ fn of_parser(text: &str, error: ParserError) -> Fault {
         let (line, column) = place.split_once(", Column: ")?;
         Some(Location { line: line.trim().parse().ok()?, column: column.trim().parse().ok()? })
     });
-    let fault = Fault::new("syntax_error", format!("syntax error: {}", lower_first(fact)), "here");
+    let (expected, found) = match fact.split_once(", found: ") {
+        Some((expected, found)) => (expected.strip_prefix("Expected: "), found),
+        None => (None, fact),
+    };
+    let message = match (expected, found) {
+        (Some(_), "EOF") => "syntax error at end of expression".to_owned(),
+        (Some(_), found) => format!("syntax error at or near \"{found}\""),
+        (None, fact) => format!("syntax error: {}", lower_first(fact)),
+    };
+    let help = expected.map(|expected| format!("There should be {expected} here."));
+    let fault = Fault { help, ..Fault::new("syntax_error", message, "here") };
     match location {
         Some(location) => fault.at(text, Span { start: location, end: location }),
         // The end of the text.
@@ -400,8 +399,25 @@ impl Named<'_> {
             None if data_type == DataType::Null => Ok(Compiled { expr, data_type }),
             None => {
                 let message = format!("an expression can't have type {}", types::shown(&data_type));
-                Err(vec![Fault::new("wrong_type", message, types::shown(&data_type))])
+                let fault = Fault::new("wrong_type", message, types::shown(&data_type))
+                    .help("Make it a number, text, a time or a truth value.");
+                Err(vec![fault])
             }
+        }
+    }
+
+    /// Each name replaced by what it stands for.
+    fn substituted(&self, compiled: Compiled) -> Result<Compiled, Faults> {
+        let expr = compiled.expr.transform(|expr| match &expr {
+            Expr::Column(column) => match self.names.get(&column.name) {
+                Some(name) => Ok(Transformed::yes(name.expr.clone())),
+                None => Ok(Transformed::no(expr)),
+            },
+            _ => Ok(Transformed::no(expr)),
+        });
+        match expr {
+            Ok(expr) => Ok(Compiled { expr: expr.data, data_type: compiled.data_type }),
+            Err(error) => Err(vec![of_datafusion(&error)]),
         }
     }
 
@@ -460,7 +476,7 @@ impl Named<'_> {
                 self.names.get(&ident.value).map(|name| name.data_type.clone())
             }
             ast::Expr::Value(value) => match &value.value {
-                ast::Value::Number(..) => Some(DataType::Int64),
+                ast::Value::Number(..) => Some(DataType::Int32),
                 ast::Value::Boolean(_) => Some(DataType::Boolean),
                 _ => None,
             },

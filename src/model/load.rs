@@ -291,7 +291,9 @@ impl Reader {
         let is_project = |document: &&Document| {
             matches!(document.body, Body::Project(_) | Body::Broken("project"))
         };
-        let mut projects = self.documents.iter().filter(is_project);
+        let mut projects: Vec<&Document> = self.documents.iter().filter(is_project).collect();
+        projects.sort_by_key(|document| document.file != Path::new("canon.yaml"));
+        let mut projects = projects.into_iter();
         let Some(first) = projects.next() else {
             let finding = Finding::error("missing_project", "no document defines the project")
                 .help("Add canon.yaml with \"project\" and \"timezone\".");

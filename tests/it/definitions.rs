@@ -220,3 +220,66 @@ fn every_fault_says_where_and_what_to_write() {
         assert_eq!(checked.model.is_none(), checked.has_errors(), "{name}");
     }
 }
+
+fn faulty(name: &str) -> (Read, Checked) {
+    let text = fs::read_to_string(folder("faulty").join(name).join("a.yaml")).unwrap();
+    let project = "project: test\ntimezone: Europe/Berlin\n".to_owned();
+    let texts = BTreeMap::from([("canon.yaml".into(), project), ("a.yaml".into(), text)]);
+    let read = canon::model::load::read_texts(Path::new("/definitions"), texts);
+    let checked = check(&read, &sources());
+    (read, checked)
+}
+
+#[test]
+fn programs_get_places_in_lines_and_columns() {
+    let (read, checked) = faulty("expression_block_third_line");
+    let json = render_json(&checked.findings, read.texts());
+    snapshots().bind(|| insta::assert_snapshot!("json", json));
+}
+
+#[test]
+fn a_fault_in_a_block_points_to_its_line() {
+    let (read, checked) = faulty("expression_block_third_line");
+    let place = &checked.findings[0].places[0];
+    let text = read.texts().get(&place.file).unwrap();
+    assert_eq!(&text[place.span.clone()], "chanel");
+    assert_eq!(read.texts().position(&place.file, place.span.start).0, 21);
+}
+
+#[test]
+fn exit_codes() {
+    use canon::cli::check::{Format, run};
+    let code = |folder: &Path, format| {
+        let mut out = Vec::new();
+        let code = run(folder, |_| Ok(sources()), format, &mut out).unwrap();
+        (code, String::from_utf8(out).unwrap())
+    };
+    let human = Format::Human(Color::Never);
+    let (ok, text) = code(&folder("valid"), human);
+    assert_eq!((ok, text.as_str()), (0, "14 metrics, 4 entities, 1 consumer: no errors\n"));
+    assert_eq!(code(&folder("valid"), Format::Json), (0, "[]\n".to_owned()));
+    let (errors, text) = code(&folder("faulty/project_faults"), human);
+    assert_eq!(errors, 1);
+    assert!(text.contains("project_faults/canon.yaml:2:11"), "{text}");
+    assert!(text.ends_with("4 errors\n"), "{text}");
+    let (unreadable, text) = code(Path::new("/no/such/folder"), human);
+    assert_eq!(unreadable, 2);
+    assert!(text.contains("could not read definitions folder"), "{text}");
+    let (unreadable, text) = code(Path::new("/no/such/folder"), Format::Json);
+    assert_eq!(unreadable, 2);
+    assert!(text.contains("\"code\": \"unreadable\""), "{text}");
+    let mut out = Vec::new();
+    let describe = |_: &Read| Err("backend is not there".to_owned());
+    assert_eq!(run(&folder("valid"), describe, human, &mut out).unwrap(), 2);
+}
+
+#[test]
+fn the_schema_is_json_and_names_every_kind() {
+    let mut out = Vec::new();
+    assert_eq!(canon::cli::schema::run(&mut out).unwrap(), 0);
+    let schema: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    let version = &schema["$defs"]["RawVersion"]["properties"];
+    assert_eq!(version["version"]["examples"][0], "1.0.0");
+    assert_eq!(version["quantile"]["type"], "number");
+    assert_eq!(schema["anyOf"].as_array().unwrap().len(), 6);
+}

@@ -10,7 +10,8 @@ use datafusion::sql::sqlparser::ast;
 
 use super::at::At;
 use super::metric::{
-    self, Draft, Metrics, QUOTIENT_SCALE, Surroundings, Target, successor_help, unknown_dimension,
+    self, Draft, Metrics, QUOTIENT_SCALE, Surroundings, Target, reference_label, successor_help,
+    unknown_dimension,
 };
 use super::{Context, values};
 use crate::diagnostic::Finding;
@@ -122,7 +123,7 @@ impl Walk<'_, '_, '_> {
             Resolution::Part(version) => Some(Part { reference, version }),
             Resolution::Broken => None,
             Resolution::Fault { code, message, help } => {
-                let place = at.place("not a released metric");
+                let place = at.place(reference_label(code));
                 context.push(Finding::error(code, message).at(place).maybe_help(help));
                 None
             }
@@ -449,7 +450,7 @@ impl Scope for MetricScope<'_, '_, '_, '_, '_> {
             }
             Resolution::Broken => Resolved::Broken,
             Resolution::Fault { code, message, help } => {
-                Resolved::Fault { code, message, label: "not a released metric".to_owned(), help }
+                Resolved::Fault { code, message, label: reference_label(code).to_owned(), help }
             }
         }
     }

@@ -126,8 +126,8 @@ impl<'a> Metrics<'a> {
         match self.target(&reference) {
             Target::Fault { code, message, help } => {
                 let place = match code {
-                    "unknown_metric" => at.place_of_key(metric, "no such metric"),
-                    _ => at.key(metric).place("not released"),
+                    "unknown_metric" => at.place_of_key(metric, reference_label(code)),
+                    _ => at.key(metric).place(reference_label(code)),
                 };
                 context.push(Finding::error(code, message).at(place).maybe_help(help));
             }
@@ -164,6 +164,18 @@ impl<'a> Metrics<'a> {
             (metric.name.clone(), Arc::new(metric))
         });
         metrics.collect()
+    }
+}
+
+/// A few words for the place of a reference with a fault.
+pub(super) fn reference_label(code: &str) -> &'static str {
+    match code {
+        "unknown_metric" => "no such metric",
+        "unknown_version" => "no such version",
+        "draft_reference" => "a draft",
+        "retired_reference" => "retired",
+        "cycle" => "leads back to itself",
+        _ => "can't be used here",
     }
 }
 
@@ -593,7 +605,7 @@ fn time(
     let time_at = at.key("time");
     let source = &scope.draft.entity.source;
     let zone = zone(context, raw, time_at, project);
-    let grains = raw.and_then(|raw| grains(raw));
+    let grains = raw.and_then(grains);
     if let Some(raw) = raw {
         let help = "A row counts whenever it came (restate).";
         context.not_yet_key(time_at, "late_data", help);
