@@ -194,7 +194,8 @@ struct Reader {
 impl Reader {
     fn file(&mut self, file: PathBuf, bytes: Vec<u8>) {
         let text: Arc<str> = match String::from_utf8(bytes) {
-            Ok(text) => text.into(),
+            // A byte order mark is no part of the text; not every parser knows.
+            Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(&text).into(),
             Err(error) => {
                 let valid = error.utf8_error().valid_up_to();
                 let lossy: Arc<str> = String::from_utf8_lossy(error.as_bytes()).into();

@@ -517,6 +517,7 @@ mod tests {
         );
         assert_eq!(aligned("a:\n  b: >-\n    one\n    two\n    foo\n", &["a", "b"], "foo"), "foo");
         assert_eq!(aligned("a: one\n   two foo\n", &["a"], "foo"), "foo");
+        assert_eq!(aligned("a:\r\n  b: |\r\n    one\r\n    foo\r\n", &["a", "b"], "foo"), "foo");
         assert_eq!(aligned("a: \"one\n   two foo\"\n", &["a"], "foo"), "foo");
     }
 

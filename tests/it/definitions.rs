@@ -231,6 +231,19 @@ fn faulty(name: &str) -> (Read, Checked) {
 }
 
 #[test]
+fn a_byte_order_mark_and_windows_line_ends_change_nothing() {
+    let mut texts = BTreeMap::new();
+    for name in ["canon.yaml", "entities.yaml", "metrics.yaml"] {
+        let text = fs::read_to_string(folder("valid").join(name)).unwrap();
+        texts.insert(name.into(), format!("\u{feff}{}", text.replace('\n', "\r\n")));
+    }
+    let read = canon::model::load::read_texts(Path::new("/definitions"), texts);
+    let checked = check(&read, &sources());
+    let text = render_human(&checked.findings, read.texts(), Color::Never);
+    assert!(checked.findings.is_empty(), "{text}");
+}
+
+#[test]
 fn programs_get_places_in_lines_and_columns() {
     let (read, checked) = faulty("expression_block_third_line");
     let json = render_json(&checked.findings, read.texts());
@@ -282,4 +295,37 @@ fn the_schema_is_json_and_names_every_kind() {
     assert_eq!(version["version"]["examples"][0], "1.0.0");
     assert_eq!(version["quantile"]["type"], "number");
     assert_eq!(schema["anyOf"].as_array().unwrap().len(), 6);
+}
+
+/// Whatever is cut off or typed by mistake, there are findings and no panic, and every place can be
+/// shown.
+#[test]
+fn broken_text_never_panics() {
+    let step = std::env::var("CANON_TEST_STEP").map_or(211, |step| step.parse().unwrap());
+    let whole = fs::read_to_string(folder("valid/metrics.yaml")).unwrap();
+    let entities = fs::read_to_string(folder("valid/entities.yaml")).unwrap();
+    let project = "project: test\ntimezone: UTC\n";
+    let mistakes =
+        ["'", "\"", "{", "\t", "ü", "\r\n", ": ", "- ", "|\n", "@", "&a ", "*a", "\0", "\u{feff}"];
+    for (at, _) in whole.char_indices().step_by(step) {
+        let mistake = mistakes[at / step % mistakes.len()];
+        let typed = format!("{}{mistake}{}", &whole[..at], &whole[at..]);
+        for text in [whole[..at].to_owned(), typed] {
+            let texts = BTreeMap::from([
+                ("canon.yaml".into(), project.to_owned()),
+                ("e.yaml".into(), entities.clone()),
+                ("m.yaml".into(), text),
+            ]);
+            let read = canon::model::load::read_texts(Path::new("/definitions"), texts);
+            let checked = check(&read, &sources());
+            for finding in &checked.findings {
+                for place in &finding.places {
+                    let text = read.texts().get(&place.file).unwrap();
+                    assert!(text.get(place.span.clone()).is_some(), "{finding:?}");
+                }
+            }
+            render_human(&checked.findings, read.texts(), Color::Never);
+            render_json(&checked.findings, read.texts());
+        }
+    }
 }
