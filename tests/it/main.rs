@@ -6,4 +6,7 @@ mod backend;
 //! Tests from outside: the server as its clients see it.
 
 mod wire;
+//! Integration tests: one binary, a module for each subject.
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
+
 mod definitions;
