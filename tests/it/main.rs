@@ -3,3 +3,5 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod backend;
+mod clickhouse;
+mod clickhouse_server;

@@ -30,7 +30,7 @@ pub(super) fn draw(
     // for an engine that doesn't plan by itself.
     let plan = optimize(plan, vec![Arc::new(SimplifyExpressions::new())], state)?;
     if let Some(pushed) = push(&plan, tables)? {
-        return Ok(prepared(pushed)?);
+        return prepared(pushed);
     }
     // Something stays here: below it, columns that nobody needs should not travel.
     let plan = optimize(plan, vec![Arc::new(OptimizeProjections::new())], state)?;

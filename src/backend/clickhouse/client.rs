@@ -142,7 +142,7 @@ pub(super) struct Connection(Arc<Inner>);
 struct Inner {
     /// With the settings of [`SETTINGS`].
     client: Client,
-    /// Without them, for KILL QUERY, which a read-only session may not send.
+    /// Without them: for KILL QUERY, which a read-only session may not send, and for look-ups.
     plain: Client,
     options: ClickHouseOptions,
     kills: Semaphore,
@@ -274,9 +274,10 @@ impl Connection {
         sql: &str,
         binds: &[&str],
     ) -> Result<Vec<T>, BackendError> {
-        let query = binds.iter().fold(self.0.client.query(sql), |query, bind| query.bind(*bind));
+        let query = binds.iter().fold(self.0.plain.query(sql), |query, bind| query.bind(*bind));
         let seconds = LOOK_UP_TIMEOUT.as_secs().to_string();
-        let rows = query.with_setting("max_execution_time", seconds).fetch_all::<T>();
+        let query = query.with_setting("max_execution_time", seconds).with_setting("readonly", "2");
+        let rows = query.fetch_all::<T>();
         let statement = Statement { query_id: "look-up", tables: &[] };
         match tokio::time::timeout(LOOK_UP_TIMEOUT, rows).await {
             Ok(rows) => rows.map_err(|error| backend_error(&error, statement)),

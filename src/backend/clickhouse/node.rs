@@ -29,6 +29,7 @@ use tokio::runtime::Handle;
 
 use super::client::Connection;
 use super::stream::{Ask, stream};
+use crate::backend::guard::AbortOnDrop;
 use crate::backend::{BackendError, Run};
 
 /// One statement, in place of the sub-plan that it answers.
@@ -258,26 +259,6 @@ impl ExecutionPlan for PushedExec {
             })
             .try_flatten_stream();
         Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
-    }
-}
-
-/// A task that nobody waits for any more is of no use.
-struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
-
-impl<T> Future for AbortOnDrop<T> {
-    type Output = Result<T, tokio::task::JoinError>;
-
-    fn poll(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Self::Output> {
-        std::pin::Pin::new(&mut self.0).poll(context)
-    }
-}
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 
