@@ -5,7 +5,7 @@ use std::error::Error;
 use crate::backend::BackendError;
 use crate::bind::BindError;
 use crate::plan::PlanError;
-use crate::session::SessionError;
+use crate::session::{EngineError, SessionError};
 use crate::sql::SqlError;
 
 /// The five answers that every error owes to the person who sent the statement; the first,
@@ -45,6 +45,8 @@ pub enum QueryError {
     Backend(#[from] BackendError),
     #[error(transparent)]
     Session(#[from] SessionError),
+    #[error(transparent)]
+    Engine(#[from] EngineError),
 }
 
 impl QueryError {
@@ -55,6 +57,7 @@ impl QueryError {
             Self::Plan(error) => error,
             Self::Backend(error) => error,
             Self::Session(error) => error,
+            Self::Engine(error) => error,
         }
     }
 }

@@ -9,8 +9,7 @@ mod local;
 
 use std::fmt::Debug;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use async_trait::async_trait;
 use datafusion::execution::SendableRecordBatchStream;
@@ -18,6 +17,8 @@ use datafusion::logical_expr::LogicalPlan;
 use tokio_util::sync::CancellationToken;
 
 pub use error::BackendError;
+
+pub use crate::observe::RunStats;
 
 use crate::model::{Source, SourceColumn};
 
@@ -79,22 +80,4 @@ pub struct Run {
     pub cancel: CancellationToken,
     pub deadline: Option<Instant>,
     pub stats: Arc<RunStats>,
-}
-
-/// What an execution cost, as the backend reports it; counted up while it runs.
-#[derive(Debug, Default)]
-pub struct RunStats {
-    pub rows_read: AtomicU64,
-    pub bytes_read: AtomicU64,
-    /// Time in the backend, in microseconds.
-    pub backend_us: AtomicU64,
-}
-
-impl RunStats {
-    pub fn add(&self, rows_read: u64, bytes_read: u64, elapsed: Duration) {
-        self.rows_read.fetch_add(rows_read, Ordering::Relaxed);
-        self.bytes_read.fetch_add(bytes_read, Ordering::Relaxed);
-        let elapsed_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-        self.backend_us.fetch_add(elapsed_us, Ordering::Relaxed);
-    }
 }

@@ -2,23 +2,166 @@
 
 use crate::error::ClientError;
 
-/// What is wrong with a statement's names, types or use of measures.
+/// What is wrong with a statement's names, types or use of measures. Positions are characters from
+/// 1 in the client's text.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum BindError {
     #[error("relation \"{name}\" does not exist")]
     UnknownRelation { name: String, near: Option<String>, position: Option<usize> },
+    #[error("column {name} does not exist")]
+    UnknownColumn { name: String, near: Option<String>, position: Option<usize> },
+    #[error("metric \"{metric}\" has no major version {major} that can be asked for")]
+    RetiredVersion {
+        metric: String,
+        major: u64,
+        successor: Option<String>,
+        position: Option<usize>,
+    },
+    #[error("metric \"{metric}\" does not exist")]
+    UnknownMetric { metric: String, near: Option<String> },
+    #[error("column reference \"{name}\" is ambiguous")]
+    AmbiguousColumn { name: String, position: Option<usize> },
+    #[error("missing FROM-clause entry for table \"{name}\"")]
+    UnknownTable { name: String, position: Option<usize> },
+    #[error("table name \"{name}\" specified more than once")]
+    DuplicateTable { name: String, position: Option<usize> },
+    #[error("function {name} does not exist")]
+    UnknownFunction { name: String, near: Option<String>, position: Option<usize> },
+    /// A measure where only values of rows can be.
+    #[error("measure \"{measure}\" is not allowed in {clause}")]
+    MeasureNotAllowed {
+        measure: String,
+        clause: &'static str,
+        hint: String,
+        position: Option<usize>,
+    },
+    /// MEASURE around something that isn't one.
+    #[error("the argument of {function} is not a measure")]
+    NotAMeasure { function: String, position: Option<usize> },
+    /// An aggregate that would be misread.
+    #[error("{function} cannot be applied to metric \"{metric}\"")]
+    MisleadingAggregate {
+        function: String,
+        metric: String,
+        reason: String,
+        hint: String,
+        position: Option<usize>,
+    },
+    #[error("aggregate functions are not allowed in {clause}")]
+    AggregateNotAllowed { clause: &'static str, position: Option<usize> },
+    #[error(
+        "column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function"
+    )]
+    NotGrouped { column: String, position: Option<usize> },
+    #[error("{clause} position {ordinal} is not in select list")]
+    OrdinalOutOfRange { clause: &'static str, ordinal: String, position: Option<usize> },
+    #[error("{what} is not supported")]
+    NotSupported { what: String, hint: Option<String>, position: Option<usize> },
+    #[error("each {what} query must have the same number of columns")]
+    SetOperationWidth { what: String },
+    #[error("the statement has too many parts")]
+    TooComplex,
+    #[error("could not determine data type of parameter ${number}")]
+    UntypedParameter { number: usize },
+    /// What DataFusion's planner says of types and functions, in its words.
+    #[error("{message}")]
+    Types { message: String, sqlstate: &'static str },
+    #[error("internal error: {0}")]
+    Internal(String),
 }
 
 impl ClientError for BindError {
     fn sqlstate(&self) -> &'static str {
         match self {
-            Self::UnknownRelation { .. } => "42P01",
+            Self::UnknownRelation { .. } | Self::UnknownTable { .. } => "42P01",
+            Self::UnknownColumn { .. } | Self::RetiredVersion { .. } => "42703",
+            Self::UnknownMetric { .. } => "42704",
+            Self::AmbiguousColumn { .. } => "42702",
+            Self::DuplicateTable { .. } => "42712",
+            Self::UnknownFunction { .. } => "42883",
+            Self::MeasureNotAllowed { .. }
+            | Self::NotAMeasure { .. }
+            | Self::MisleadingAggregate { .. }
+            | Self::AggregateNotAllowed { .. }
+            | Self::NotGrouped { .. } => "42803",
+            Self::OrdinalOutOfRange { .. } => "42P10",
+            Self::NotSupported { .. } => "0A000",
+            Self::SetOperationWidth { .. } => "42601",
+            Self::TooComplex => "54001",
+            Self::UntypedParameter { .. } => "42P18",
+            Self::Types { sqlstate, .. } => sqlstate,
+            Self::Internal(_) => "XX000",
         }
     }
 
     fn position(&self) -> Option<usize> {
         match self {
-            Self::UnknownRelation { position, .. } => *position,
+            Self::UnknownRelation { position, .. }
+            | Self::UnknownColumn { position, .. }
+            | Self::RetiredVersion { position, .. }
+            | Self::AmbiguousColumn { position, .. }
+            | Self::UnknownTable { position, .. }
+            | Self::DuplicateTable { position, .. }
+            | Self::UnknownFunction { position, .. }
+            | Self::MeasureNotAllowed { position, .. }
+            | Self::NotAMeasure { position, .. }
+            | Self::MisleadingAggregate { position, .. }
+            | Self::AggregateNotAllowed { position, .. }
+            | Self::NotGrouped { position, .. }
+            | Self::OrdinalOutOfRange { position, .. }
+            | Self::NotSupported { position, .. } => *position,
+            Self::UnknownMetric { .. }
+            | Self::SetOperationWidth { .. }
+            | Self::TooComplex
+            | Self::UntypedParameter { .. }
+            | Self::Types { .. }
+            | Self::Internal(_) => None,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let did_you_mean = |near: &Option<String>| {
+            near.as_ref().map(|near| format!("Perhaps you meant \"{near}\"."))
+        };
+        match self {
+            Self::UnknownRelation { near, .. }
+            | Self::UnknownColumn { near, .. }
+            | Self::UnknownMetric { near, .. }
+            | Self::UnknownFunction { near, .. } => did_you_mean(near),
+            Self::RetiredVersion { successor, .. } => {
+                successor.as_ref().map(|successor| format!("Use \"{successor}\"."))
+            }
+            Self::MeasureNotAllowed { hint, .. } | Self::MisleadingAggregate { hint, .. } => {
+                Some(hint.clone())
+            }
+            Self::NotAMeasure { .. } => Some(
+                "Use SUM, COUNT, AVG, MIN or MAX for columns that are not measures.".to_owned(),
+            ),
+            Self::NotGrouped { .. } => {
+                Some("Add it to GROUP BY, or leave it out of the select list.".to_owned())
+            }
+            Self::UntypedParameter { number } => {
+                Some(format!("Write a cast, such as ${number}::text."))
+            }
+            Self::TooComplex => Some("Split it into several statements.".to_owned()),
+            Self::NotSupported { hint, .. } => hint.clone(),
+            Self::AmbiguousColumn { .. } => {
+                Some("Write the table's name or alias in front of it.".to_owned())
+            }
+            Self::UnknownTable { .. }
+            | Self::DuplicateTable { .. }
+            | Self::AggregateNotAllowed { .. }
+            | Self::OrdinalOutOfRange { .. }
+            | Self::SetOperationWidth { .. }
+            | Self::Types { .. }
+            | Self::Internal(_) => None,
+        }
+    }
+
+    fn detail(&self) -> Option<String> {
+        match self {
+            Self::MisleadingAggregate { reason, .. } => Some(reason.clone()),
+            _ => None,
         }
     }
 }

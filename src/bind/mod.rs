@@ -1,5 +1,103 @@
 //! Names and types of a statement, resolved against the model.
+//!
+//! The statement's tree is rewritten first ([`binder`]): every relation becomes a scan of our own
+//! (`r0`, `r1`, …), every name a qualified column of one, every output column gets a name by
+//! position, and where a measure is evaluated stands one of the [`markers`]. So what DataFusion's
+//! planner then sees has no name of the user's in it, and two statements that say the same in other
+//! words give equal plans.
 
+mod aggregate;
+mod binder;
+mod context;
 mod error;
+mod from;
+pub mod markers;
+mod names;
+mod query;
+pub mod relation;
+mod scope;
+mod select;
+mod walk;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::{DataFusionError, SchemaError};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::planner::SqlToRel;
+use datafusion::sql::sqlparser::ast::{Query, Statement};
+
+pub use binder::BindSettings;
+pub use context::{RelationScan, ScanColumn, ScanKind};
 pub use error::BindError;
+pub use relation::Relations;
+pub use scope::nearest;
+
+use crate::functions::parser_options;
+use crate::model::{MetricVersion, Model};
+
+/// A statement with every name resolved.
+#[derive(Debug)]
+pub struct BoundQuery {
+    /// Over [`RelationScan`]s, with [`markers`]; types not coerced yet.
+    pub plan: LogicalPlan,
+    /// The user's names of the output columns.
+    pub names: Vec<String>,
+    /// Types of the parameters as far as the statement tells, by number from 1.
+    pub params: BTreeMap<usize, Option<DataType>>,
+    /// Versions of the metrics that it asks for.
+    pub versions: Vec<Arc<MetricVersion>>,
+}
+
+/// Resolves every name of a query, and plans it.
+///
+/// # Errors
+/// Unknown names, measures and aggregates out of place, types that don't go together.
+pub fn bind(
+    model: &Model,
+    relations: &Relations,
+    settings: &BindSettings,
+    query: &Query,
+    text: &str,
+) -> Result<BoundQuery, BindError> {
+    let mut binder = binder::Binder::new(model, relations, settings, text);
+    let mut query = query.clone();
+    let outputs = binder.bind_query(&mut query, None, true)?;
+    let (scans, versions) = binder.finish();
+    let context = context::StatementContext { scans };
+    let planner = SqlToRel::new_with_options(&context, parser_options());
+    let statement = Statement::Query(Box::new(query));
+    let plan = planner.sql_statement_to_plan(statement).map_err(|error| types_error(&error))?;
+    let params = parameters_of(&plan).map_err(|error| types_error(&error))?;
+    let names = outputs.into_iter().map(|column| column.name).collect();
+    Ok(BoundQuery { plan, names, params, versions })
+}
+
+/// The parameters of a plan by number, with their types where the planner inferred them.
+fn parameters_of(plan: &LogicalPlan) -> Result<BTreeMap<usize, Option<DataType>>, DataFusionError> {
+    let named = plan.get_parameter_types()?;
+    let number = |name: &str| name.strip_prefix('$').and_then(|digits| digits.parse().ok());
+    Ok(named.into_iter().filter_map(|(name, it)| Some((number(&name)?, it))).collect())
+}
+
+/// A planning error in our words: names are resolved before, so what is left is types.
+pub(crate) fn types_error(error: &DataFusionError) -> BindError {
+    let root = error.find_root();
+    let sqlstate = match root {
+        DataFusionError::SchemaError(schema, _) => match **schema {
+            SchemaError::FieldNotFound { .. } => "42703",
+            _ => "42702",
+        },
+        DataFusionError::NotImplemented(_) => "0A000",
+        DataFusionError::Internal(_) => "XX000",
+        _ => "42804",
+    };
+    let message = root.strip_backtrace();
+    let message = message.lines().next().unwrap_or_default();
+    let message = ["Error during planning: ", "This feature is not implemented: "]
+        .iter()
+        .find_map(|prefix| message.strip_prefix(prefix))
+        .unwrap_or(message);
+    BindError::Types { message: message.to_owned(), sqlstate }
+}

@@ -125,6 +125,14 @@ pub fn analyze(plan: LogicalPlan) -> Result<LogicalPlan> {
     TypeCoercion::new().analyze(plan, &registry().options)
 }
 
+/// A plan with its constants folded. Reads no clock: what depends on the time is replaced before.
+pub fn simplify(plan: LogicalPlan) -> Result<LogicalPlan> {
+    use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
+    use datafusion::optimizer::{Optimizer, OptimizerContext};
+    let optimizer = Optimizer::with_rules(vec![Arc::new(SimplifyExpressions::new())]);
+    optimizer.optimize(plan, &OptimizerContext::new().with_max_passes(1), |_, _| {})
+}
+
 /// A context with functions and no tables.
 struct FunctionsOnly;
 

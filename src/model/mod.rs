@@ -3,9 +3,19 @@
 //! [`raw`] is the file format as serde sees it, [`load`] reads a folder, [`check`] turns what was
 //! read into a [`Model`] and a list of findings. A `Model` never changes: reloading builds another.
 
+pub mod check;
 pub mod entity;
+mod expr;
+pub mod load;
 pub mod metric;
+mod near;
 pub mod project;
+pub mod raw;
+mod scalars;
+pub mod schema;
+mod shape;
+mod spans;
+mod types;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -45,5 +55,16 @@ impl Model {
     pub fn version_of(&self, reference: &MetricRef) -> Option<(&Arc<Metric>, &Arc<MetricVersion>)> {
         let metric = self.metrics.get(&reference.metric)?;
         Some((metric, metric.of_major(reference.major)?))
+    }
+}
+
+impl Model {
+    /// The version of a major that can be asked for: active or deprecated.
+    pub fn served_version<'m>(
+        &self,
+        metric: &'m Metric,
+        major: u64,
+    ) -> Option<&'m Arc<MetricVersion>> {
+        metric.served_majors().into_iter().find(|version| version.version.major == major)
     }
 }

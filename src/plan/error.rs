@@ -1,10 +1,38 @@
 //! Errors of the plan stage.
 
+use datafusion::common::DataFusionError;
+
 use crate::error::ClientError;
 
 /// Why a bound query has no plan.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum PlanError {
+    #[error("metric \"{metric}\" has no event time")]
+    NoTime { metric: String },
+    #[error("rows of \"{relation}\" have no event time")]
+    NoRowTime { relation: String },
+    #[error("metric \"{metric}\" cannot be grouped by \"{dimension}\"")]
+    DimensionNotAllowed { metric: String, version: String, dimension: String, allowed: Vec<String> },
+    #[error("metric \"{metric}\" cannot be grouped by \"{grain}\"")]
+    GrainNotAllowed { metric: String, version: String, grain: String, allowed: Vec<String> },
+    /// Grouped by a column of a relation that multiplies the measure's rows.
+    #[error("metric \"{metric}\" cannot be grouped by \"{dimension}\"")]
+    ManySide { metric: String, dimension: String, relation: String },
+    /// Joined to rows that neither determine its rows nor are determined by them.
+    #[error("metric \"{metric}\" cannot be joined to \"{relation}\" in this way")]
+    ChasmTrap { metric: String, relation: String },
+    /// A filter of a measure on a column of a relation that multiplies its rows.
+    #[error("the filter of metric \"{metric}\" is on a relation that multiplies its rows")]
+    FilterOnManySide { metric: String },
+    #[error(
+        "column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function"
+    )]
+    MixedCalculation { column: String },
+    #[error("{what} is not supported")]
+    NotSupported { what: String, hint: Option<String> },
+    /// Types that don't go together, in the planner's words.
+    #[error("{message}")]
+    Types { message: String },
     /// A bug of ours, or a shape that DataFusion refuses.
     #[error("internal error: {0}")]
     Internal(String),
@@ -13,7 +41,83 @@ pub enum PlanError {
 impl ClientError for PlanError {
     fn sqlstate(&self) -> &'static str {
         match self {
+            Self::NoTime { .. } | Self::NoRowTime { .. } => "42703",
+            Self::DimensionNotAllowed { .. }
+            | Self::GrainNotAllowed { .. }
+            | Self::ManySide { .. }
+            | Self::ChasmTrap { .. }
+            | Self::FilterOnManySide { .. }
+            | Self::MixedCalculation { .. } => "42803",
+            Self::NotSupported { .. } => "0A000",
+            Self::Types { .. } => "42804",
             Self::Internal(_) => "XX000",
+        }
+    }
+
+    fn detail(&self) -> Option<String> {
+        match self {
+            Self::DimensionNotAllowed { metric, version, .. }
+            | Self::GrainNotAllowed { metric, version, .. } => Some(format!(
+                "Version {version} of \"{metric}\" declares by what it may be grouped and filtered."
+            )),
+            Self::ManySide { metric, relation, .. } => Some(format!(
+                "A row of \"{metric}\" has several rows of \"{relation}\": its value would count in each of them."
+            )),
+            Self::ChasmTrap { relation, .. } => Some(format!(
+                "The join condition is not on the key of either side, so each row would meet many of \"{relation}\"."
+            )),
+            _ => None,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::NoTime { .. } => {
+                Some("Leave metric_time out, or give the metric a time.".to_owned())
+            }
+            Self::NoRowTime { .. } => {
+                Some("Leave metric_time out, or use one of the time columns.".to_owned())
+            }
+            Self::DimensionNotAllowed { allowed, .. } => {
+                Some(format!("Group and filter by: {}.", allowed.join(", ")))
+            }
+            Self::GrainNotAllowed { allowed, .. } => {
+                Some(format!("Group by {}.", allowed.join(", ")))
+            }
+            Self::ManySide { relation, .. } => Some(format!(
+                "Group by dimensions of its own rows, or use a metric that is defined on \"{relation}\"."
+            )),
+            Self::ChasmTrap { .. } => {
+                Some("Aggregate each side in a subquery, then join the results.".to_owned())
+            }
+            Self::FilterOnManySide { .. } => {
+                Some("Filter on dimensions of the metric's own rows, or in WHERE.".to_owned())
+            }
+            Self::MixedCalculation { .. } => {
+                Some("Group by it, or move it out of the calculation.".to_owned())
+            }
+            Self::NotSupported { hint, .. } => hint.clone(),
+            Self::Types { .. } | Self::Internal(_) => None,
+        }
+    }
+}
+
+impl From<DataFusionError> for PlanError {
+    fn from(error: DataFusionError) -> Self {
+        let root = error.find_root();
+        let message = root.strip_backtrace();
+        let message = message.lines().next().unwrap_or_default();
+        match root {
+            DataFusionError::Plan(_) => {
+                let text = message.strip_prefix("Error during planning: ").unwrap_or(message);
+                Self::Types { message: text.to_owned() }
+            }
+            DataFusionError::NotImplemented(_) => {
+                let text =
+                    message.strip_prefix("This feature is not implemented: ").unwrap_or(message);
+                Self::NotSupported { what: text.to_owned(), hint: None }
+            }
+            _ => Self::Internal(message.to_owned()),
         }
     }
 }

@@ -1,8 +1,28 @@
 //! From a bound query to a plan over sources: versions, eligibility, time, joins and dedupe, each
 //! measure evaluated where it is forced. No IO, no async, no clock: same input, same plan.
 
+mod atoms;
 mod error;
+mod expand;
 pub mod latest;
+mod measure;
+mod rewrite;
+mod rules;
 pub mod source;
+mod time_ranges;
+mod trace;
+
+use datafusion::logical_expr::LogicalPlan;
 
 pub use error::PlanError;
+
+use crate::model::Model;
+
+/// The plan over [`source::SourceTable`]s that answers a bound plan: analysed, its filters pushed
+/// towards the sources, its constants folded. Output columns keep their positions.
+///
+/// # Errors
+/// Questions that the model can't answer right, and types that don't go together.
+pub fn plan(model: &Model, bound: &LogicalPlan) -> Result<LogicalPlan, PlanError> {
+    rules::apply(model, bound)
+}

@@ -5,3 +5,7 @@
 mod backend;
 mod clickhouse;
 mod clickhouse_server;
+//! Tests from outside: the server as its clients see it.
+
+mod wire;
+mod definitions;

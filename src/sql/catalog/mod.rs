@@ -1,1 +1,246 @@
 //! pg_catalog and information_schema as relations that DataFusion evaluates.
+//!
+//! Clients look around in a database by queries over its catalogue, and no two ask alike. So the
+//! catalogue is not a list of known questions: it is Postgres's relations, filled from the
+//! definitions, with Postgres's functions, in a small DataFusion session of its own.
+//!
+//! | step | takes | gives |
+//! |---|---|---|
+//! | [`owner`] | a query | whether it is the catalogue's |
+//! | [`syntax`] | the syntax tree | one that DataFusion plans, columns named as in Postgres |
+//! | [`planning`] | that | a plan over [`relations`] with [`functions`] |
+//! | [`coercion`] | the plan | Postgres's types, parameters' types |
+//! | [`subqueries`] | the plan, values of parameters | an executable plan |
+//!
+//! Relations come from a [`CatalogSnapshot`] by way of the [`directory`], which gives every object
+//! its OID; [`tables`] and [`information_schema`] write the rows.
+
+mod coercion;
+mod definitions;
+mod directory;
+mod error;
+mod functions;
+mod information_schema;
+mod labels;
+mod naming;
+mod oids;
+mod owner;
+mod planning;
+mod relations;
+mod rows;
+mod snapshot;
+mod subqueries;
+mod syntax;
+mod tables;
+mod typing;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::FieldRef;
+use datafusion::catalog::TableProvider;
+use datafusion::common::ScalarValue;
+use datafusion::common::metadata::FieldMetadata;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
+use datafusion::logical_expr::expr::Placeholder;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF};
+use datafusion::physical_plan::execute_stream;
+use datafusion::prelude::SessionConfig;
+use datafusion::sql::planner::{PlannerContext, SqlToRel};
+use datafusion::sql::sqlparser::ast;
+
+pub use error::CatalogError;
+pub use owner::Owner;
+pub use snapshot::{
+    CatalogColumn, CatalogForeignKey, CatalogRelation, CatalogSession, CatalogSnapshot,
+};
+
+use self::coercion::RegCasts;
+use self::directory::Directory;
+use self::planning::{Context, Tables};
+use self::relations::{CatalogTable, SessionFacts};
+use crate::sql::types::PgType;
+
+/// The catalogue of one definition set. Building it gives every object its OID; the rows of a
+/// relation are written when it is first read.
+pub struct Catalog {
+    directory: Arc<Directory>,
+    tables: Tables,
+    functions: HashMap<&'static str, Arc<ScalarUDF>>,
+    casts: RegCasts,
+    state: SessionState,
+}
+
+/// A planned catalogue query. It is good for as long as its [`Catalog`]; values of parameters and
+/// the session come at execution.
+#[derive(Debug, Clone)]
+pub struct CatalogQuery {
+    /// The columns in Postgres's names, which may repeat, and types.
+    pub columns: Vec<(String, PgType)>,
+    /// The types of the parameters, `$1` first.
+    pub params: Vec<PgType>,
+    plan: LogicalPlan,
+}
+
+impl Catalog {
+    /// The catalogue of a definition set.
+    #[must_use]
+    pub fn new(snapshot: CatalogSnapshot) -> Self {
+        let directory = Arc::new(Directory::new(snapshot));
+        let mut tables = Tables::new();
+        let results = ["pg_get_keywords", "aclexplode", "pg_options_to_table"];
+        let results = results.into_iter().chain(["pg_listening_channels", "pg_lock_status"]);
+        let results = results.filter_map(definitions::function_result);
+        for definition in definitions::all().iter().chain(results) {
+            let table = CatalogTable::new(definition, Arc::clone(&directory));
+            let schema = tables.entry(definition.schema.to_owned()).or_default();
+            schema.insert(definition.name.to_owned(), Arc::new(table) as Arc<dyn TableProvider>);
+        }
+        let functions = functions::all(&directory);
+        let casts = functions::reg_casts(&directory);
+        // One partition: the tables are small, and a subquery's thread has no others to wait for.
+        let config = SessionConfig::new().with_target_partitions(1).with_information_schema(false);
+        let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+        Self { directory, tables, functions, casts, state }
+    }
+
+    /// Adds relations whose rows change, each with its schema and name: `canon.cache` and the like.
+    #[must_use]
+    pub fn with_tables(mut self, tables: Vec<(String, String, Arc<dyn TableProvider>)>) -> Self {
+        for (schema, name, table) in tables {
+            self.tables.entry(schema).or_default().insert(name, table);
+        }
+        self
+    }
+
+    /// Whether a query reads only catalogue relations, or none at all: then it is the catalogue's.
+    /// Bare names count where `pg_catalog` has them, since it comes first on every search path.
+    #[must_use]
+    pub fn owner_of(&self, query: &ast::Query) -> Owner {
+        owner::owner_of(query, |schema, name| match schema {
+            Some("pg_catalog" | "information_schema") => true,
+            Some(schema) => self.tables.get(schema).is_some_and(|tables| tables.contains_key(name)),
+            None => self.tables.get("pg_catalog").is_some_and(|tables| tables.contains_key(name)),
+        })
+    }
+
+    /// Plans a catalogue query. `params` are the types that the client gave its parameters; for
+    /// the others, and beyond, types are inferred.
+    ///
+    /// # Errors
+    /// Unknown relations, columns, functions and types; what the catalogue can't evaluate.
+    pub fn prepare(
+        &self,
+        query: &ast::Query,
+        params: &[Option<PgType>],
+        session: &CatalogSession,
+    ) -> Result<CatalogQuery, CatalogError> {
+        let context = Context {
+            tables: &self.tables,
+            functions: &self.functions,
+            path: self.directory.effective_path(session),
+        };
+        let mut query = query.clone();
+        let names = syntax::rewrite(&mut query, &context)?;
+        let given = params.iter().map(|param| {
+            let known = param.as_ref().filter(|param| **param != PgType::Unknown);
+            known.map(|param| typing::field_of(&typing::type_name(param)))
+        });
+        let mut planner_context =
+            PlannerContext::new().with_prepare_param_data_types(given.collect());
+        let options = crate::functions::parser_options();
+        let planner = SqlToRel::new_with_options(&context, options);
+        let statement = ast::Statement::Query(Box::new(query));
+        let plan = planner.sql_statement_to_plan_with_context(statement, &mut planner_context)?;
+        let plan = coercion::apply(plan, &self.casts)?;
+        let plan = crate::functions::analyze(plan)?;
+        let columns = columns_of(&plan, names);
+        let params = params_of(&plan, params)?;
+        let plan = coercion::for_the_wire(plan, &self.casts)?;
+        Ok(CatalogQuery { columns, params, plan })
+    }
+
+    /// Runs a planned query. `params` are in the Arrow types of [`CatalogQuery::params`].
+    ///
+    /// # Errors
+    /// A parameter that is missing; what a function refuses; [`CatalogError::Cardinality`].
+    /// Errors of single rows come through the stream, as [`CatalogError`] inside
+    /// `DataFusionError::External` where they are the catalogue's own.
+    pub async fn execute(
+        &self,
+        query: &CatalogQuery,
+        params: Vec<ScalarValue>,
+        session: &CatalogSession,
+    ) -> Result<SendableRecordBatchStream, CatalogError> {
+        let plan = with_values(query.plan.clone(), &params)?;
+        let mut state = self.state.clone();
+        let options = state.config_mut().options_mut();
+        options.extensions.insert(SessionFacts(Arc::new(session.clone())));
+        state.mark_start_execution();
+        let state = Arc::new(state);
+        let physical = subqueries::physical_plan(&plan, &state).await?;
+        Ok(execute_stream(physical, state.task_ctx())?)
+    }
+}
+
+/// The columns with the names that the syntax gave them, where it could tell.
+fn columns_of(plan: &LogicalPlan, names: Option<Vec<String>>) -> Vec<(String, PgType)> {
+    let fields = plan.schema().fields();
+    let names = names.filter(|names| names.len() == fields.len());
+    let names = names.unwrap_or_else(|| fields.iter().map(|field| field.name().clone()).collect());
+    let types = fields.iter().map(|field| typing::pg_type_of(field));
+    names.into_iter().zip(types).collect()
+}
+
+/// The types of all parameters up to the highest that is used.
+fn params_of(plan: &LogicalPlan, given: &[Option<PgType>]) -> Result<Vec<PgType>, CatalogError> {
+    let fields: HashMap<String, Option<FieldRef>> = plan.get_parameter_fields()?;
+    let numbers = fields.keys().filter_map(|id| id.strip_prefix('$')?.parse::<usize>().ok());
+    let count = numbers.max().unwrap_or_default().max(given.len());
+    let type_of = |number: usize| {
+        let told = given.get(number - 1).cloned().flatten();
+        let inferred = fields.get(&format!("${number}")).cloned().flatten();
+        match told.filter(|told| *told != PgType::Unknown) {
+            Some(told) => told,
+            None => inferred.map_or(PgType::Text, |field| typing::pg_type_of(&field)),
+        }
+    };
+    Ok((1..=count).map(type_of).collect())
+}
+
+/// A plan with values for its parameters.
+fn with_values(plan: LogicalPlan, values: &[ScalarValue]) -> Result<LogicalPlan, CatalogError> {
+    let done = plan.transform_up_with_subqueries(|node| {
+        let names = NamePreserver::new(&node);
+        node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let expr = expr.transform_up(|expr| match expr {
+                Expr::Placeholder(Placeholder { id, field }) => {
+                    value_of(&id, field.as_ref(), values).map(Transformed::yes)
+                }
+                other => Ok(Transformed::no(other)),
+            })?;
+            Ok(expr.update_data(|expr| name.restore(expr)))
+        })
+    })?;
+    Ok(done.data)
+}
+
+fn value_of(
+    id: &str,
+    field: Option<&FieldRef>,
+    values: &[ScalarValue],
+) -> datafusion::error::Result<Expr> {
+    let number: usize = id.trim_start_matches('$').parse().unwrap_or_default();
+    let value = number.checked_sub(1).and_then(|at| values.get(at));
+    let value = value.ok_or(CatalogError::UndefinedParameter { number })?;
+    Ok(match field {
+        Some(field) => {
+            let metadata = FieldMetadata::from(field.metadata());
+            Expr::Literal(value.cast_to(field.data_type())?, Some(metadata))
+        }
+        None => Expr::Literal(value.clone(), None),
+    })
+}

@@ -1,0 +1,105 @@
+//! Casts that mean the same in both engines.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::TimeUnit::Microsecond;
+
+use super::literal;
+use super::value::Value;
+use super::{NotPushable, Result};
+
+/// `CAST(value AS to)`.
+pub(crate) fn cast(value: Value, to: &DataType) -> Result<Value> {
+    use DataType::{
+        Boolean, Date32, Decimal128, Decimal256, Float32, Float64, LargeUtf8, Timestamp, Utf8, Utf8View,
+    };
+    if value.data_type == *to {
+        return Ok(value);
+    }
+    if value.is_null_literal() || value.data_type == DataType::Null {
+        let null = datafusion::common::ScalarValue::try_from(to).map_err(super::expr::untyped)?;
+        return literal::literal(&null);
+    }
+    match (&value.data_type.clone(), to) {
+        (from, to) if from.is_integer() && to.is_integer() => integers(value, to),
+        (from, Decimal128(precision, scale)) if from.is_integer() => {
+            integer_to_decimal(value, to, *precision, *scale)
+        }
+        (from, Float64) if from.is_integer() => Ok(derived(&value, "toFloat64", to)),
+        (Float32, Float64) => Ok(derived(&value, "toFloat64", to)),
+        (Decimal128(_, _), Float64) => Ok(derived(&value, "toFloat64", to)),
+        (from, Utf8) if from.is_integer() => Ok(derived(&value, "toString", to)),
+        (Date32, Utf8) => Ok(derived(&value, "toString", to)),
+        (Boolean, Utf8) => {
+            let sql = format!("toString({})", value.typed()?);
+            Ok(Value::new(sql, Utf8, false).from_parts([&value]))
+        }
+        (Decimal128(_, scale), Utf8) if *scale >= 0 => {
+            let sql = format!("toDecimalString({}, {scale})", value.sql);
+            Ok(Value::new(sql, Utf8, false).from_parts([&value]))
+        }
+        (Boolean, to) if to.is_integer() => Ok(derived(&value, &format!("to{to}"), to)),
+        (Utf8 | LargeUtf8 | Utf8View, Utf8 | LargeUtf8 | Utf8View) => {
+            Ok(Value { data_type: to.clone(), ..value })
+        }
+        (
+            Decimal128(from_precision, from_scale),
+            Decimal128(precision, scale) | Decimal256(precision, scale),
+        ) => decimals(&value, to, (*from_precision, *from_scale), (*precision, *scale)),
+        (Date32, Timestamp(Microsecond, _)) => {
+            let sql = format!("toDateTime64({}, 6, 'UTC')", value.sql);
+            lossless(sql, value, to)
+        }
+        (Timestamp(Microsecond, _), Date32) => Ok(derived(&value, "toDate32", to)),
+        // Both are counted from 1970 in UTC: the session's zone is dealt with before.
+        (Timestamp(Microsecond, _), Timestamp(Microsecond, _)) => {
+            Ok(Value { data_type: to.clone(), ..value })
+        }
+        (from, to) => Err(NotPushable::new(format!("a cast from {from} to {to}"))),
+    }
+}
+
+fn derived(value: &Value, function: &str, to: &DataType) -> Value {
+    Value::new(format!("{function}({})", value.sql), to.clone(), false).from_parts([value])
+}
+
+/// A cast that comparisons with constants may undo.
+fn lossless(sql: String, value: Value, to: &DataType) -> Result<Value> {
+    let cast = Value::new(sql, to.clone(), false).from_parts([&value]);
+    Ok(Value { range: value.range, plain: value.plain, origin: Some(Arc::new(value)), ..cast })
+}
+
+fn integers(value: Value, to: &DataType) -> Result<Value> {
+    let (low, high) = value.integer_range()?;
+    let (least, greatest) = super::value::integer_range(to)
+        .ok_or_else(|| NotPushable::new(format!("a cast to {to}")))?;
+    if least <= low && high <= greatest {
+        let range = Some((low, high));
+        let value = Value { range, ..value };
+        return lossless(format!("to{to}({})", value.sql), value, to);
+    }
+    let sql = format!("accurateCast({}, '{to}')", value.sql);
+    Ok(Value::new(sql, to.clone(), false).from_parts([&value]))
+}
+
+fn integer_to_decimal(value: Value, to: &DataType, precision: u8, scale: i8) -> Result<Value> {
+    let (low, high) = value.integer_range()?;
+    let digits = i16::from(precision) - i16::from(scale);
+    let limit = u32::try_from(digits).ok().and_then(|digits| 10_i128.checked_pow(digits));
+    match limit {
+        Some(limit) if low > -limit && high < limit => {
+            let sql = value.cast_sql(to)?;
+            lossless(sql, value, to)
+        }
+        _ => Err(NotPushable::new("a cast to a decimal that may not hold the number")),
+    }
+}
+
+fn decimals(value: &Value, to: &DataType, from: (u8, i8), into: (u8, i8)) -> Result<Value> {
+    let whole = |(precision, scale): (u8, i8)| i16::from(precision) - i16::from(scale);
+    if into.1 >= from.1 && whole(into) >= whole(from) {
+        return lossless(value.cast_sql(to)?, value.clone(), to);
+    }
+    Err(NotPushable::new("a cast to a decimal that may not hold the number"))
+}

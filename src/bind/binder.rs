@@ -1,0 +1,862 @@
+//! Expressions of a statement: names resolved to scans' columns, measures and aggregates marked.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::{
+    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Spanned, Value,
+};
+
+use super::aggregate::{self, Call};
+use super::context::{RelationScan, ScanColumn, ScanKind};
+use super::error::BindError;
+use super::markers;
+use super::relation::{ColumnKind, MeasureColumn, Relation, Relations};
+use super::scope::{
+    Columns, Item, Kind, MeasureUse, Origin, Resolved, Scope, column, folded, nearest, quoted,
+};
+use super::walk::{children_mut, subquery_mut};
+use crate::functions::registry;
+use crate::model::{MetricVersion, Model};
+
+/// Marks a measure until it is known how its select evaluates it.
+const PENDING: &str = "__pending_measure";
+
+/// Settings of a session that change what a statement means.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct BindSettings {
+    /// Metric to major version.
+    pub pins: BTreeMap<String, u64>,
+    /// Refuse SUM around metrics that aren't additive.
+    pub strict: bool,
+    /// Schemas in which unqualified relations are looked up.
+    pub search_path: Vec<String>,
+}
+
+/// A reference to a relation, and what is used of it.
+#[derive(Debug)]
+struct Instance {
+    relation: Arc<Relation>,
+    /// Position in the relation to what it is in the scan.
+    used: BTreeMap<usize, ScanColumn>,
+}
+
+/// A common table expression, kept to be bound anew at each reference.
+#[derive(Debug, Clone)]
+pub(crate) struct Cte {
+    pub(crate) name: String,
+    pub(crate) query: Query,
+    pub(crate) columns: Vec<String>,
+    /// How many of the binder's CTEs are visible in it.
+    pub(crate) visible: usize,
+}
+
+/// Where an expression stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Clause {
+    Projection,
+    Having,
+    OrderBy,
+    Where,
+    On,
+    GroupBy,
+    Filter,
+    Values,
+    /// Inside an aggregate call.
+    Aggregate,
+}
+
+impl Clause {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Projection => "the select list",
+            Self::Having => "HAVING",
+            Self::OrderBy => "ORDER BY",
+            Self::Where => "WHERE",
+            Self::On => "JOIN conditions",
+            Self::GroupBy => "GROUP BY",
+            Self::Filter => "FILTER",
+            Self::Values => "VALUES",
+            Self::Aggregate => "aggregate calls",
+        }
+    }
+
+    fn takes_measures(self) -> bool {
+        matches!(self, Self::Projection | Self::Having | Self::OrderBy | Self::Aggregate)
+    }
+
+    fn takes_aggregates(self) -> bool {
+        matches!(self, Self::Projection | Self::Having | Self::OrderBy)
+    }
+}
+
+/// What was seen in an expression.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    pub(crate) measures: Option<MeasureUse>,
+    /// A call that makes its select an aggregation.
+    pub(crate) aggregate: bool,
+    pub(crate) window: bool,
+    /// Columns outside of aggregates that aren't measures, resolved.
+    pub(crate) columns: Vec<Expr>,
+}
+
+impl Found {
+    pub(crate) fn absorb(&mut self, other: Found) {
+        self.aggregate |= other.aggregate;
+        self.window |= other.window;
+        self.columns.extend(other.columns);
+        match (&mut self.measures, other.measures) {
+            (Some(mine), Some(theirs)) => mine.absorb(theirs),
+            (mine @ None, Some(mut theirs)) => {
+                theirs.direct = false;
+                *mine = Some(theirs);
+            }
+            (_, None) => {}
+        }
+    }
+}
+
+/// How a select evaluates the measures in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Evaluation {
+    /// Not at all: they stay calculations.
+    Deferred,
+    /// For each group.
+    PerGroup,
+    /// For each row of the entity.
+    PerRow,
+}
+
+/// The state of binding one statement.
+pub(crate) struct Binder<'m> {
+    pub(crate) model: &'m Model,
+    relations: &'m Relations,
+    pub(crate) settings: &'m BindSettings,
+    text: &'m str,
+    /// By number of alias; None for derived tables.
+    instances: Vec<Option<Instance>>,
+    pub(crate) ctes: Vec<Cte>,
+    versions: Vec<Arc<MetricVersion>>,
+}
+
+/// More FROM items than this in one statement, CTEs counted at each use, are refused: planning time
+/// grows with their square.
+const MAX_ITEMS: usize = 500;
+
+impl<'m> Binder<'m> {
+    pub(crate) fn new(
+        model: &'m Model,
+        relations: &'m Relations,
+        settings: &'m BindSettings,
+        text: &'m str,
+    ) -> Self {
+        let (instances, ctes, versions) = (Vec::new(), Vec::new(), Vec::new());
+        Self { model, relations, settings, text, instances, ctes, versions }
+    }
+
+    /// The scans of the statement by number of alias, and the versions of the metrics in it.
+    pub(crate) fn finish(self) -> (Vec<Option<Arc<RelationScan>>>, Vec<Arc<MetricVersion>>) {
+        let scan = |instance: Instance| {
+            let columns = instance.used.into_values().collect();
+            Arc::new(RelationScan::new(instance.relation, columns))
+        };
+        (self.instances.into_iter().map(|it| it.map(scan)).collect(), self.versions)
+    }
+
+    /// The character, from 1, at which something begins in the client's text.
+    pub(crate) fn position_of(&self, node: &impl Spanned) -> Option<usize> {
+        crate::sql::position_of(self.text, node.span().start)
+    }
+
+    /// As [`position_of`](Self::position_of), of a name.
+    pub(crate) fn place_of(&self, ident: &Ident) -> Option<usize> {
+        crate::sql::position_of(self.text, ident.span.start)
+    }
+
+    // ---- relations ----
+
+    /// A new alias of our own.
+    pub(crate) fn new_alias(
+        &mut self,
+        relation: Option<Arc<Relation>>,
+    ) -> Result<usize, BindError> {
+        if self.instances.len() >= MAX_ITEMS {
+            return Err(BindError::TooComplex);
+        }
+        self.instances.push(relation.map(|relation| Instance { relation, used: BTreeMap::new() }));
+        Ok(self.instances.len() - 1)
+    }
+
+    /// The relation that a name means under the session's search path.
+    pub(crate) fn relation_of(&self, name: &ObjectName) -> Result<Arc<Relation>, BindError> {
+        let parts: Vec<String> =
+            name.0.iter().filter_map(|part| part.as_ident().map(folded)).collect();
+        let found = match parts.as_slice() {
+            [table] => self
+                .settings
+                .search_path
+                .iter()
+                .find_map(|schema| self.relations.get(schema, table)),
+            [schema, table] | [_, schema, table] => self.relations.get(schema, table),
+            _ => None,
+        };
+        found.cloned().ok_or_else(|| self.unknown_relation(name, &parts))
+    }
+
+    fn unknown_relation(&self, name: &ObjectName, parts: &[String]) -> BindError {
+        let table = parts.last().cloned().unwrap_or_default();
+        let qualified = |relation: &Arc<Relation>| match relation.schema {
+            "public" => relation.name.clone(),
+            schema => format!("{schema}.{}", relation.name),
+        };
+        let same_name = self.relations.iter().find(|relation| relation.name == table);
+        let near = same_name.map(qualified).or_else(|| {
+            let names: Vec<String> = self.relations.iter().map(qualified).collect();
+            nearest(&parts.join("."), names.iter().map(String::as_str))
+        });
+        BindError::UnknownRelation { name: parts.join("."), near, position: self.position_of(name) }
+    }
+
+    pub(crate) fn relation(&self, instance: usize) -> Option<&Arc<Relation>> {
+        self.instances.get(instance)?.as_ref().map(|it| &it.relation)
+    }
+
+    // ---- names ----
+
+    fn resolve_name(&mut self, idents: &[Ident], scope: &Scope<'_>) -> Result<Resolved, BindError> {
+        let names: Vec<String> = idents.iter().map(folded).collect();
+        let (schema, table, name) = match names.as_slice() {
+            [name] => (None, None, name),
+            [table, name] => (None, Some(table), name),
+            [schema, table, name] | [_, schema, table, name] => (Some(schema), Some(table), name),
+            _ => return Err(self.unknown_column(idents, scope)),
+        };
+        let mut current = Some(scope);
+        while let Some(scope) = current {
+            if let Some(found) = self.resolve_in(scope, schema, table, name, idents)? {
+                return Ok(found);
+            }
+            current = scope.parent;
+        }
+        Err(self.unknown_column(idents, scope))
+    }
+
+    fn resolve_in(
+        &mut self,
+        scope: &Scope<'_>,
+        schema: Option<&String>,
+        table: Option<&String>,
+        name: &str,
+        idents: &[Ident],
+    ) -> Result<Option<Resolved>, BindError> {
+        if table.is_none()
+            && let Some(shared) = scope.shared.iter().find(|shared| shared.name == name)
+        {
+            let (expr, origin) = (shared.expr.clone(), shared.origin.clone());
+            return Ok(Some(Resolved { expr, kind: Kind::Value, origin }));
+        }
+        let mut found = None;
+        for item in &scope.items {
+            let named = table.is_none_or(|table| item.name.as_ref() == Some(table));
+            let placed = schema.is_none_or(|schema| item.schema.as_ref() == Some(schema));
+            if !(named && placed) {
+                continue;
+            }
+            if let Some(resolved) = self.column_of(item, name, idents)? {
+                if found.is_some() {
+                    return Err(self.ambiguous(idents));
+                }
+                found = Some(resolved);
+            }
+        }
+        Ok(found)
+    }
+
+    fn ambiguous(&self, idents: &[Ident]) -> BindError {
+        let name = idents.last().map(folded).unwrap_or_default();
+        let position = idents.first().and_then(|ident| self.place_of(ident));
+        BindError::AmbiguousColumn { name, position }
+    }
+
+    fn column_of(
+        &mut self,
+        item: &Item,
+        name: &str,
+        idents: &[Ident],
+    ) -> Result<Option<Resolved>, BindError> {
+        match &item.columns {
+            Columns::Relation(instance) => {
+                let position = self.relation(*instance).and_then(|it| it.position(name));
+                position.map(|position| self.use_column(*instance, position, idents)).transpose()
+            }
+            Columns::Derived(columns) => {
+                let mut named = columns.iter().enumerate().filter(|(_, it)| it.name == name);
+                match (named.next(), named.next()) {
+                    (None, _) => Ok(None),
+                    (Some((index, it)), None) => Ok(Some(Resolved {
+                        expr: column(&item.alias, &format!("c{index}")),
+                        kind: it.kind.clone(),
+                        origin: it.origin.clone(),
+                    })),
+                    (Some(_), Some(_)) => Err(self.ambiguous(idents)),
+                }
+            }
+        }
+    }
+
+    /// Notes that a scan needs a column, and says what it is.
+    pub(crate) fn use_column(
+        &mut self,
+        instance: usize,
+        position: usize,
+        idents: &[Ident],
+    ) -> Result<Resolved, BindError> {
+        let missing = || BindError::Internal(format!("r{instance} is not a relation"));
+        let relation = Arc::clone(self.relation(instance).ok_or_else(missing)?);
+        let declared = &relation.columns[position];
+        let (scan_kind, kind, origin) = match &declared.kind {
+            ColumnKind::Dimension(index) => {
+                let dimension = &relation.entity.dimensions[*index];
+                let name = match dimension.alias_only {
+                    true => dimension.attribute.clone(),
+                    false => dimension.name.clone(),
+                };
+                let origin = Origin { instance, dimension: name };
+                (ScanKind::Dimension(*index), Kind::Value, Some(origin))
+            }
+            ColumnKind::MetricTime => (ScanKind::MetricTime, Kind::Value, None),
+            ColumnKind::MetricInstant => (ScanKind::MetricInstant, Kind::Value, None),
+            ColumnKind::Measure(measure) => {
+                let version = self.version_of(measure, &relation, idents)?;
+                let used = MeasureUse {
+                    metrics: vec![Arc::clone(&version)],
+                    direct: true,
+                    instances: [instance].into(),
+                };
+                (ScanKind::Measure(version), Kind::Measure(used), None)
+            }
+        };
+        let scanned = ScanColumn { name: declared.name.clone(), kind: scan_kind };
+        if let Some(Some(it)) = self.instances.get_mut(instance) {
+            it.used.insert(position, scanned);
+        }
+        let expr = column(&format!("r{instance}"), &declared.name);
+        Ok(Resolved { expr, kind, origin })
+    }
+
+    /// The version of a metric that the session means by a column.
+    fn version_of(
+        &mut self,
+        measure: &MeasureColumn,
+        relation: &Relation,
+        idents: &[Ident],
+    ) -> Result<Arc<MetricVersion>, BindError> {
+        let metric = &measure.metric;
+        let pin = || self.settings.pins.get(&metric.name).copied();
+        let version = match measure.major.or_else(pin) {
+            Some(major) => self.model.served_version(metric, major).ok_or_else(|| {
+                let position = idents.first().and_then(|ident| self.place_of(ident));
+                let successor = metric.default_version().map(|_| metric.name.clone());
+                let metric = metric.name.clone();
+                BindError::RetiredVersion { metric, major, successor, position }
+            })?,
+            None => metric.default_version().ok_or_else(|| self.unknown_measure(idents))?,
+        };
+        if version.entity != relation.entity.name {
+            return Err(self.unknown_measure(idents));
+        }
+        let version = Arc::clone(version);
+        if !self.versions.iter().any(|known| Arc::ptr_eq(known, &version)) {
+            self.versions.push(Arc::clone(&version));
+        }
+        Ok(version)
+    }
+
+    fn unknown_measure(&self, idents: &[Ident]) -> BindError {
+        let name = idents.last().map(|ident| format!("\"{}\"", folded(ident))).unwrap_or_default();
+        let position = idents.first().and_then(|ident| self.place_of(ident));
+        BindError::UnknownColumn { name, near: None, position }
+    }
+
+    fn unknown_column(&self, idents: &[Ident], scope: &Scope<'_>) -> BindError {
+        let position = idents.first().and_then(|ident| self.place_of(ident));
+        let name = idents.last().map(folded).unwrap_or_default();
+        let table = idents.len().checked_sub(2).map(|index| folded(&idents[index]));
+        let items = || {
+            let mut scopes = vec![scope];
+            while let Some(parent) = scopes.last().and_then(|it| it.parent) {
+                scopes.push(parent);
+            }
+            scopes.into_iter().flat_map(|scope| &scope.items)
+        };
+        let known_table = |table: &String| items().any(|item| item.name.as_ref() == Some(table));
+        if let Some(table) = table.as_ref().filter(|table| !known_table(table)) {
+            return BindError::UnknownTable { name: table.clone(), position };
+        }
+        if let Some(error) = self.retired_version(&name, position) {
+            return error;
+        }
+        let wanted = |item: &&Item| table.is_none() || item.name == table;
+        let mut names: Vec<&str> = Vec::new();
+        for item in items().filter(wanted) {
+            match &item.columns {
+                Columns::Relation(instance) => {
+                    let columns = self.relation(*instance).map(|it| it.columns.as_slice());
+                    names.extend(columns.unwrap_or_default().iter().map(|it| it.name.as_str()));
+                }
+                Columns::Derived(columns) => {
+                    names.extend(columns.iter().map(|it| it.name.as_str()))
+                }
+            }
+        }
+        let near = nearest(&name, names.into_iter());
+        let shown = match &table {
+            Some(table) => format!("{table}.{name}"),
+            None => format!("\"{name}\""),
+        };
+        BindError::UnknownColumn { name: shown, near, position }
+    }
+
+    /// `revenue_v0`, where there once was such a major version.
+    fn retired_version(&self, name: &str, position: Option<usize>) -> Option<BindError> {
+        let (metric, major) = name.rsplit_once("_v")?;
+        let (metric, major) = (self.model.metrics.get(metric)?, major.parse::<u64>().ok()?);
+        let version = metric.versions.iter().find(|version| version.version.major == major)?;
+        let successor = version
+            .replaced_by
+            .as_ref()
+            .map(|successor| format!("{}_v{}", metric.name, successor.major))
+            .or_else(|| metric.default_version().map(|_| metric.name.clone()));
+        Some(BindError::RetiredVersion { metric: metric.name.clone(), major, successor, position })
+    }
+
+    // ---- expressions ----
+
+    /// Resolves every name in an expression, in place; measures become pending marks.
+    pub(crate) fn resolve(
+        &mut self,
+        expr: &mut Expr,
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Found, BindError> {
+        match expr {
+            Expr::Identifier(ident) => {
+                let idents = [ident.clone()];
+                self.resolve_column(expr, &idents, scope, clause)
+            }
+            Expr::CompoundIdentifier(idents) => {
+                let idents = idents.clone();
+                self.resolve_column(expr, &idents, scope, clause)
+            }
+            Expr::Function(function) => {
+                let replaced = self.resolve_function(function, scope, clause)?;
+                let (found, replacement) = replaced;
+                if let Some(replacement) = replacement {
+                    *expr = replacement;
+                }
+                Ok(found)
+            }
+            _ => self.resolve_children(expr, scope, clause),
+        }
+    }
+
+    fn resolve_children(
+        &mut self,
+        expr: &mut Expr,
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Found, BindError> {
+        let mut found = Found::default();
+        if let Some(query) = subquery_mut(expr) {
+            self.bind_query(query, Some(scope), true)?;
+        }
+        let position = self.position_of(expr);
+        let shown = children_mut(expr).is_none().then(|| expr.to_string());
+        match children_mut(expr) {
+            Some(children) => {
+                for child in children {
+                    found.absorb(self.resolve(child, scope, clause)?);
+                }
+            }
+            None => {
+                let what = format!("the expression {}", shown.unwrap_or_default());
+                return Err(BindError::NotSupported { what, hint: None, position });
+            }
+        }
+        if let (Expr::Nested(_), Some(measures)) = (&*expr, &mut found.measures) {
+            measures.direct = true;
+        }
+        Ok(found)
+    }
+
+    fn resolve_column(
+        &mut self,
+        expr: &mut Expr,
+        idents: &[Ident],
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Found, BindError> {
+        let mut resolved = self.resolve_name(idents, scope)?;
+        if let (Expr::CompoundIdentifier(written), Some(first)) =
+            (&mut resolved.expr, idents.first())
+        {
+            // Later faults of this column are shown where the user named it.
+            written.iter_mut().for_each(|ident| ident.span = first.span);
+        }
+        let mut found = Found::default();
+        match resolved.kind {
+            Kind::Value => {
+                found.columns.push(resolved.expr.clone());
+                *expr = resolved.expr;
+            }
+            Kind::Measure(used) => {
+                if !clause.takes_measures() {
+                    return Err(self.misplaced_measure(&used, clause, idents));
+                }
+                *expr = marked(PENDING, resolved.expr, None);
+                found.measures = Some(used);
+            }
+        }
+        Ok(found)
+    }
+
+    fn misplaced_measure(&self, used: &MeasureUse, clause: Clause, idents: &[Ident]) -> BindError {
+        let measure = used.name();
+        let hint = match clause {
+            Clause::Where => format!(
+                "A measure has a value only for a group: write HAVING MEASURE({measure}) …, or \
+                 group in a subquery and filter its result."
+            ),
+            Clause::GroupBy => {
+                "Group by dimensions; the measure is evaluated for each group.".to_owned()
+            }
+            _ => format!(
+                "Evaluate it in a subquery first: SELECT …, MEASURE({measure}) AS value … GROUP BY …."
+            ),
+        };
+        let position = idents.first().and_then(|ident| self.place_of(ident));
+        BindError::MeasureNotAllowed { measure, clause: clause.name(), hint, position }
+    }
+
+    /// Resolves a call; gives what to write in its place, if that is something else.
+    fn resolve_function(
+        &mut self,
+        function: &mut Function,
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<(Found, Option<Expr>), BindError> {
+        let position = self.position_of(&function.name);
+        let name =
+            function.name.0.last().and_then(|it| it.as_ident()).map(folded).unwrap_or_default();
+        // Schemas in front of function names tell nothing: all functions are pg_catalog's.
+        function.name = ObjectName(vec![ObjectNamePart::Identifier(quoted(&name))]);
+        if matches!(name.as_str(), "measure" | "agg" | "aggregate") {
+            return self.resolve_measure_call(function, &name, scope, clause, position);
+        }
+        if function.over.is_some() {
+            return self.resolve_window(function, &name, scope, clause, position);
+        }
+        if registry().aggregate.contains_key(&name) {
+            return self.resolve_aggregate(function, &name, scope, clause, position);
+        }
+        if !registry().scalar.contains_key(&name) && !is_special_form(&name) {
+            let names = registry().scalar.keys().chain(registry().aggregate.keys());
+            let near = nearest(&name, names.map(String::as_str));
+            return Err(BindError::UnknownFunction { name, near, position });
+        }
+        let mut call = Expr::Function(function.clone());
+        let found = self.resolve_children(&mut call, scope, clause)?;
+        Ok((found, Some(call)))
+    }
+
+    /// `MEASURE(m)`, `AGG(m)`, `AGGREGATE(m)`: the same as the bare column, but for a FILTER.
+    fn resolve_measure_call(
+        &mut self,
+        function: &mut Function,
+        name: &str,
+        scope: &Scope<'_>,
+        clause: Clause,
+        position: Option<usize>,
+    ) -> Result<(Found, Option<Expr>), BindError> {
+        if function.over.is_some() {
+            let what = format!("{} OVER", name.to_uppercase());
+            let hint =
+                "Divide by the total from a subquery: (SELECT MEASURE(…) FROM …).".to_owned();
+            return Err(BindError::NotSupported { what, hint: Some(hint), position });
+        }
+        let not_a_measure = || BindError::NotAMeasure { function: name.to_uppercase(), position };
+        let [argument] = arguments(function).try_into().map_err(|_| not_a_measure())?;
+        let mut argument: Expr = argument;
+        let mut found = self.resolve(&mut argument, scope, clause)?;
+        if found.measures.is_none() {
+            return Err(not_a_measure());
+        }
+        let Some(mut filter) = function.filter.take() else {
+            return Ok((found, Some(argument)));
+        };
+        self.resolve(&mut filter, scope, Clause::Filter)?;
+        found.aggregate = true;
+        match with_filter(argument, filter) {
+            Some(filtered) => Ok((found, Some(filtered))),
+            None => {
+                let what = "FILTER around an expression of measures".to_owned();
+                let hint = "Give each measure in it its own FILTER.".to_owned();
+                Err(BindError::NotSupported { what, hint: Some(hint), position })
+            }
+        }
+    }
+
+    fn resolve_aggregate(
+        &mut self,
+        function: &mut Function,
+        name: &str,
+        scope: &Scope<'_>,
+        clause: Clause,
+        position: Option<usize>,
+    ) -> Result<(Found, Option<Expr>), BindError> {
+        if !clause.takes_aggregates() {
+            return Err(BindError::AggregateNotAllowed { clause: clause.name(), position });
+        }
+        let filter = function.filter.take();
+        let mut call = Expr::Function(function.clone());
+        let inner = self.resolve_children(&mut call, scope, Clause::Aggregate)?;
+        let filter = match filter {
+            Some(mut filter) => {
+                self.resolve(&mut filter, scope, Clause::Filter)?;
+                Some(filter)
+            }
+            None => None,
+        };
+        let mut found = Found { aggregate: true, ..Found::default() };
+        let Some(measures) = inner.measures else {
+            if let Expr::Function(resolved) = &mut call {
+                resolved.filter = filter;
+            }
+            return Ok((found, Some(call)));
+        };
+        let Expr::Function(mut resolved) = call else {
+            return Err(BindError::Internal("a call became something else".to_owned()));
+        };
+        let distinct = is_distinct(&resolved);
+        let argument = arguments(&mut resolved).into_iter().next();
+        let argument =
+            argument.ok_or_else(|| BindError::Internal("a call lost its argument".to_owned()))?;
+        let call = Call { function: name, distinct, position };
+        let (value, measures) = match conditional(&argument) {
+            Some(conditional) => {
+                let direct = MeasureUse { direct: true, ..measures };
+                aggregate::check(
+                    self.model,
+                    self.settings.strict || conditional.or_zero,
+                    call,
+                    &direct,
+                )?;
+                (conditional.into_filtered(), direct)
+            }
+            None => {
+                aggregate::check(self.model, self.settings.strict, call, &measures)?;
+                found.columns = inner.columns;
+                (argument, measures)
+            }
+        };
+        found.measures = Some(measures);
+        let value = match filter {
+            None => value,
+            Some(filter) => with_filter(value, filter).ok_or_else(|| BindError::NotSupported {
+                what: "FILTER around an expression of measures".to_owned(),
+                hint: Some("Give each measure in it its own FILTER.".to_owned()),
+                position,
+            })?,
+        };
+        Ok((found, Some(value)))
+    }
+
+    fn resolve_window(
+        &mut self,
+        function: &mut Function,
+        name: &str,
+        scope: &Scope<'_>,
+        clause: Clause,
+        position: Option<usize>,
+    ) -> Result<(Found, Option<Expr>), BindError> {
+        if !matches!(clause, Clause::Projection | Clause::OrderBy) {
+            let what = format!("a window function in {}", clause.name());
+            return Err(BindError::NotSupported { what, hint: None, position });
+        }
+        if !registry().window.contains_key(name) && !registry().aggregate.contains_key(name) {
+            return Err(BindError::UnknownFunction { name: name.to_owned(), near: None, position });
+        }
+        let mut found = Found::default();
+        for mut argument in arguments(function) {
+            let of_argument = self.resolve(&mut argument, scope, clause)?;
+            if let Some(used) = &of_argument.measures {
+                let call = Call { function: name, distinct: false, position };
+                aggregate::check_window(self.model, call, used)?;
+            }
+        }
+        let mut call = Expr::Function(function.clone());
+        found.absorb(self.resolve_children(&mut call, scope, clause)?);
+        found.window = true;
+        Ok((found, Some(call)))
+    }
+}
+
+/// Forms that the parser gives as calls and the planner knows itself.
+fn is_special_form(name: &str) -> bool {
+    matches!(name, "coalesce" | "greatest" | "least" | "nullif" | "row" | "struct" | "array")
+}
+
+/// A call of a mark around an expression.
+pub(crate) fn marked(name: &str, argument: Expr, filter: Option<Box<Expr>>) -> Expr {
+    Expr::Function(Function {
+        name: ObjectName(vec![ObjectNamePart::Identifier(quoted(name))]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))],
+            clauses: Vec::new(),
+        }),
+        filter,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+/// A measure that its select will evaluate.
+pub(crate) fn pending(measure: Expr) -> Expr {
+    marked(PENDING, measure, None)
+}
+
+/// Whether an expression is a call of a function of this name, and no window.
+pub(crate) fn is_call_of(expr: &Expr, name: &str) -> bool {
+    let Expr::Function(Function { name: called, over: None, .. }) = expr else { return false };
+    called.0.last().and_then(|part| part.as_ident()).is_some_and(|ident| ident.value == name)
+}
+
+fn arguments(function: &mut Function) -> Vec<Expr> {
+    let FunctionArguments::List(list) = &function.args else { return Vec::new() };
+    let expr = |arg: &FunctionArg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+        _ => None,
+    };
+    list.args.iter().filter_map(expr).collect()
+}
+
+fn is_distinct(function: &Function) -> bool {
+    matches!(&function.args, FunctionArguments::List(list)
+        if list.duplicate_treatment == Some(DuplicateTreatment::Distinct))
+}
+
+/// A pending measure with (one more) filter; None for anything else.
+fn with_filter(expr: Expr, filter: Box<Expr>) -> Option<Expr> {
+    use datafusion::sql::sqlparser::ast::BinaryOperator;
+    let inner = match expr {
+        Expr::Nested(inner) => *inner,
+        other => other,
+    };
+    if !is_call_of(&inner, PENDING) {
+        return None;
+    }
+    let Expr::Function(mut function) = inner else { return None };
+    function.filter = Some(match function.filter.take() {
+        None => filter,
+        Some(known) => Box::new(Expr::BinaryOp {
+            left: Box::new(Expr::Nested(known)),
+            op: BinaryOperator::And,
+            right: Box::new(Expr::Nested(filter)),
+        }),
+    });
+    Some(Expr::Function(function))
+}
+
+/// `CASE WHEN condition THEN measure [ELSE 0] END`, as BI tools write a filtered measure.
+struct Conditional {
+    condition: Expr,
+    measure: Expr,
+    /// With ELSE 0: no row is 0, not NULL.
+    or_zero: bool,
+}
+
+impl Conditional {
+    fn into_filtered(self) -> Expr {
+        let filtered = with_filter(self.measure.clone(), Box::new(self.condition));
+        let filtered = filtered.unwrap_or(self.measure);
+        match self.or_zero {
+            false => filtered,
+            true => {
+                call("coalesce", vec![filtered, Expr::value(Value::Number("0".to_owned(), false))])
+            }
+        }
+    }
+}
+
+fn conditional(expr: &Expr) -> Option<Conditional> {
+    let expr = match expr {
+        Expr::Nested(inner) => inner,
+        other => other,
+    };
+    let Expr::Case { operand: None, conditions, else_result, .. } = expr else { return None };
+    let [when] = conditions.as_slice() else { return None };
+    let or_zero = match else_result.as_deref() {
+        None => false,
+        Some(Expr::Value(value)) => match &value.value {
+            Value::Null => false,
+            Value::Number(digits, _) if digits.parse::<f64>() == Ok(0.0) => true,
+            _ => return None,
+        },
+        Some(_) => return None,
+    };
+    let plain = !contains_pending(&when.condition) && is_call_of(&when.result, PENDING);
+    plain.then(|| Conditional {
+        condition: when.condition.clone(),
+        measure: when.result.clone(),
+        or_zero,
+    })
+}
+
+fn call(name: &str, args: Vec<Expr>) -> Expr {
+    let Expr::Function(mut function) = marked(name, Expr::value(Value::Null), None) else {
+        return Expr::value(Value::Null);
+    };
+    if let FunctionArguments::List(list) = &mut function.args {
+        let unnamed = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
+        list.args = args.into_iter().map(unnamed).collect();
+    }
+    Expr::Function(function)
+}
+
+fn contains_pending(expr: &Expr) -> bool {
+    let mut copy = expr.clone();
+    contains_pending_mut(&mut copy)
+}
+
+fn contains_pending_mut(expr: &mut Expr) -> bool {
+    is_call_of(expr, PENDING)
+        || children_mut(expr).is_some_and(|children| children.into_iter().any(contains_pending_mut))
+}
+
+/// Turns pending measures into what the select does with them.
+pub(crate) fn settle(expr: &mut Expr, evaluation: Evaluation) {
+    if is_call_of(expr, PENDING) {
+        let Expr::Function(function) = expr else { return };
+        let mark = match evaluation {
+            Evaluation::PerGroup => markers::MEASURE,
+            Evaluation::PerRow => markers::MEASURE_OF_ROW,
+            Evaluation::Deferred => {
+                if let Some(argument) = arguments(function).into_iter().next() {
+                    *expr = argument;
+                }
+                return;
+            }
+        };
+        function.name = ObjectName(vec![ObjectNamePart::Identifier(quoted(mark))]);
+        return;
+    }
+    for child in children_mut(expr).unwrap_or_default() {
+        settle(child, evaluation);
+    }
+}

@@ -1,0 +1,326 @@
+//! FROM: relations, derived tables and joins.
+
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, JoinConstraint, JoinOperator, ObjectName, Query, TableAlias, TableFactor,
+    TableWithJoins,
+};
+
+use super::binder::{Binder, Clause};
+use super::error::BindError;
+use super::query::rename;
+use super::scope::{Columns, Item, OutputColumn, Scope, Shared, folded, quoted};
+use super::select::{object_name, table};
+
+impl Binder<'_> {
+    /// Binds the FROM list in place and fills the scope.
+    pub(crate) fn bind_from(
+        &mut self,
+        from: &mut [TableWithJoins],
+        scope: &mut Scope<'_>,
+    ) -> Result<(), BindError> {
+        from.iter_mut().try_for_each(|item| self.bind_joins(item, scope))
+    }
+
+    fn bind_joins(
+        &mut self,
+        item: &mut TableWithJoins,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), BindError> {
+        let first = scope.items.len();
+        self.bind_factor(&mut item.relation, scope)?;
+        for join in &mut item.joins {
+            let left = first..scope.items.len();
+            self.bind_factor(&mut join.relation, scope)?;
+            let right = left.end..scope.items.len();
+            let merge = merge_of(&join.join_operator);
+            let Some(constraint) = constraint_mut(&mut join.join_operator) else {
+                let what = format!("the join {}", join.join_operator_name());
+                return Err(BindError::NotSupported { what, hint: None, position: None });
+            };
+            self.bind_constraint(constraint, scope, left, right, merge)?;
+        }
+        Ok(())
+    }
+
+    fn bind_constraint(
+        &mut self,
+        constraint: &mut JoinConstraint,
+        scope: &mut Scope<'_>,
+        left: std::ops::Range<usize>,
+        right: std::ops::Range<usize>,
+        merge: Merge,
+    ) -> Result<(), BindError> {
+        let names = match constraint {
+            JoinConstraint::None => return Ok(()),
+            JoinConstraint::On(condition) => {
+                self.resolve(condition, scope, Clause::On)?;
+                return Ok(());
+            }
+            JoinConstraint::Using(names) => {
+                let name = |name: &ObjectName| name.0.last()?.as_ident().map(folded);
+                names.iter().filter_map(name).collect::<Vec<_>>()
+            }
+            JoinConstraint::Natural => {
+                let hint = Some("Write USING (…) with the columns.".to_owned());
+                let what = "NATURAL JOIN".to_owned();
+                return Err(BindError::NotSupported { what, hint, position: None });
+            }
+        };
+        let mut condition: Option<Expr> = None;
+        for name in names {
+            let mine = self.side(&name, scope, left.clone())?;
+            let theirs = self.side(&name, scope, right.clone())?;
+            let equal = equals(mine.clone(), theirs.clone());
+            condition = Some(match condition {
+                None => equal,
+                Some(known) => both(known, equal),
+            });
+            let expr = match merge {
+                Merge::Left => mine,
+                Merge::Right => theirs,
+            };
+            scope.shared.retain(|shared| shared.name != name);
+            let items = left.clone().chain(right.clone()).collect();
+            scope.shared.push(Shared { name, expr, origin: None, items });
+        }
+        if let Some(condition) = condition {
+            *constraint = JoinConstraint::On(condition);
+        }
+        Ok(())
+    }
+
+    /// The column of this name on one side of a join.
+    fn side(
+        &mut self,
+        name: &str,
+        scope: &Scope<'_>,
+        items: std::ops::Range<usize>,
+    ) -> Result<Expr, BindError> {
+        let shared = scope.shared.iter().find(|it| it.name == name);
+        if let Some(shared) = shared.filter(|it| it.items.iter().any(|item| items.contains(item))) {
+            return Ok(shared.expr.clone());
+        }
+        let side = Scope {
+            items: scope.items[items].iter().map(Item::share).collect(),
+            ..Scope::default()
+        };
+        let mut expr = Expr::Identifier(quoted(name));
+        self.resolve(&mut expr, &side, Clause::On)?;
+        Ok(expr)
+    }
+
+    fn bind_factor(
+        &mut self,
+        factor: &mut TableFactor,
+        scope: &mut Scope<'_>,
+    ) -> Result<(), BindError> {
+        match factor {
+            TableFactor::Table { name, alias, args: None, sample: None, .. } => {
+                let (name, alias) = (name.clone(), alias.take());
+                *factor = self.bind_table(&name, alias, scope)?;
+                Ok(())
+            }
+            TableFactor::Derived { subquery, alias, lateral, sample: None } => {
+                // A lateral subquery sees what is left of it; its measures become values there.
+                let parent = if *lateral { Some(&*scope) } else { scope.parent };
+                let columns = self.bind_query(subquery, parent, *lateral)?;
+                let (subquery, lateral) = (std::mem::replace(subquery, empty_query()), *lateral);
+                *factor = self.derived(*subquery, columns, alias.take(), lateral, scope)?;
+                Ok(())
+            }
+            TableFactor::NestedJoin { table_with_joins, alias: None } => {
+                self.bind_joins(table_with_joins, scope)
+            }
+            other => {
+                let what = format!("the FROM item {other}");
+                let position = self.position_of(&*other);
+                Err(BindError::NotSupported { what, hint: None, position })
+            }
+        }
+    }
+
+    fn bind_table(
+        &mut self,
+        name: &ObjectName,
+        alias: Option<TableAlias>,
+        scope: &mut Scope<'_>,
+    ) -> Result<TableFactor, BindError> {
+        let parts: Vec<String> = name.0.iter().filter_map(|it| it.as_ident().map(folded)).collect();
+        if let [single] = parts.as_slice()
+            && let Some((query, columns)) = self.bind_cte(single)?
+        {
+            let own =
+                TableAlias { explicit: true, name: quoted(single), columns: Vec::new(), at: None };
+            return self.derived(query, columns, Some(alias.unwrap_or(own)), false, scope);
+        }
+        let relation = self.relation_of(name)?;
+        let shown = match &alias {
+            Some(alias) => folded(&alias.name),
+            None => relation.name.clone(),
+        };
+        let schema = alias.is_none().then(|| relation.schema.to_owned());
+        if alias.as_ref().is_some_and(|alias| !alias.columns.is_empty()) {
+            let hint = Some("Name the columns in a subquery.".to_owned());
+            let position = self.position_of(name);
+            let what = "a column list after a relation's alias".to_owned();
+            return Err(BindError::NotSupported { what, hint, position });
+        }
+        self.refuse_duplicate(&shown, schema.as_ref(), scope, self.position_of(name))?;
+        let instance = self.new_alias(Some(relation))?;
+        let own = format!("r{instance}");
+        scope.items.push(Item {
+            name: Some(shown),
+            schema,
+            alias: own.clone(),
+            columns: Columns::Relation(instance),
+        });
+        Ok(table(object_name(&own)))
+    }
+
+    fn derived(
+        &mut self,
+        query: Query,
+        mut columns: Vec<OutputColumn>,
+        alias: Option<TableAlias>,
+        lateral: bool,
+        scope: &mut Scope<'_>,
+    ) -> Result<TableFactor, BindError> {
+        let own = format!("r{}", self.new_alias(None)?);
+        let name = alias.as_ref().map(|alias| folded(&alias.name));
+        if let Some(alias) = &alias {
+            let names: Vec<String> = alias.columns.iter().map(|it| folded(&it.name)).collect();
+            rename(&mut columns, &names);
+            let position = self.place_of(&alias.name);
+            self.refuse_duplicate(&folded(&alias.name), None, scope, position)?;
+        }
+        let is_values = matches!(*query.body, datafusion::sql::sqlparser::ast::SetExpr::Values(_));
+        let list = match is_values {
+            // VALUES can't name its columns itself.
+            true => (0..columns.len()).map(|index| column_def(&format!("c{index}"))).collect(),
+            false => Vec::new(),
+        };
+        scope.items.push(Item {
+            name,
+            schema: None,
+            alias: own.clone(),
+            columns: Columns::Derived(columns),
+        });
+        let alias = TableAlias { explicit: true, name: quoted(&own), columns: list, at: None };
+        Ok(TableFactor::Derived {
+            lateral,
+            subquery: Box::new(query),
+            alias: Some(alias),
+            sample: None,
+        })
+    }
+
+    fn refuse_duplicate(
+        &self,
+        name: &str,
+        schema: Option<&String>,
+        scope: &Scope<'_>,
+        position: Option<usize>,
+    ) -> Result<(), BindError> {
+        let taken = |item: &Item| {
+            item.name.as_deref() == Some(name)
+                && (schema.is_none() || item.schema.is_none() || item.schema.as_ref() == schema)
+        };
+        match scope.items.iter().any(taken) {
+            true => Err(BindError::DuplicateTable { name: name.to_owned(), position }),
+            false => Ok(()),
+        }
+    }
+}
+
+impl Item {
+    /// The same item for a narrower scope.
+    fn share(&self) -> Item {
+        let columns = match &self.columns {
+            Columns::Relation(instance) => Columns::Relation(*instance),
+            Columns::Derived(columns) => Columns::Derived(columns.clone()),
+        };
+        Item {
+            name: self.name.clone(),
+            schema: self.schema.clone(),
+            alias: self.alias.clone(),
+            columns,
+        }
+    }
+}
+
+/// Whose value a column shared by USING has.
+#[derive(Debug, Clone, Copy)]
+enum Merge {
+    Left,
+    Right,
+}
+
+fn merge_of(operator: &JoinOperator) -> Merge {
+    match operator {
+        JoinOperator::Right(_) | JoinOperator::RightOuter(_) => Merge::Right,
+        _ => Merge::Left,
+    }
+}
+
+fn constraint_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
+    match operator {
+        JoinOperator::FullOuter(JoinConstraint::Using(_)) => None,
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint)
+        | JoinOperator::Right(constraint)
+        | JoinOperator::RightOuter(constraint)
+        | JoinOperator::FullOuter(constraint)
+        | JoinOperator::CrossJoin(constraint) => Some(constraint),
+        _ => None,
+    }
+}
+
+trait JoinName {
+    fn join_operator_name(&self) -> &'static str;
+}
+
+impl JoinName for datafusion::sql::sqlparser::ast::Join {
+    fn join_operator_name(&self) -> &'static str {
+        match self.join_operator {
+            JoinOperator::FullOuter(_) => "FULL JOIN … USING",
+            JoinOperator::AsOf { .. } => "ASOF JOIN",
+            JoinOperator::CrossApply | JoinOperator::OuterApply => "APPLY",
+            _ => "of this kind",
+        }
+    }
+}
+
+fn equals(left: Expr, right: Expr) -> Expr {
+    Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::Eq, right: Box::new(right) }
+}
+
+fn both(left: Expr, right: Expr) -> Expr {
+    Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::And, right: Box::new(right) }
+}
+
+fn column_def(name: &str) -> datafusion::sql::sqlparser::ast::TableAliasColumnDef {
+    datafusion::sql::sqlparser::ast::TableAliasColumnDef { name: quoted(name), data_type: None }
+}
+
+/// What stands in a derived table's place while it is moved.
+fn empty_query() -> Box<Query> {
+    let values = datafusion::sql::sqlparser::ast::Values {
+        explicit_row: false,
+        value_keyword: false,
+        rows: Vec::new(),
+    };
+    Box::new(Query {
+        with: None,
+        body: Box::new(datafusion::sql::sqlparser::ast::SetExpr::Values(values)),
+        order_by: None,
+        limit_clause: None,
+        fetch: None,
+        locks: Vec::new(),
+        for_clause: None,
+        settings: None,
+        format_clause: None,
+        pipe_operators: Vec::new(),
+    })
+}

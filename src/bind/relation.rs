@@ -1,0 +1,242 @@
+//! The relations that a model shows: one for each entity in schema `public`, one for each metric
+//! (and each of its other major versions) in schema `metrics`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
+
+use crate::model::{Entity, Metric, MetricKind, MetricVersion, Model};
+
+/// Name of the wall-clock time of a metric (or of plain rows): `timestamp` in the metric's zone.
+pub const METRIC_TIME: &str = "metric_time";
+/// Name of the same moment as a `timestamptz`.
+pub const METRIC_INSTANT: &str = "metric_instant";
+
+/// The type of [`METRIC_TIME`].
+pub fn wall_clock_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, None)
+}
+
+/// The type of [`METRIC_INSTANT`].
+pub fn instant_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+/// What a client sees as a table.
+#[derive(Debug)]
+pub struct Relation {
+    pub schema: &'static str,
+    pub name: String,
+    /// Whose rows it has.
+    pub entity: Arc<Entity>,
+    /// In the order of `SELECT *`.
+    pub columns: Vec<RelationColumn>,
+    /// The metric of a relation in schema `metrics`, whose time `metric_time` is.
+    pub metric: Option<MeasureColumn>,
+    by_name: HashMap<String, usize>,
+}
+
+/// A column of a relation.
+#[derive(Debug, Clone)]
+pub struct RelationColumn {
+    pub name: String,
+    pub kind: ColumnKind,
+    /// Answers to its name, but isn't in `SELECT *`.
+    pub hidden: bool,
+}
+
+/// What a column of a relation stands for.
+#[derive(Debug, Clone)]
+pub enum ColumnKind {
+    /// An index into the entity's dimensions.
+    Dimension(usize),
+    MetricTime,
+    MetricInstant,
+    Measure(MeasureColumn),
+}
+
+/// A metric as a column: its default version (which a pin may change), or a fixed major version.
+#[derive(Debug, Clone)]
+pub struct MeasureColumn {
+    pub metric: Arc<Metric>,
+    pub major: Option<u64>,
+}
+
+impl Relation {
+    fn new(
+        schema: &'static str,
+        name: String,
+        entity: Arc<Entity>,
+        columns: Vec<RelationColumn>,
+        metric: Option<MeasureColumn>,
+    ) -> Self {
+        let by_name = columns.iter().enumerate().map(|(i, column)| (column.name.clone(), i));
+        let by_name = by_name.collect();
+        Self { schema, name, entity, columns, metric, by_name }
+    }
+
+    /// The position of a column by its name.
+    pub fn position(&self, name: &str) -> Option<usize> {
+        self.by_name.get(name).copied()
+    }
+
+    /// `orders` in schema public: key and attributes, dimensions, times, measures.
+    fn of_entity(model: &Model, entity: &Arc<Entity>) -> Self {
+        let mut columns = dimension_columns(entity, None);
+        let measures = measures_of(model, entity);
+        if entity.source.event_time.is_some() || !measures.is_empty() {
+            columns.extend(time_columns());
+        }
+        columns.extend(measures);
+        Self::new("public", entity.relation.clone(), Arc::clone(entity), columns, None)
+    }
+
+    /// `metrics.revenue`, or `metrics.revenue_v1`: times, dimensions, the measure.
+    fn of_metric(model: &Model, metric: &Arc<Metric>, major: Option<u64>) -> Option<Self> {
+        let version = match major {
+            Some(major) => metric.of_major(major)?,
+            None => metric.default_version()?,
+        };
+        let entity = Arc::clone(model.entities.get(&version.entity)?);
+        let measure = MeasureColumn { metric: Arc::clone(metric), major };
+        let mut columns = time_columns();
+        columns.extend(dimension_columns(&entity, version.dimensions.as_deref()));
+        let kind = ColumnKind::Measure(measure.clone());
+        columns.push(RelationColumn {
+            name: metric.name.clone(),
+            kind: kind.clone(),
+            hidden: false,
+        });
+        let name = versioned_name(metric, major);
+        if major.is_some() {
+            columns.push(RelationColumn { name: name.clone(), kind, hidden: true });
+        }
+        Some(Self::new("metrics", name, entity, columns, Some(measure)))
+    }
+}
+
+/// `revenue` or `revenue_v1`.
+fn versioned_name(metric: &Metric, major: Option<u64>) -> String {
+    match major {
+        Some(major) => format!("{}_v{major}", metric.name),
+        None => metric.name.clone(),
+    }
+}
+
+fn time_columns() -> Vec<RelationColumn> {
+    let column = |name: &str, kind| RelationColumn { name: name.to_owned(), kind, hidden: false };
+    vec![
+        column(METRIC_TIME, ColumnKind::MetricTime),
+        column(METRIC_INSTANT, ColumnKind::MetricInstant),
+    ]
+}
+
+/// The entity's dimensions as columns; where `allowed` names some, the others are left out.
+fn dimension_columns(entity: &Entity, allowed: Option<&[String]>) -> Vec<RelationColumn> {
+    let is_allowed = |name: &String| allowed.is_none_or(|allowed| allowed.contains(name));
+    let dimensions = entity.dimensions.iter().enumerate();
+    dimensions
+        .filter(|(_, dimension)| match dimension.alias_only {
+            // The prefixed name of an own attribute goes with its bare name.
+            true => is_allowed(&dimension.attribute),
+            false => is_allowed(&dimension.name),
+        })
+        .map(|(index, dimension)| RelationColumn {
+            name: dimension.name.clone(),
+            kind: ColumnKind::Dimension(index),
+            hidden: dimension.alias_only,
+        })
+        .collect()
+}
+
+/// The measures of an entity: each metric's default under its name, each major as `name_vN`.
+fn measures_of(model: &Model, entity: &Entity) -> Vec<RelationColumn> {
+    let mut columns = Vec::new();
+    for metric in model.metrics.values() {
+        let on_entity = |version: &Arc<MetricVersion>| version.entity == entity.name;
+        let mut push = |major, hidden| {
+            let kind = ColumnKind::Measure(MeasureColumn { metric: Arc::clone(metric), major });
+            columns.push(RelationColumn { name: versioned_name(metric, major), kind, hidden });
+        };
+        if metric.default_version().is_some_and(on_entity) {
+            push(None, false);
+        }
+        let served = metric.served_majors();
+        let several = served.len() > 1;
+        for version in served.into_iter().filter(|version| on_entity(version)) {
+            // The default's own major is shown once; asked for by its number, it answers too.
+            let is_default = metric.default_version().is_some_and(|it| Arc::ptr_eq(it, version));
+            push(Some(version.version.major), is_default || !several);
+        }
+    }
+    columns
+}
+
+/// All relations of a model, by schema and name.
+#[derive(Debug)]
+pub struct Relations {
+    by_name: BTreeMap<(&'static str, String), Arc<Relation>>,
+}
+
+impl Relations {
+    pub fn of(model: &Model) -> Self {
+        let mut by_name = BTreeMap::new();
+        let mut add = |relation: Relation| {
+            by_name.insert((relation.schema, relation.name.clone()), Arc::new(relation));
+        };
+        for entity in model.entities.values() {
+            add(Relation::of_entity(model, entity));
+        }
+        for metric in model.metrics.values() {
+            Relation::of_metric(model, metric, None).into_iter().for_each(&mut add);
+            for version in metric.served_majors() {
+                let major = Some(version.version.major);
+                Relation::of_metric(model, metric, major).into_iter().for_each(&mut add);
+            }
+        }
+        Self { by_name }
+    }
+
+    pub fn get(&self, schema: &str, name: &str) -> Option<&Arc<Relation>> {
+        let schema = match schema {
+            "public" => "public",
+            "metrics" => "metrics",
+            _ => return None,
+        };
+        self.by_name.get(&(schema, name.to_owned()))
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Relation>> {
+        self.by_name.values()
+    }
+}
+
+/// Whether its values over the parts of any partition sum to its value over the whole.
+pub fn is_additive(model: &Model, version: &MetricVersion) -> bool {
+    use crate::model::Aggregation;
+    match &version.kind {
+        MetricKind::Aggregate(Aggregation::Count | Aggregation::Sum(_)) => true,
+        MetricKind::Aggregate(_) | MetricKind::Ratio { .. } => false,
+        MetricKind::Derived { expr, parts } => {
+            is_linear(expr)
+                && parts.iter().all(|part| {
+                    model.version_of(part).is_some_and(|(_, version)| is_additive(model, version))
+                })
+        }
+    }
+}
+
+/// Sums and differences of metrics only.
+fn is_linear(expr: &datafusion::logical_expr::Expr) -> bool {
+    use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
+    match expr {
+        Expr::Column(_) => true,
+        Expr::Cast(cast) => is_linear(&cast.expr),
+        Expr::Negative(inner) => is_linear(inner),
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus | Operator::Minus, right }) => {
+            is_linear(left) && is_linear(right)
+        }
+        _ => false,
+    }
+}

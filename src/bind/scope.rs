@@ -1,0 +1,135 @@
+//! What names mean at a place in a statement.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use datafusion::sql::sqlparser::ast::{Expr, Ident};
+
+use crate::model::MetricVersion;
+
+/// What a column holds.
+#[derive(Debug, Clone)]
+pub(crate) enum Kind {
+    /// A value of a row: plain SQL.
+    Value,
+    /// A calculation that becomes a value where it is forced.
+    Measure(MeasureUse),
+}
+
+/// The measures in an expression.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct MeasureUse {
+    /// Each once, in order of appearance.
+    pub(crate) metrics: Vec<Arc<MetricVersion>>,
+    /// The expression is one metric and nothing else.
+    pub(crate) direct: bool,
+    /// Scans of relations that the measures come from.
+    pub(crate) instances: BTreeSet<usize>,
+}
+
+impl MeasureUse {
+    pub(crate) fn absorb(&mut self, other: MeasureUse) {
+        for metric in other.metrics {
+            if !self.metrics.iter().any(|known| Arc::ptr_eq(known, &metric)) {
+                self.metrics.push(metric);
+            }
+        }
+        self.instances.extend(other.instances);
+        self.direct = false;
+    }
+
+    /// The metric's name where there is one only, for messages.
+    pub(crate) fn name(&self) -> String {
+        self.metrics.first().map(|version| version.metric.clone()).unwrap_or_default()
+    }
+}
+
+/// A column of a scanned relation, as far as row identity is concerned.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Origin {
+    pub(crate) instance: usize,
+    /// Name of the dimension.
+    pub(crate) dimension: String,
+}
+
+/// A column that a query gives to whoever encloses it.
+#[derive(Debug, Clone)]
+pub(crate) struct OutputColumn {
+    /// As Postgres names it.
+    pub(crate) name: String,
+    pub(crate) kind: Kind,
+    pub(crate) origin: Option<Origin>,
+}
+
+/// Where a FROM item's columns come from.
+#[derive(Debug)]
+pub(crate) enum Columns {
+    /// A relation of the model: an index into the binder's instances.
+    Relation(usize),
+    /// The output of a query, whose columns are called `c0`, `c1`, … inside.
+    Derived(Vec<OutputColumn>),
+}
+
+/// An item of FROM.
+#[derive(Debug)]
+pub(crate) struct Item {
+    /// The user's name for it; None for a derived table without alias.
+    pub(crate) name: Option<String>,
+    pub(crate) schema: Option<String>,
+    /// Ours: `r0`, `r1`, …: no two of a statement are equal.
+    pub(crate) alias: String,
+    pub(crate) columns: Columns,
+}
+
+/// A column that two sides of a join share by USING.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) name: String,
+    pub(crate) expr: Expr,
+    pub(crate) origin: Option<Origin>,
+    /// Items whose own column of this name is hidden behind the shared one.
+    pub(crate) items: Vec<usize>,
+}
+
+/// The FROM items of a select, and those of the selects around it.
+#[derive(Debug, Default)]
+pub(crate) struct Scope<'p> {
+    pub(crate) items: Vec<Item>,
+    pub(crate) shared: Vec<Shared>,
+    pub(crate) parent: Option<&'p Scope<'p>>,
+}
+
+/// A name's meaning.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    pub(crate) expr: Expr,
+    pub(crate) kind: Kind,
+    pub(crate) origin: Option<Origin>,
+}
+
+/// An identifier that means exactly this, whatever its case.
+pub(crate) fn quoted(name: &str) -> Ident {
+    Ident::with_quote('"', name)
+}
+
+/// `alias."name"`.
+pub(crate) fn column(alias: &str, name: &str) -> Expr {
+    Expr::CompoundIdentifier(vec![quoted(alias), quoted(name)])
+}
+
+/// The name that Postgres looks up: lower case unless quoted.
+pub(crate) fn folded(ident: &Ident) -> String {
+    match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_lowercase(),
+    }
+}
+
+/// The nearest of some names, if one is near enough to be meant.
+pub fn nearest<'n>(name: &str, among: impl Iterator<Item = &'n str>) -> Option<String> {
+    among
+        .map(|candidate| (strsim::damerau_levenshtein(name, candidate), candidate))
+        .filter(|(distance, _)| *distance <= 1 + name.chars().count() / 4)
+        .min()
+        .map(|(_, candidate)| candidate.to_owned())
+}

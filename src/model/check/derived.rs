@@ -1,0 +1,521 @@
+//! Metrics built on metrics: ratios and derived ones.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::Column;
+use datafusion::logical_expr::Expr;
+use datafusion::sql::sqlparser::ast;
+
+use super::at::At;
+use super::metric::{
+    self, Draft, Metrics, QUOTIENT_SCALE, Surroundings, Target, successor_help, unknown_dimension,
+};
+use super::{Context, values};
+use crate::diagnostic::Finding;
+use crate::model::expr::{self, Name, Resolved, Scope};
+use crate::model::raw::{RawMetricType, RawSide, RawVersion};
+use crate::model::types::{self, DIGITS_128};
+use crate::model::{Aggregation, MetricKind, MetricRef, MetricTime, MetricVersion, Status};
+
+/// Metrics built on each other: deep chains are mistakes.
+const DEPTH_MAX: usize = 64;
+
+/// Checks all ratios and derived metrics, each after what it is built on.
+pub(super) fn check(
+    context: &mut Context<'_>,
+    surroundings: &Surroundings<'_, '_>,
+    metrics: &Metrics<'_>,
+) {
+    let done = metrics.drafts.iter().map(|draft| vec![false; draft.raw.versions.len()]).collect();
+    let mut walk = Walk { surroundings, metrics, done, open: Vec::new() };
+    for (metric, draft) in metrics.drafts.iter().enumerate() {
+        for version in 0..draft.raw.versions.len() {
+            walk.version(context, metric, version);
+        }
+    }
+}
+
+struct Walk<'w, 'e, 'a> {
+    surroundings: &'w Surroundings<'e, 'a>,
+    metrics: &'w Metrics<'a>,
+    done: Vec<Vec<bool>>,
+    /// Versions being checked, outermost first.
+    open: Vec<(usize, usize)>,
+}
+
+/// A part of a metric, with its version.
+struct Part {
+    reference: MetricRef,
+    version: Arc<MetricVersion>,
+}
+
+impl Walk<'_, '_, '_> {
+    fn version(&mut self, context: &mut Context<'_>, metric: usize, version: usize) {
+        let draft = &self.metrics.drafts[metric];
+        let raw = &draft.raw.versions[version];
+        let built = matches!(raw.metric_type, RawMetricType::Ratio | RawMetricType::Derived);
+        if !built || std::mem::replace(&mut self.done[metric][version], true) {
+            return;
+        }
+        self.open.push((metric, version));
+        let at = draft.at.key("versions").item(version);
+        let checked = match raw.metric_type {
+            RawMetricType::Ratio => self.ratio(context, draft, version, at),
+            _ => self.derived(context, draft, version, at),
+        };
+        self.open.pop();
+        if let Some(checked) = checked {
+            draft.versions.borrow_mut()[version] = Some(Arc::new(checked));
+        }
+    }
+
+    fn ratio(
+        &mut self,
+        context: &mut Context<'_>,
+        draft: &Draft<'_>,
+        index: usize,
+        at: At<'_>,
+    ) -> Option<MetricVersion> {
+        let raw = &draft.raw.versions[index];
+        let numerator = self.side(context, raw.numerator.as_ref(), at.key("numerator"));
+        let denominator = self.side(context, raw.denominator.as_ref(), at.key("denominator"));
+        let freshness = metric::freshness(context, raw.freshness.as_ref(), at.key("freshness"));
+        let (numerator, denominator) = (numerator?, denominator?);
+        let value = match [&numerator, &denominator]
+            .iter()
+            .any(|part| types::is_decimal(&part.version.data_type))
+        {
+            true => DataType::Decimal128(DIGITS_128, QUOTIENT_SCALE),
+            false => DataType::Float64,
+        };
+        let kind = MetricKind::Ratio {
+            numerator: numerator.reference.clone(),
+            denominator: denominator.reference.clone(),
+        };
+        let parts = [numerator, denominator];
+        let places = [at.key("numerator"), at.key("denominator")];
+        for (part, at) in parts.iter().zip(places) {
+            numeric_part(context, part, at)?;
+        }
+        let whole = Whole { kind, data_type: value, freshness: freshness? };
+        self.assemble(context, draft, index, at, &parts, whole)
+    }
+
+    fn side(
+        &mut self,
+        context: &mut Context<'_>,
+        raw: Option<&RawSide>,
+        at: At<'_>,
+    ) -> Option<Part> {
+        let (text, at) = match raw? {
+            RawSide::Text(text) => (text, at),
+            RawSide::Map(side) => {
+                let help = "Define a metric with that filter, and name it here.";
+                context.not_yet_key(at, "filter", help);
+                (&side.metric, at.key("metric"))
+            }
+        };
+        let reference = values::metric_ref(text, at, &mut context.findings)?;
+        match self.part(context, &reference) {
+            Resolution::Part(version) => Some(Part { reference, version }),
+            Resolution::Broken => None,
+            Resolution::Fault { code, message, help } => {
+                let place = at.place("not a released metric");
+                context.push(Finding::error(code, message).at(place).maybe_help(help));
+                None
+            }
+        }
+    }
+
+    fn derived(
+        &mut self,
+        context: &mut Context<'_>,
+        draft: &Draft<'_>,
+        index: usize,
+        at: At<'_>,
+    ) -> Option<MetricVersion> {
+        let raw = &draft.raw.versions[index];
+        let freshness = metric::freshness(context, raw.freshness.as_ref(), at.key("freshness"));
+        let text = raw.expression.as_ref()?;
+        let at_expression = at.key("expression");
+        let scope =
+            MetricScope { walk: RefCell::new((self, context)), parts: RefCell::new(Vec::new()) };
+        let compiled = expr::compile_over_metrics(text, &scope);
+        let parts = scope.parts.into_inner();
+        let (compiled, ast) = match compiled {
+            Ok(compiled) => compiled,
+            Err(faults) => {
+                context.faults(at_expression, faults);
+                return None;
+            }
+        };
+        if parts.is_empty() {
+            let finding = Finding::error("no_parts", "a derived metric must name a metric")
+                .at(at_expression.place("no metric in here"))
+                .help("Write for example revenue@1 - refunds@1.");
+            context.push(finding);
+            return None;
+        }
+        units(context, &ast, &parts, text, at_expression);
+        let references = parts.iter().map(|part| part.reference.clone()).collect();
+        let kind = MetricKind::Derived { expr: compiled.expr, parts: references };
+        let whole = Whole { kind, data_type: compiled.data_type, freshness: freshness? };
+        self.assemble(context, draft, index, at, &parts, whole)
+    }
+
+    /// A version that another is built on, checked first.
+    fn part(&mut self, context: &mut Context<'_>, reference: &MetricRef) -> Resolution {
+        let (metric, version) = match self.metrics.target(reference) {
+            Target::Version(metric, version) => (metric, version),
+            Target::Broken => return Resolution::Broken,
+            Target::Fault { code, message, help } => {
+                return Resolution::Fault { code, message, help };
+            }
+        };
+        if let Some(start) = self.open.iter().position(|open| *open == (metric, version)) {
+            let path: Vec<String> = self.open[start..]
+                .iter()
+                .chain([&(metric, version)])
+                .map(|(metric, _)| self.metrics.drafts[*metric].raw.metric.to_string())
+                .collect();
+            return Resolution::Fault {
+                code: "cycle",
+                message: format!("metric \"{}\" is built on itself", path[0]),
+                help: Some(format!("Break the cycle {}.", path.join(" → "))),
+            };
+        }
+        if self.open.len() > DEPTH_MAX {
+            return Resolution::Fault {
+                code: "too_large",
+                message: format!("metrics are built on each other more than {DEPTH_MAX} deep"),
+                help: None,
+            };
+        }
+        if let Some(fault) = self.retired(reference, metric, version) {
+            return fault;
+        }
+        self.version(context, metric, version);
+        match &self.metrics.drafts[metric].versions.borrow()[version] {
+            Some(version) => Resolution::Part(Arc::clone(version)),
+            None => Resolution::Broken,
+        }
+    }
+
+    /// What is served can't be built on what isn't any more.
+    fn retired(&self, reference: &MetricRef, metric: usize, version: usize) -> Option<Resolution> {
+        let life = self.metrics.drafts[metric].lives[version].as_ref()?;
+        let (open_metric, open_version) = *self.open.last()?;
+        let own = self.metrics.drafts[open_metric].lives[open_version].as_ref()?;
+        (life.status == Status::Retired && own.status != Status::Retired).then(|| {
+            Resolution::Fault {
+                code: "retired_reference",
+                message: format!("{reference} is retired"),
+                help: successor_help(&reference.metric, life),
+            }
+        })
+    }
+
+    fn assemble(
+        &self,
+        context: &mut Context<'_>,
+        draft: &Draft<'_>,
+        index: usize,
+        at: At<'_>,
+        parts: &[Part],
+        whole: Whole,
+    ) -> Option<MetricVersion> {
+        let raw = &draft.raw.versions[index];
+        let entity = one_entity(context, raw, at, parts)?;
+        let time = time(context, raw, at, parts);
+        let dimensions = self.dimensions(context, raw, at, parts, &entity);
+        let life = draft.lives[index].clone()?;
+        Some(MetricVersion {
+            metric: draft.raw.metric.to_string(),
+            version: life.version,
+            status: life.status,
+            released: life.released,
+            sunset: life.sunset,
+            replaced_by: life.replaced_by,
+            entity,
+            kind: whole.kind,
+            eligibility: Vec::new(),
+            time: time?,
+            unit: raw.unit.as_ref().or(draft.raw.unit.as_ref()).map(|unit| unit.to_string()),
+            data_type: whole.data_type,
+            dimensions: dimensions?,
+            freshness: whole.freshness,
+            change: raw.change.as_ref().map(|text| text.to_string()),
+        })
+    }
+
+    /// Those that all parts allow, and of these the ones that are listed. Some(None): all.
+    fn dimensions(
+        &self,
+        context: &mut Context<'_>,
+        raw: &RawVersion,
+        at: At<'_>,
+        parts: &[Part],
+        entity: &str,
+    ) -> Option<Option<Vec<String>>> {
+        let mut shared: Option<Vec<String>> = None;
+        for allowed in parts.iter().filter_map(|part| part.version.dimensions.as_ref()) {
+            shared = Some(match shared {
+                None => allowed.clone(),
+                Some(shared) => shared.into_iter().filter(|name| allowed.contains(name)).collect(),
+            });
+        }
+        let Some(listed) = &raw.dimensions else { return Some(shared) };
+        let scope = self.surroundings.scopes.get(entity)?;
+        let mut names = Vec::new();
+        let mut sound = true;
+        for (index, written) in listed.iter().enumerate() {
+            let at = at.key("dimensions").item(index);
+            let Some(dimension) = scope.dimension(written) else {
+                sound = false;
+                unknown_dimension(context, written, at, scope);
+                continue;
+            };
+            let lacking = parts.iter().find(|part| {
+                let allowed = part.version.dimensions.as_ref();
+                allowed.is_some_and(|allowed| !allowed.contains(&dimension.name))
+            });
+            if let Some(part) = lacking {
+                sound = false;
+                let message = format!("{} has no dimension \"{written}\"", part.reference);
+                let finding = Finding::error("unknown_dimension", message)
+                    .at(at.place("not a dimension of all parts"))
+                    .help(format!("Leave it out, or add it to \"{}\".", part.reference.metric));
+                context.push(finding);
+            } else if !names.contains(&dimension.name) {
+                names.push(dimension.name.clone());
+            }
+        }
+        sound.then_some(Some(names))
+    }
+}
+
+/// What distinguishes a ratio from a derived metric.
+struct Whole {
+    kind: MetricKind,
+    data_type: DataType,
+    freshness: Option<crate::model::Freshness>,
+}
+
+enum Resolution {
+    Part(Arc<MetricVersion>),
+    Broken,
+    Fault { code: &'static str, message: String, help: Option<String> },
+}
+
+fn numeric_part(context: &mut Context<'_>, part: &Part, at: At<'_>) -> Option<()> {
+    if part.version.data_type.is_numeric() {
+        return Some(());
+    }
+    let shown = types::shown(&part.version.data_type);
+    let message = format!("a ratio needs numbers; {} is {shown}", part.reference);
+    context.push(Finding::error("wrong_type", message).at(at.place(shown)));
+    None
+}
+
+/// The entity of all parts.
+fn one_entity(
+    context: &mut Context<'_>,
+    raw: &RawVersion,
+    at: At<'_>,
+    parts: &[Part],
+) -> Option<String> {
+    let first = parts.first()?;
+    if let Some(other) = parts.iter().find(|part| part.version.entity != first.version.entity) {
+        let message = "a metric over several entities is not supported yet";
+        let place = match raw.metric_type {
+            RawMetricType::Ratio => at.key("denominator"),
+            _ => at.key("expression"),
+        };
+        let label = format!(
+            "{} is of {}, {} of {}",
+            first.reference, first.version.entity, other.reference, other.version.entity
+        );
+        let finding = Finding::error("not_supported_yet", message)
+            .at(place.place(label))
+            .help("Build it on metrics of one entity.");
+        context.push(finding);
+        return None;
+    }
+    let entity = &first.version.entity;
+    if let Some(written) = &raw.entity
+        && **written != **entity
+    {
+        let message = format!("the metric's parts are of entity \"{entity}\", not \"{written}\"");
+        let finding = Finding::error("entity_mismatch", message)
+            .at(at.key("entity").place("not its parts'"))
+            .help(format!("Write \"{entity}\", or leave the key out."));
+        context.push(finding);
+        return None;
+    }
+    Some(entity.clone())
+}
+
+/// The time of the parts: each keeps its own event; the zone must be one.
+fn time(
+    context: &mut Context<'_>,
+    raw: &RawVersion,
+    at: At<'_>,
+    parts: &[Part],
+) -> Option<Option<MetricTime>> {
+    let at = at.key("time");
+    for key in ["event", "ingested", "timezone", "late_data"] {
+        if raw.time.is_some() && at.has(key) {
+            let message = format!(
+                "\"{key}\" does not belong to the time of a metric of type {}",
+                raw.metric_type.name()
+            );
+            let finding = Finding::error("key_not_allowed", message)
+                .at(at.place_of_key(key, "its parts have their own"))
+                .help("Set it in the metrics that this one is built on.");
+            context.push(finding);
+            return None;
+        }
+    }
+    let times: Option<Vec<&MetricTime>> =
+        parts.iter().map(|part| part.version.time.as_ref()).collect();
+    let Some(times) = times else { return Some(None) };
+    let Some(first) = times.first() else { return Some(None) };
+    if let Some(other) = times.iter().find(|other| other.zone != first.zone) {
+        let message = format!(
+            "the metric's parts have two time zones, {} and {}",
+            first.zone.name(),
+            other.zone.name()
+        );
+        let place = match raw.metric_type {
+            RawMetricType::Ratio => at.key("denominator"),
+            _ => at.key("expression"),
+        };
+        let finding = Finding::error("mixed_time_zones", message)
+            .at(place.place("of two time zones"))
+            .help("A day would mean two things; give both metrics one zone.");
+        context.push(finding);
+        return None;
+    }
+    let own = raw.time.as_ref().and_then(metric::grains);
+    let mut grains: Option<Vec<String>> = own;
+    for allowed in times.iter().filter_map(|time| time.grains.as_ref()) {
+        grains = Some(match grains {
+            None => allowed.clone(),
+            Some(grains) => grains.into_iter().filter(|name| allowed.contains(name)).collect(),
+        });
+    }
+    Some(Some(MetricTime { grains, ..(*first).clone() }))
+}
+
+/// The names of a derived metric's expression: metrics pinned to a major version.
+struct MetricScope<'s, 'w, 'e, 'a, 'c> {
+    walk: RefCell<(&'s mut Walk<'w, 'e, 'a>, &'s mut Context<'c>)>,
+    parts: RefCell<Vec<Part>>,
+}
+
+impl Scope for MetricScope<'_, '_, '_, '_, '_> {
+    fn resolve(&self, parts: &[String]) -> Resolved {
+        let written = parts.join(".");
+        let mut borrowed = self.walk.borrow_mut();
+        let (walk, context) = &mut *borrowed;
+        let Some(reference) = pinned(&written) else {
+            let known = walk.metrics.by_name.keys().copied();
+            return match walk.metrics.by_name.contains_key(written.as_str()) {
+                true => Resolved::Fault {
+                    code: "unpinned_metric",
+                    message: format!("\"{written}\" names no major version"),
+                    label: "not pinned".to_owned(),
+                    help: Some(format!("Write {written}@1: what a metric is built on is pinned.")),
+                },
+                false => Resolved::Fault {
+                    code: "unknown_metric",
+                    message: format!("metric \"{written}\" does not exist"),
+                    label: "no such metric".to_owned(),
+                    help: crate::model::near::help(&written, known, "The metrics are"),
+                },
+            };
+        };
+        match walk.part(context, &reference) {
+            Resolution::Part(version) => {
+                let data_type = version.data_type.clone();
+                let expr = Expr::Column(Column::new_unqualified(reference.to_string()));
+                let mut found = self.parts.borrow_mut();
+                if found.iter().all(|part| part.reference != reference) {
+                    found.push(Part { reference, version });
+                }
+                Resolved::Name(Box::new(Name { data_type, expr }))
+            }
+            Resolution::Broken => Resolved::Broken,
+            Resolution::Fault { code, message, help } => {
+                Resolved::Fault { code, message, label: "not a released metric".to_owned(), help }
+            }
+        }
+    }
+}
+
+fn pinned(text: &str) -> Option<MetricRef> {
+    let (metric, major) = text.split_once('@')?;
+    Some(MetricRef { metric: metric.to_owned(), major: major.parse().ok()? })
+}
+
+/// The unit of a part; None where it says none.
+fn unit(part: &Part) -> Option<String> {
+    let counts = matches!(
+        part.version.kind,
+        MetricKind::Aggregate(Aggregation::Count | Aggregation::CountDistinct { .. })
+    );
+    part.version.unit.clone().or_else(|| counts.then(|| "count".to_owned()))
+}
+
+/// Refuses sums and differences of two units.
+fn units(context: &mut Context<'_>, ast: &ast::Expr, parts: &[Part], text: &str, at: At<'_>) {
+    let mut clashes = Vec::new();
+    unit_of(ast, parts, &mut clashes, 0);
+    for (left, right) in clashes {
+        let message = format!("{left} and {right} can't be added");
+        let finding = Finding::error("unit_mismatch", message)
+            .at(at.place(format!("{left} and {right} in {text}")))
+            .help("Convert one of them, or correct the units of the metrics.");
+        context.push(finding);
+    }
+}
+
+fn unit_of(
+    ast: &ast::Expr,
+    parts: &[Part],
+    clashes: &mut Vec<(String, String)>,
+    depth: usize,
+) -> Option<String> {
+    if depth > DEPTH_MAX {
+        return None;
+    }
+    match ast {
+        ast::Expr::Nested(inner) | ast::Expr::UnaryOp { expr: inner, .. } => {
+            unit_of(inner, parts, clashes, depth + 1)
+        }
+        ast::Expr::Identifier(ident) => {
+            let reference = pinned(&ident.value)?;
+            unit(parts.iter().find(|part| part.reference == reference)?)
+        }
+        ast::Expr::BinaryOp { left, op, right } => {
+            let left_unit = unit_of(left, parts, clashes, depth + 1);
+            let right_unit = unit_of(right, parts, clashes, depth + 1);
+            match (op, left_unit, right_unit) {
+                (
+                    ast::BinaryOperator::Plus | ast::BinaryOperator::Minus,
+                    Some(left),
+                    Some(right),
+                ) => {
+                    if left != right {
+                        clashes.push((left.clone(), right));
+                    }
+                    Some(left)
+                }
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,269 @@
+//! Dimensions: an entity's own attributes, and those of the entities it belongs to.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::logical_expr::{Case, Expr, Operator, binary_expr, lit};
+
+use super::Context;
+use super::at::At;
+use super::entity::{Draft, Entities, Found, RESERVED, column};
+use crate::diagnostic::Finding;
+use crate::model::entity::BASE;
+use crate::model::{Attribute, Dimension, Entity, Relationship};
+
+/// Dimensions of one entity: far more than anyone could choose from, and few enough that a web of
+/// relationships can't fill the memory.
+const DIMENSIONS_MAX: usize = 5_000;
+
+/// A relationship on the way from the entity, and the qualifier of the source it starts from.
+#[derive(Clone)]
+struct Hop<'e> {
+    link: &'e Relationship,
+    from: String,
+    to: String,
+    /// Key columns of the entity that it leads to.
+    key: &'e [String],
+}
+
+/// All dimensions of an entity; clashes of names are reported.
+pub(super) fn check<'a>(
+    context: &mut Context<'a>,
+    entities: &Entities<'a>,
+    index: usize,
+) -> Vec<Dimension> {
+    let base = &entities.drafts[index];
+    let mut found = Collected { entities, base, list: Vec::new(), by_name: BTreeMap::new() };
+    for attribute in base.entity.attributes.iter().filter(|attribute| !attribute.hidden) {
+        found.add(context, own(&base.entity, attribute, attribute.name.clone(), false));
+    }
+    for attribute in base.entity.attributes.iter().filter(|attribute| !attribute.hidden) {
+        let name = format!("{}_{}", base.entity.name, attribute.name);
+        found.add(context, own(&base.entity, attribute, name, true));
+    }
+    let mut waiting: VecDeque<(&Draft<'_>, Vec<Hop<'_>>, Vec<&str>)> =
+        VecDeque::from([(base, Vec::new(), vec![base.entity.name.as_str()])]);
+    while let Some((draft, hops, visited)) = waiting.pop_front() {
+        for link in &draft.entity.relationships {
+            let Found::Entity(other) = entities.find(&link.entity) else { continue };
+            if visited.contains(&link.entity.as_str()) {
+                continue;
+            }
+            let hops = with_hop(&hops, link, &other.entity);
+            for attribute in other.entity.attributes.iter().filter(|attribute| !attribute.hidden) {
+                found.add(context, related(&other.entity, attribute, &hops));
+            }
+            if found.list.len() > DIMENSIONS_MAX {
+                let message = format!(
+                    "entity \"{}\" reaches more than {DIMENSIONS_MAX} dimensions",
+                    base.entity.name
+                );
+                let finding = Finding::error("too_large", message)
+                    .at(base.at.key("relationships").place("reaches too much"))
+                    .help("Leave out relationships that nobody asks through.");
+                context.push(finding);
+                return found.list;
+            }
+            let mut visited = visited.clone();
+            visited.push(link.entity.as_str());
+            waiting.push_back((other, hops, visited));
+        }
+    }
+    found.list
+}
+
+fn with_hop<'e>(hops: &[Hop<'e>], link: &'e Relationship, to: &'e Entity) -> Vec<Hop<'e>> {
+    let from = hops.last().map_or(BASE.to_owned(), |hop| hop.to.clone());
+    let path = match hops.last() {
+        None => link.name.clone(),
+        Some(hop) => format!("{}.{}", hop.to, link.name),
+    };
+    let mut hops = hops.to_vec();
+    hops.push(Hop { link, from, to: path, key: &to.key });
+    hops
+}
+
+fn own(entity: &Entity, attribute: &Attribute, name: String, alias_only: bool) -> Dimension {
+    Dimension {
+        name,
+        path: Vec::new(),
+        entity: entity.name.clone(),
+        attribute: attribute.name.clone(),
+        data_type: attribute.data_type.clone(),
+        expr: attribute.expr.clone(),
+        alias_only,
+        unit: attribute.unit.clone(),
+        description: attribute.description.clone(),
+    }
+}
+
+fn related(entity: &Entity, attribute: &Attribute, hops: &[Hop<'_>]) -> Dimension {
+    let path: Vec<String> = hops.iter().map(|hop| hop.link.name.clone()).collect();
+    let qualifier = path.join(".");
+    let expr = moved(&attribute.expr, &qualifier);
+    let expr = match attribute.data_type {
+        DataType::Utf8 => labelled(expr, hops),
+        _ => expr,
+    };
+    Dimension {
+        name: format!("{}_{}", path.join("_"), attribute.name),
+        path,
+        entity: entity.name.clone(),
+        attribute: attribute.name.clone(),
+        data_type: attribute.data_type.clone(),
+        expr,
+        alias_only: false,
+        unit: attribute.unit.clone(),
+        description: attribute.description.clone(),
+    }
+}
+
+/// An attribute's expression as seen over a path.
+fn moved(expr: &Expr, qualifier: &str) -> Expr {
+    let moved = expr.clone().transform(|expr| {
+        Ok(match &expr {
+            Expr::Column(found) => Transformed::yes(column(qualifier, &found.name)),
+            _ => Transformed::no(expr),
+        })
+    });
+    // The closure above has no error to give.
+    moved.map_or_else(|_| expr.clone(), |moved| moved.data)
+}
+
+/// The attribute, or the label of the first hop whose link is absent.
+///
+/// A hop without a label answers NULL there: what lies behind it is absent too, and must not take
+/// the label of a later hop.
+fn labelled(attribute: Expr, hops: &[Hop<'_>]) -> Expr {
+    let mut branches: Vec<(Expr, Option<&String>)> = Vec::new();
+    for hop in hops {
+        let missing = hop
+            .link
+            .key
+            .iter()
+            .map(|name| column(&hop.from, name).is_null())
+            .reduce(|left, right| binary_expr(left, Operator::Or, right));
+        branches.extend(missing.map(|condition| (condition, hop.link.missing.as_ref())));
+        let partner = hop.key.first().map(|name| column(&hop.to, name).is_null());
+        branches.extend(partner.map(|condition| (condition, hop.link.unmatched.as_ref())));
+    }
+    // The attribute is NULL by itself where the last branches say no more.
+    while branches.last().is_some_and(|(_, label)| label.is_none()) {
+        branches.pop();
+    }
+    if branches.is_empty() {
+        return attribute;
+    }
+    let branches = branches.into_iter().map(|(condition, label)| {
+        let label = lit(ScalarValue::Utf8(label.cloned()));
+        (Box::new(condition), Box::new(label))
+    });
+    Expr::Case(Case::new(None, branches.collect(), Some(Box::new(attribute))))
+}
+
+struct Collected<'e, 'a> {
+    entities: &'e Entities<'a>,
+    base: &'e Draft<'a>,
+    list: Vec<Dimension>,
+    by_name: BTreeMap<String, usize>,
+}
+
+impl Collected<'_, '_> {
+    fn add(&mut self, context: &mut Context<'_>, dimension: Dimension) {
+        if RESERVED.contains(&dimension.name.as_str()) && !dimension.path.is_empty() {
+            let message = format!(
+                "dimension \"{}\" has a name that every relation has already",
+                dimension.name
+            );
+            let finding = Finding::error("reserved_name", message)
+                .at(self.at(&dimension).place("reserved"))
+                .help("Name the relationship's role with \"as\".");
+            context.push(finding);
+            return;
+        }
+        if let Some(index) = self.by_name.get(&dimension.name) {
+            let other = &self.list[*index];
+            if !self.same(other, &dimension) {
+                let finding = self.clash(other, &dimension);
+                context.push(finding);
+            }
+            return;
+        }
+        self.by_name.insert(dimension.name.clone(), self.list.len());
+        self.list.push(dimension);
+    }
+
+    /// Whether two dimensions of one name may share it: a foreign key and the key that it holds
+    /// (`customer_id` in orders, `id` of the customer), or two names of one attribute.
+    fn same(&self, first: &Dimension, second: &Dimension) -> bool {
+        if first.expr == second.expr {
+            return true;
+        }
+        let entity = &self.base.entity;
+        let link = match second.path.as_slice() {
+            [role] => entity.relationships.iter().find(|link| link.name == *role),
+            _ => None,
+        };
+        link.is_some_and(|link| {
+            first.path.is_empty()
+                && link.key.first() == Some(&first.attribute)
+                && link.key.len() == 1
+                && self.is_key(second)
+        })
+    }
+
+    fn is_key(&self, dimension: &Dimension) -> bool {
+        match self.entities.find(&dimension.entity) {
+            Found::Entity(draft) => draft.entity.key == [dimension.attribute.as_str()],
+            Found::Broken | Found::Unknown => false,
+        }
+    }
+
+    fn clash(&self, first: &Dimension, second: &Dimension) -> Finding {
+        let path = |dimension: &Dimension| match dimension.path.is_empty() {
+            true => format!("{}.{}", dimension.entity, dimension.attribute),
+            false => format!("{}.{}", dimension.path.join("."), dimension.attribute),
+        };
+        let message = format!(
+            "dimension \"{}\" of entity \"{}\" is both {} and {}",
+            second.name,
+            self.base.entity.name,
+            path(first),
+            path(second)
+        );
+        let help = match second.path.is_empty() {
+            true => "Give one of the attributes another name.",
+            false => {
+                "Name the relationship's role with \"as\", or give the attribute another name."
+            }
+        };
+        Finding::error("name_clash", message)
+            .at(self.at(second).place(path(second)))
+            .at(self.at(first).place(path(first)))
+            .help(help)
+    }
+
+    /// The relationship by which a dimension comes in, or the attribute itself.
+    fn at(&self, dimension: &Dimension) -> At<'_> {
+        let raw = self.base.raw;
+        match dimension.path.first() {
+            Some(role) => {
+                let index = raw
+                    .relationships
+                    .iter()
+                    .position(|link| **link.role.as_ref().unwrap_or(&link.entity) == **role);
+                self.base.at.key("relationships").item(index.unwrap_or_default())
+            }
+            None => {
+                let index =
+                    raw.attributes.iter().position(|other| *other.name == *dimension.attribute);
+                match index {
+                    Some(index) => self.base.at.key("attributes").item(index),
+                    None => self.base.at.key("key"),
+                }
+            }
+        }
+    }
+}

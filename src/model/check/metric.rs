@@ -1,0 +1,825 @@
+//! Metrics: versions that aggregate an entity's rows, and how all versions go together.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use chrono_tz::Tz;
+use datafusion::arrow::datatypes::DataType;
+
+use super::at::At;
+use super::consumer::Names;
+use super::derived;
+use super::entity::{Entities, Found, RESERVED, base_column};
+use super::scope::EntityScope;
+use super::status::{self, Life};
+use super::{Context, values};
+use crate::diagnostic::Finding;
+use crate::model::expr::{self, Compiled, cast};
+use crate::model::load::{Body, Document};
+use crate::model::raw::{
+    RawFreshness, RawMethod, RawMetric, RawMetricType, RawTime, RawVersion, RawZone, Text,
+};
+use crate::model::types::{self, DIGITS_128, DIGITS_256, Family};
+use crate::model::{
+    Aggregation, Eligibility, Freshness, Metric, MetricKind, MetricRef, MetricTime, MetricVersion,
+    Project, QuantileMethod, Status, near,
+};
+
+/// The scale of averages and ratios of decimals, as Postgres's numeric division gives at least.
+pub(super) const QUOTIENT_SCALE: i8 = 16;
+
+/// All metrics of a folder.
+pub(super) struct Metrics<'a> {
+    pub(super) drafts: Vec<Draft<'a>>,
+    pub(super) by_name: BTreeMap<&'a str, usize>,
+    /// Documents without their shape: not to be called unknown.
+    pub(super) broken: BTreeSet<&'a str>,
+}
+
+/// A metric on its way into the model.
+pub(super) struct Draft<'a> {
+    pub(super) raw: &'a RawMetric,
+    pub(super) at: At<'a>,
+    /// In the file's order.
+    pub(super) lives: Vec<Option<Life>>,
+    /// Filled once each is checked; None where it has a fault.
+    pub(super) versions: RefCell<Vec<Option<Arc<MetricVersion>>>>,
+}
+
+/// What a reference such as `revenue@1` names.
+pub(super) enum Target {
+    /// Index of the metric, and of the version in its file's order.
+    Version(usize, usize),
+    /// Something with a fault of its own.
+    Broken,
+    Fault {
+        code: &'static str,
+        message: String,
+        help: Option<String>,
+    },
+}
+
+impl<'a> Metrics<'a> {
+    /// The newest released version of a major.
+    pub(super) fn target(&self, reference: &MetricRef) -> Target {
+        let Some(index) = self.by_name.get(reference.metric.as_str()).copied() else {
+            if self.broken.contains(reference.metric.as_str()) {
+                return Target::Broken;
+            }
+            let known = self.by_name.keys().copied();
+            return Target::Fault {
+                code: "unknown_metric",
+                message: format!("metric \"{}\" does not exist", reference.metric),
+                help: near::help(&reference.metric, known, "The metrics are"),
+            };
+        };
+        let lives = &self.drafts[index].lives;
+        let of_major = |life: &Life| life.version.major == reference.major;
+        let newest = lives
+            .iter()
+            .enumerate()
+            .filter_map(|(at, life)| Some((at, life.as_ref()?)))
+            .filter(|(_, life)| of_major(life) && life.status != Status::Draft)
+            .max_by_key(|(_, life)| &life.version);
+        if let Some((version, _)) = newest {
+            return Target::Version(index, version);
+        }
+        if lives.iter().any(Option::is_none) {
+            return Target::Broken;
+        }
+        let majors: BTreeSet<u64> = lives
+            .iter()
+            .flatten()
+            .filter(|life| life.status != Status::Draft)
+            .map(|life| life.version.major)
+            .collect();
+        let majors: Vec<String> =
+            majors.iter().map(|major| format!("{}@{major}", reference.metric)).collect();
+        let help = (!majors.is_empty()).then(|| format!("There is {}.", majors.join(", ")));
+        match lives.iter().flatten().any(of_major) {
+            true => Target::Fault {
+                code: "draft_reference",
+                message: format!("{reference} is a draft"),
+                help: Some("Release it first: a draft may still change.".to_owned()),
+            },
+            false => Target::Fault {
+                code: "unknown_version",
+                message: format!(
+                    "metric \"{}\" has no major version {}",
+                    reference.metric, reference.major
+                ),
+                help,
+            },
+        }
+    }
+
+    /// Checks a consumer's pin.
+    pub(super) fn check_pin(
+        &self,
+        context: &mut Context<'_>,
+        metric: &str,
+        major: u64,
+        at: At<'_>,
+    ) {
+        let reference = MetricRef { metric: metric.to_owned(), major };
+        match self.target(&reference) {
+            Target::Fault { code, message, help } => {
+                let place = match code {
+                    "unknown_metric" => at.place_of_key(metric, "no such metric"),
+                    _ => at.key(metric).place("not released"),
+                };
+                context.push(Finding::error(code, message).at(place).maybe_help(help));
+            }
+            Target::Version(index, version) => {
+                let retired = self.drafts[index].lives[version]
+                    .as_ref()
+                    .filter(|life| life.status == Status::Retired);
+                if let Some(life) = retired {
+                    let finding =
+                        Finding::error("retired_reference", format!("{reference} is retired"))
+                            .at(at.key(metric).place("retired"))
+                            .maybe_help(successor_help(metric, life));
+                    context.push(finding);
+                }
+            }
+            Target::Broken => {}
+        }
+    }
+
+    pub(super) fn into_model(self) -> BTreeMap<String, Arc<Metric>> {
+        let metrics = self.drafts.into_iter().map(|draft| {
+            let raw = draft.raw;
+            let mut versions: Vec<Arc<MetricVersion>> =
+                draft.versions.into_inner().into_iter().flatten().collect();
+            versions.sort_by(|a, b| b.version.cmp(&a.version));
+            let metric = Metric {
+                name: raw.metric.to_string(),
+                intent: raw.intent.to_string(),
+                not_for: raw.not_for.iter().map(|text| text.to_string()).collect(),
+                owner: values::owner(&raw.owner),
+                domain: raw.domain.map(|domain| domain.name().to_owned()),
+                versions,
+            };
+            (metric.name.clone(), Arc::new(metric))
+        });
+        metrics.collect()
+    }
+}
+
+pub(super) fn successor_help(metric: &str, life: &Life) -> Option<String> {
+    let successor = life.replaced_by.as_ref()?;
+    Some(format!("Use {metric}@{}.", successor.major))
+}
+
+/// What the checks of versions share.
+pub(super) struct Surroundings<'e, 'a> {
+    pub(super) scopes: HashMap<&'e str, EntityScope<'e, 'a>>,
+    pub(super) entities: &'e Entities<'a>,
+    pub(super) project: Option<&'e Project>,
+}
+
+/// Checks all metrics: aggregates first, then what is built on them.
+pub(super) fn check<'a>(
+    context: &mut Context<'a>,
+    documents: &'a [Document],
+    entities: &Entities<'a>,
+    project: Option<&Project>,
+    consumers: &Names<'_>,
+) -> Metrics<'a> {
+    let is_metric = |document: &&Document| matches!(document.body, Body::Metric(_));
+    let broken =
+        documents.iter().filter(|document| matches!(document.body, Body::Broken("metric")));
+    let mut metrics = Metrics {
+        drafts: Vec::new(),
+        by_name: BTreeMap::new(),
+        broken: broken.map(Document::name).collect(),
+    };
+    for document in context.unique("metric", documents.iter().filter(is_metric)) {
+        let Body::Metric(raw) = &document.body else { continue };
+        let at = document.at();
+        if values::name(&raw.metric, at.key("metric"), "metric", &mut context.findings).is_some()
+            && RESERVED.contains(&&*raw.metric)
+        {
+            let message =
+                format!("metric \"{}\" has a name that every relation has already", raw.metric);
+            let place = at.key("metric").place("reserved");
+            context.push(Finding::error("reserved_name", message).at(place));
+        }
+        let lives = status::check(context, raw, at, consumers);
+        let versions = RefCell::new(vec![None; raw.versions.len()]);
+        metrics.by_name.insert(document.name(), metrics.drafts.len());
+        metrics.drafts.push(Draft { raw, at, lives, versions });
+    }
+    let scopes =
+        entities.drafts.iter().map(|draft| (draft.entity.name.as_str(), EntityScope::new(draft)));
+    let surroundings = Surroundings { scopes: scopes.collect(), entities, project };
+    for draft in &metrics.drafts {
+        for (index, raw) in draft.raw.versions.iter().enumerate() {
+            let at = draft.at.key("versions").item(index);
+            keys(context, raw, at);
+            if let Some(checked) = aggregate(context, &surroundings, draft, index) {
+                draft.versions.borrow_mut()[index] = Some(Arc::new(checked));
+            }
+        }
+    }
+    derived::check(context, &surroundings, &metrics);
+    measure_names(context, entities, &metrics);
+    metrics
+}
+
+/// The keys that belong to some types only.
+const TYPE_KEYS: [&str; 23] = [
+    "entity",
+    "expression",
+    "approximate",
+    "quantile",
+    "method",
+    "numerator",
+    "denominator",
+    "weight",
+    "metric",
+    "window",
+    "to_date",
+    "by",
+    "pick",
+    "per",
+    "carry",
+    "base",
+    "target",
+    "within",
+    "credit",
+    "booked_at",
+    "output",
+    "constant",
+    "steps",
+];
+
+/// The keys that a type needs, and those that it may have; None for types that aren't executed yet.
+fn keys_of(
+    metric_type: RawMetricType,
+) -> Option<(&'static [&'static str], &'static [&'static str])> {
+    match metric_type {
+        RawMetricType::Count => Some((&["entity"], &["eligibility", "filter"])),
+        RawMetricType::Sum | RawMetricType::Avg | RawMetricType::Min | RawMetricType::Max => {
+            Some((&["entity", "expression"], &["eligibility", "filter"]))
+        }
+        RawMetricType::CountDistinct => {
+            Some((&["entity", "expression"], &["approximate", "eligibility", "filter"]))
+        }
+        RawMetricType::Quantile => {
+            Some((&["entity", "expression", "quantile"], &["method", "eligibility", "filter"]))
+        }
+        RawMetricType::WeightedAvg => {
+            Some((&["entity", "expression", "weight"], &["eligibility", "filter"]))
+        }
+        RawMetricType::Ratio => Some((&["numerator", "denominator"], &["entity"])),
+        RawMetricType::Derived => Some((&["expression"], &["entity"])),
+        RawMetricType::Cumulative
+        | RawMetricType::Offset
+        | RawMetricType::Snapshot
+        | RawMetricType::Conversion
+        | RawMetricType::Retention
+        | RawMetricType::Funnel => None,
+    }
+}
+
+/// Which keys stand there: those of another type, those that are missing, those not executed yet.
+fn keys(context: &mut Context<'_>, raw: &RawVersion, at: At<'_>) {
+    let name = raw.metric_type.name();
+    let later = [
+        ("fill", "Periods without rows are left out for now."),
+        ("reconcile", "Nothing compares it with a ledger yet."),
+        ("examples", "Nothing runs them yet."),
+        ("allocate", "Dimensions of a many-side are refused for now."),
+        ("touch", "Dimensions of a many-side are refused for now."),
+        ("stale_if_error", "While the backend is down, queries fail."),
+    ];
+    for (key, help) in later {
+        context.not_yet_key(at, key, help);
+    }
+    let Some((needed, allowed)) = keys_of(raw.metric_type) else {
+        context.not_yet(at.key("type"), format!("a metric of type {name}"));
+        return;
+    };
+    for key in needed.iter().filter(|key| !at.has(key)) {
+        let why = format!("a metric of type {name} needs \"{key}\"");
+        let help = format!("A {name} has: {}.", needed.join(", "));
+        context.missing(at.key("type"), key, why, help);
+    }
+    let others =
+        TYPE_KEYS.iter().chain(["eligibility", "filter", "cohort", "active", "grain"].iter());
+    for key in others.filter(|key| at.has(key) && !needed.contains(key) && !allowed.contains(key)) {
+        let message = format!("\"{key}\" does not belong to a metric of type {name}");
+        let help = match (*key, raw.metric_type) {
+            ("expression", RawMetricType::Count) => {
+                "A count counts rows; to leave out NULLs, add an eligibility rule.".to_owned()
+            }
+            ("eligibility" | "filter", _) => {
+                "The metrics that it is built on have rules of their own.".to_owned()
+            }
+            _ => format!("A {name} has: {}.", [needed, allowed].concat().join(", ")),
+        };
+        let place = at.place_of_key(key, "of another type");
+        context.push(Finding::error("key_not_allowed", message).at(place).help(help));
+    }
+}
+
+/// A version that aggregates rows; None for the other types, and where it has a fault.
+fn aggregate(
+    context: &mut Context<'_>,
+    surroundings: &Surroundings<'_, '_>,
+    draft: &Draft<'_>,
+    index: usize,
+) -> Option<MetricVersion> {
+    let raw = &draft.raw.versions[index];
+    let at = draft.at.key("versions").item(index);
+    if matches!(raw.metric_type, RawMetricType::Ratio | RawMetricType::Derived)
+        || keys_of(raw.metric_type).is_none()
+    {
+        return None;
+    }
+    let freshness = freshness(context, raw.freshness.as_ref(), at.key("freshness"));
+    let entity = raw.entity.as_ref()?;
+    let scope = match surroundings.entities.find(entity) {
+        Found::Entity(_) => surroundings.scopes.get(&**entity)?,
+        Found::Broken => return None,
+        Found::Unknown => {
+            let message = format!("entity \"{entity}\" does not exist");
+            let (at, known) = (at.key("entity"), surroundings.entities.names());
+            context.unknown("unknown_entity", message, at, entity, known, "The entities are");
+            return None;
+        }
+    };
+    let (eligibility, sound) = eligibility(context, raw, at, scope);
+    let aggregation = aggregation(context, raw, at, scope);
+    let time = time(context, raw.time.as_ref(), at, scope, surroundings.project);
+    let dimensions = dimensions(context, raw.dimensions.as_deref(), at.key("dimensions"), scope);
+    let life = draft.lives[index].clone()?;
+    let (aggregation, data_type) = aggregation?;
+    if !sound || !scope.draft.has_columns {
+        return None;
+    }
+    Some(MetricVersion {
+        metric: draft.raw.metric.to_string(),
+        version: life.version,
+        status: life.status,
+        released: life.released,
+        sunset: life.sunset,
+        replaced_by: life.replaced_by,
+        entity: entity.to_string(),
+        kind: MetricKind::Aggregate(aggregation),
+        eligibility,
+        time: time?,
+        unit: raw.unit.as_ref().or(draft.raw.unit.as_ref()).map(|unit| unit.to_string()),
+        data_type,
+        dimensions: dimensions?,
+        freshness: freshness?,
+        change: raw.change.as_ref().map(|text| text.to_string()),
+    })
+}
+
+/// The rules, and whether all are in order. A filter is a rule whose reason is the metric itself.
+fn eligibility(
+    context: &mut Context<'_>,
+    raw: &RawVersion,
+    at: At<'_>,
+    scope: &EntityScope<'_, '_>,
+) -> (Vec<Eligibility>, bool) {
+    let mut rules = Vec::new();
+    let mut sound = true;
+    let filter_why = Text("the metric's own filter".to_owned());
+    let written = raw.eligibility.iter().enumerate().map(|(index, rule)| {
+        (&rule.rule, &rule.why, at.key("eligibility").item(index).key("rule"))
+    });
+    let filter = raw.filter.iter().map(|filter| (filter, &filter_why, at.key("filter")));
+    for (rule, why, at) in written.chain(filter) {
+        let found = compiled(context, rule, at, scope);
+        match found {
+            Some(Compiled { expr, data_type: DataType::Boolean }) => {
+                rules.push(Eligibility { rule: rule.to_string(), why: why.to_string(), expr });
+            }
+            Some(Compiled { data_type, .. }) => {
+                sound = false;
+                let shown = types::shown(&data_type);
+                let finding =
+                    Finding::error("wrong_type", format!("a rule must be boolean, not {shown}"))
+                        .at(at.place(shown))
+                        .help("Write a condition, such as status = 'completed'.");
+                context.push(finding);
+            }
+            None => sound = false,
+        }
+        if why.trim().is_empty() {
+            sound = false;
+            let finding = Finding::error("empty_value", "a rule has no reason")
+                .at(at.place("why?"))
+                .help("Say in \"why\" what would go wrong without the rule.");
+            context.push(finding);
+        }
+    }
+    (rules, sound)
+}
+
+pub(super) fn compiled(
+    context: &mut Context<'_>,
+    text: &str,
+    at: At<'_>,
+    scope: &EntityScope<'_, '_>,
+) -> Option<Compiled> {
+    match expr::compile(text, scope) {
+        Ok(compiled) => Some(compiled),
+        Err(faults) => {
+            context.faults(at, faults);
+            None
+        }
+    }
+}
+
+fn aggregation(
+    context: &mut Context<'_>,
+    raw: &RawVersion,
+    at: At<'_>,
+    scope: &EntityScope<'_, '_>,
+) -> Option<(Aggregation, DataType)> {
+    if raw.metric_type == RawMetricType::Count {
+        return Some((Aggregation::Count, DataType::Int64));
+    }
+    let at_expression = at.key("expression");
+    let weight = raw
+        .weight
+        .as_ref()
+        .filter(|_| raw.metric_type == RawMetricType::WeightedAvg)
+        .and_then(|text| compiled(context, text, at.key("weight"), scope));
+    let Compiled { expr, data_type } =
+        compiled(context, raw.expression.as_ref()?, at_expression, scope)?;
+    let name = raw.metric_type.name();
+    match raw.metric_type {
+        RawMetricType::Sum => {
+            numeric(context, name, &data_type, at_expression)?;
+            let sum = sum_type(&data_type);
+            Some((Aggregation::Sum(expr), sum))
+        }
+        RawMetricType::Avg => {
+            numeric(context, name, &data_type, at_expression)?;
+            let avg = quotient_type(&data_type);
+            Some((Aggregation::Avg(expr), avg))
+        }
+        RawMetricType::Min => {
+            ordered(context, name, &data_type, at_expression)?;
+            Some((Aggregation::Min(expr), data_type))
+        }
+        RawMetricType::Max => {
+            ordered(context, name, &data_type, at_expression)?;
+            Some((Aggregation::Max(expr), data_type))
+        }
+        RawMetricType::CountDistinct => {
+            let approximate = raw.approximate.unwrap_or(false);
+            Some((Aggregation::CountDistinct { expr, approximate }, DataType::Int64))
+        }
+        RawMetricType::Quantile => quantile(context, raw, at, expr, data_type),
+        RawMetricType::WeightedAvg => {
+            numeric(context, name, &data_type, at_expression)?;
+            let weight = weight?;
+            numeric(context, name, &weight.data_type, at.key("weight"))?;
+            let value = weighted_type(&data_type, &weight.data_type);
+            Some((Aggregation::WeightedAvg { expr, weight: weight.expr }, value))
+        }
+        _ => None,
+    }
+}
+
+fn numeric(context: &mut Context<'_>, name: &str, data_type: &DataType, at: At<'_>) -> Option<()> {
+    if data_type.is_numeric() {
+        return Some(());
+    }
+    let shown = types::shown(data_type);
+    let finding = Finding::error("wrong_type", format!("{name} needs a number, not {shown}"))
+        .at(at.place(shown))
+        .help("Write an expression of a numeric type; to count values, use type: count_distinct.");
+    context.push(finding);
+    None
+}
+
+fn ordered(context: &mut Context<'_>, name: &str, data_type: &DataType, at: At<'_>) -> Option<()> {
+    if matches!(types::family(data_type), Family::Number | Family::Text | Family::Moment) {
+        return Some(());
+    }
+    let shown = types::shown(data_type);
+    let finding =
+        Finding::error("wrong_type", format!("{name} needs an ordered type, not {shown}"))
+            .at(at.place(shown))
+            .help("Write an expression that is a number, text or a time.");
+    context.push(finding);
+    None
+}
+
+fn quantile(
+    context: &mut Context<'_>,
+    raw: &RawVersion,
+    at: At<'_>,
+    expr: datafusion::logical_expr::Expr,
+    data_type: DataType,
+) -> Option<(Aggregation, DataType)> {
+    let method = match raw.method {
+        None | Some(RawMethod::Continuous) => QuantileMethod::Continuous,
+        Some(RawMethod::Discrete) => QuantileMethod::Discrete,
+        Some(RawMethod::Approximate) => QuantileMethod::Approximate,
+    };
+    match method {
+        QuantileMethod::Discrete => ordered(context, "quantile", &data_type, at.key("expression"))?,
+        QuantileMethod::Continuous | QuantileMethod::Approximate => {
+            numeric(context, "quantile", &data_type, at.key("expression"))?;
+        }
+    }
+    let quantile = raw.quantile?.0;
+    if !(0.0..=1.0).contains(&quantile) {
+        let finding =
+            Finding::error("out_of_range", format!("quantile {quantile} is not between 0 and 1"))
+                .at(at.key("quantile").place("out of range"))
+                .help("Write 0.5 for the median, 0.95 for the 95th percentile.");
+        context.push(finding);
+        return None;
+    }
+    let value = match method {
+        QuantileMethod::Discrete => data_type,
+        QuantileMethod::Continuous | QuantileMethod::Approximate => DataType::Float64,
+    };
+    Some((Aggregation::Quantile { expr, quantile, method }, value))
+}
+
+/// The type of a sum: wide enough that no real sum leaves it.
+fn sum_type(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Int16 | DataType::Int32 => DataType::Int64,
+        DataType::Int64 => DataType::Decimal128(DIGITS_128, 0),
+        DataType::Decimal128(_, scale) => DataType::Decimal128(DIGITS_128, *scale),
+        DataType::Decimal256(_, scale) => DataType::Decimal256(DIGITS_256, *scale),
+        _ => DataType::Float64,
+    }
+}
+
+/// The type of an average.
+fn quotient_type(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::Decimal128(_, scale) => {
+            DataType::Decimal128(DIGITS_128, (*scale).max(QUOTIENT_SCALE))
+        }
+        DataType::Decimal256(_, scale) => {
+            DataType::Decimal256(DIGITS_256, (*scale).max(QUOTIENT_SCALE))
+        }
+        _ => DataType::Float64,
+    }
+}
+
+fn weighted_type(value: &DataType, weight: &DataType) -> DataType {
+    match (value.is_floating(), weight.is_floating()) {
+        (false, false) if types::is_decimal(value) => quotient_type(value),
+        (false, false) if types::is_decimal(weight) => {
+            DataType::Decimal128(DIGITS_128, QUOTIENT_SCALE)
+        }
+        _ => DataType::Float64,
+    }
+}
+
+/// None where it has a fault; Some(None) where there is no event time.
+fn time(
+    context: &mut Context<'_>,
+    raw: Option<&RawTime>,
+    at: At<'_>,
+    scope: &EntityScope<'_, '_>,
+    project: Option<&Project>,
+) -> Option<Option<MetricTime>> {
+    let time_at = at.key("time");
+    let source = &scope.draft.entity.source;
+    let zone = zone(context, raw, time_at, project);
+    let grains = raw.and_then(|raw| grains(raw));
+    if let Some(raw) = raw {
+        let help = "A row counts whenever it came (restate).";
+        context.not_yet_key(time_at, "late_data", help);
+        ingested(context, raw, time_at, scope);
+    }
+    let event = raw.and_then(|raw| raw.event.as_ref());
+    let (event, found) = match (event, &source.event_time) {
+        (Some(event), _) => {
+            (event.to_string(), compiled(context, event, time_at.key("event"), scope)?)
+        }
+        (None, Some(column)) => {
+            let described = source.columns.iter().find(|other| other.name == *column)?;
+            let data_type = described.data_type.clone();
+            (column.clone(), Compiled { expr: base_column(column), data_type })
+        }
+        (None, None) => {
+            let broken =
+                scope.draft.raw.source.time.as_ref().is_some_and(|time| time.event.is_some());
+            if raw.is_some() && !broken {
+                let why =
+                    format!("entity \"{}\" has no event time either", scope.draft.entity.name);
+                context.missing(time_at, "event", why, "Add \"event\" with a column or attribute.");
+                return None;
+            }
+            return if broken { None } else { Some(None) };
+        }
+    };
+    if types::family(&found.data_type) != Family::Moment {
+        let shown = types::shown(&found.data_type);
+        let finding =
+            Finding::error("wrong_type", format!("an event time must be a time, not {shown}"))
+                .at(time_at.key("event").place(shown))
+                .help("Name a column or attribute of type timestamptz, timestamp or date.");
+        context.push(finding);
+        return None;
+    }
+    Some(Some(MetricTime { event, expr: instant(found), zone: zone?, grains }))
+}
+
+/// As a timestamp with time zone: one without counts as UTC, a date as its first moment.
+fn instant(found: Compiled) -> datafusion::logical_expr::Expr {
+    match found.data_type == types::timestamptz() {
+        true => found.expr,
+        false => cast(found.expr, &types::timestamptz()),
+    }
+}
+
+pub(super) fn grains(raw: &RawTime) -> Option<Vec<String>> {
+    let grains = raw.grains.as_ref()?;
+    Some(grains.iter().map(|grain| grain.name().to_owned()).collect())
+}
+
+fn zone(
+    context: &mut Context<'_>,
+    raw: Option<&RawTime>,
+    at: At<'_>,
+    project: Option<&Project>,
+) -> Option<Tz> {
+    match raw.and_then(|raw| raw.timezone.as_ref()) {
+        None => project.map(|project| project.timezone),
+        Some(RawZone::Text(name)) if &**name == "session" => {
+            context.not_yet(at.key("timezone"), "the time zone of the session");
+            None
+        }
+        Some(RawZone::Text(name)) => values::zone(name, at.key("timezone"), &mut context.findings),
+        Some(RawZone::Map(_)) => {
+            context.not_yet(at.key("timezone"), "a time zone from a column");
+            None
+        }
+    }
+}
+
+/// A metric's ingestion time is its source's.
+fn ingested(context: &mut Context<'_>, raw: &RawTime, at: At<'_>, scope: &EntityScope<'_, '_>) {
+    let Some(name) = &raw.ingested else { return };
+    let source = &scope.draft.entity.source;
+    if !scope.draft.has_columns || source.ingested.as_deref() == Some(&**name) {
+        return;
+    }
+    if source.columns.iter().all(|column| column.name != **name) {
+        let message = format!("column \"{name}\" of table \"{}\" does not exist", source.table);
+        let known = source.columns.iter().map(|column| column.name.as_str());
+        let (at, intro) = (at.key("ingested"), "The table has");
+        context.unknown("unknown_column", message, at, name, known, intro);
+        return;
+    }
+    let help = match &source.ingested {
+        Some(column) => format!("The entity's is \"{column}\": write that, or leave it out."),
+        None => "Declare it in the entity: source: {time: {ingested: …}}.".to_owned(),
+    };
+    let message = "an ingestion time other than the entity's is not supported yet";
+    let place = at.key("ingested").place("not the entity's");
+    context.push(Finding::error("not_supported_yet", message).at(place).help(help));
+}
+
+/// Some(None) where it may be grouped by all.
+fn dimensions(
+    context: &mut Context<'_>,
+    raw: Option<&[Text]>,
+    at: At<'_>,
+    scope: &EntityScope<'_, '_>,
+) -> Option<Option<Vec<String>>> {
+    let Some(raw) = raw else { return Some(None) };
+    let mut names: Vec<String> = Vec::new();
+    let mut sound = true;
+    for (index, written) in raw.iter().enumerate() {
+        match scope.dimension(written) {
+            Some(dimension) if names.contains(&dimension.name) => {}
+            Some(dimension) => names.push(dimension.name.clone()),
+            None => {
+                sound = false;
+                unknown_dimension(context, written, at.item(index), scope);
+            }
+        }
+    }
+    sound.then_some(Some(names))
+}
+
+pub(super) fn unknown_dimension(
+    context: &mut Context<'_>,
+    written: &str,
+    at: At<'_>,
+    scope: &EntityScope<'_, '_>,
+) {
+    let parts: Vec<&str> = written.split('.').collect();
+    if scope.may_be_broken(&parts) {
+        return;
+    }
+    let entity = &scope.draft.entity;
+    let hidden = entity.attributes.iter().any(|attribute| attribute.name == written);
+    let message = match hidden {
+        true => format!("attribute \"{written}\" of entity \"{}\" is hidden", entity.name),
+        false => format!("entity \"{}\" has no dimension \"{written}\"", entity.name),
+    };
+    if hidden {
+        let finding = Finding::error("unknown_dimension", message)
+            .at(at.place("hidden"))
+            .help("Leave it out, or show the attribute.");
+        context.push(finding);
+        return;
+    }
+    let known: Vec<&str> = entity
+        .dimensions
+        .iter()
+        .filter(|dimension| !dimension.alias_only)
+        .map(|dimension| dimension.name.as_str())
+        .collect();
+    let plain = written.replace('.', "_");
+    let help = near::help(&plain, known, "The entity has");
+    let place = at.place("no such dimension");
+    context.push(Finding::error("unknown_dimension", message).at(place).maybe_help(help));
+}
+
+/// None where it has a fault; Some(None) where there is no budget.
+pub(super) fn freshness(
+    context: &mut Context<'_>,
+    raw: Option<&RawFreshness>,
+    at: At<'_>,
+) -> Option<Option<Freshness>> {
+    let Some(raw) = raw else { return Some(None) };
+    let budget = values::duration(&raw.budget, at.key("budget"), &mut context.findings);
+    let sound = match &raw.decision_loop {
+        Some(text) => values::duration(text, at.key("loop"), &mut context.findings).is_some(),
+        None => true,
+    };
+    if raw.decision.is_none() || raw.decision_loop.is_none() {
+        let finding = Finding::warning(
+            "budget_without_decision",
+            "a freshness budget has no decision loop",
+        )
+        .at(at.key("budget").place("fresh enough for what?"))
+        .help("Draw the loop first: say in \"decision\" what is decided, in \"loop\" how often.");
+        context.push(finding);
+    }
+    let decision = raw.decision.as_ref().map(|text| text.to_string());
+    sound.then_some(Some(Freshness { decision, budget: budget? }))
+}
+
+/// The columns by which metrics appear in their entity's relation mustn't be dimensions of it, nor
+/// of each other.
+fn measure_names(context: &mut Context<'_>, entities: &Entities<'_>, metrics: &Metrics<'_>) {
+    let mut taken: BTreeMap<String, At<'_>> = BTreeMap::new();
+    let bare = metrics.drafts.iter().map(|draft| (draft.raw.metric.to_string(), draft.at));
+    taken.extend(bare);
+    for draft in &metrics.drafts {
+        let at = draft.at.key("metric");
+        let versions = draft.versions.borrow();
+        let majors: BTreeSet<u64> =
+            draft.lives.iter().flatten().map(|life| life.version.major).collect();
+        let numbered: Vec<String> =
+            majors.iter().map(|major| format!("{}_v{major}", draft.raw.metric)).collect();
+        for name in &numbered {
+            if let Some(other) = taken.get(name) {
+                let message = format!(
+                    "metric \"{name}\" has the name of a version of \"{}\"",
+                    draft.raw.metric
+                );
+                let finding = Finding::error("name_clash", message)
+                    .at(other.key("metric").place("this metric"))
+                    .at(at.place(format!("has {name} as a version")))
+                    .help("Give the metric another name.");
+                context.push(finding);
+            }
+        }
+        let names: Vec<&str> =
+            numbered.iter().map(String::as_str).chain([&*draft.raw.metric]).collect();
+        let of_versions = versions.iter().flatten().map(|version| version.entity.clone());
+        let declared = draft.raw.versions.iter().flat_map(|raw| &raw.entity);
+        let based: BTreeSet<String> =
+            declared.map(|entity| entity.to_string()).chain(of_versions).collect();
+        for entity in based {
+            let Found::Entity(base) = entities.find(&entity) else { continue };
+            for dimension in base.entity.dimensions.iter() {
+                if !names.contains(&dimension.name.as_str()) {
+                    continue;
+                }
+                let message = format!(
+                    "\"{}\" is a metric and a dimension of entity \"{entity}\"",
+                    dimension.name
+                );
+                let finding = Finding::error("name_clash", message)
+                    .at(at.place("the metric"))
+                    .at(base.at.key("entity").place(format!("has dimension {}", dimension.name)))
+                    .help("Give the metric, the attribute or the relationship another name.");
+                context.push(finding);
+            }
+        }
+    }
+}

@@ -1,0 +1,613 @@
+//! SQL expressions of the definitions: parsed, names resolved, compiled.
+
+use std::collections::BTreeMap;
+use std::collections::HashMap;
+use std::ops::{ControlFlow, Range};
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::DFSchema;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{Cast, Expr, Volatility};
+use datafusion::sql::sqlparser::ast::{
+    self, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned, VisitMut, VisitorMut,
+};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::{
+    Location, Span, Token, TokenWithSpan, Tokenizer, Word,
+};
+
+use super::near;
+use super::types::{self, Family};
+use crate::functions;
+
+/// Parentheses and operators inside each other.
+const DEPTH_MAX: usize = 48;
+/// Characters of an expression; a rule that names more than this wants a table.
+const CHARS_MAX: usize = 20_000;
+
+/// What is wrong with an expression, and where in its text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Fault {
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    pub(crate) label: String,
+    pub(crate) help: Option<String>,
+    /// Characters of the text; None: all of it.
+    pub(crate) chars: Option<Range<usize>>,
+}
+
+impl Fault {
+    fn new(code: &'static str, message: impl Into<String>, label: impl Into<String>) -> Self {
+        Self { code, message: message.into(), label: label.into(), help: None, chars: None }
+    }
+
+    fn help(self, help: impl Into<String>) -> Self {
+        Self { help: Some(help.into()), ..self }
+    }
+
+    fn at(self, text: &str, span: Span) -> Self {
+        Self { chars: chars_of(text, span), ..self }
+    }
+}
+
+/// A name that an expression may use.
+#[derive(Debug, Clone)]
+pub(crate) struct Name {
+    pub(crate) data_type: DataType,
+    /// Over source columns, following the rule at [`Entity`](super::Entity).
+    pub(crate) expr: Expr,
+}
+
+/// What a name turned out to be.
+pub(crate) enum Resolved {
+    Name(Box<Name>),
+    /// Something with a fault of its own, reported elsewhere.
+    Broken,
+    Fault {
+        code: &'static str,
+        message: String,
+        label: String,
+        help: Option<String>,
+    },
+}
+
+/// The names of an expression's surroundings.
+pub(crate) trait Scope {
+    /// `parts` are lower-cased already where they weren't quoted.
+    fn resolve(&self, parts: &[String]) -> Resolved;
+}
+
+/// A compiled expression.
+#[derive(Debug, Clone)]
+pub(crate) struct Compiled {
+    pub(crate) expr: Expr,
+    /// One of the canonical types.
+    pub(crate) data_type: DataType,
+}
+
+/// Why there is nothing compiled; empty where the cause is reported elsewhere.
+pub(crate) type Faults = Vec<Fault>;
+
+/// Parses and compiles an expression over the names of a scope.
+pub(crate) fn compile(text: &str, scope: &dyn Scope) -> Result<Compiled, Faults> {
+    let ast = parse(text).map_err(|fault| vec![fault])?;
+    compile_ast(text, ast, scope)
+}
+
+/// As [`compile`], of an expression over metrics: `revenue@1` is a name, and `/` of whole numbers
+/// doesn't drop the fraction. The names stay columns.
+pub(crate) fn compile_over_metrics(
+    text: &str,
+    scope: &dyn Scope,
+) -> Result<(Compiled, ast::Expr), Faults> {
+    let ast = parse_over_metrics(text).map_err(|fault| vec![fault])?;
+    let mut resolver = resolve_names(text, ast.clone(), scope)?;
+    resolver.divide_exactly();
+    let compiled = resolver.compile()?;
+    Ok((compiled, ast))
+}
+
+fn compile_ast(text: &str, ast: ast::Expr, scope: &dyn Scope) -> Result<Compiled, Faults> {
+    let resolved = resolve_names(text, ast, scope)?;
+    let compiled = resolved.compile()?;
+    let names = resolved.names;
+    let expr = compiled.expr.transform(|expr| match &expr {
+        Expr::Column(column) => match names.get(&column.name) {
+            Some(name) => Ok(Transformed::yes(name.expr.clone())),
+            None => Ok(Transformed::no(expr)),
+        },
+        _ => Ok(Transformed::no(expr)),
+    });
+    match expr {
+        Ok(expr) => Ok(Compiled { expr: expr.data, data_type: compiled.data_type }),
+        Err(error) => Err(vec![of_datafusion(&error)]),
+    }
+}
+
+/// Parses one expression.
+pub(crate) fn parse(text: &str) -> Result<ast::Expr, Fault> {
+    parse_tokens(text, tokens_of(text)?)
+}
+
+/// As [`parse`], where `revenue@1` is one name.
+pub(crate) fn parse_over_metrics(text: &str) -> Result<ast::Expr, Fault> {
+    parse_tokens(text, fuse_pins(tokens_of(text)?))
+}
+
+fn tokens_of(text: &str) -> Result<Vec<TokenWithSpan>, Fault> {
+    if text.trim().is_empty() {
+        return Err(Fault::new("empty_value", "the expression is empty", "nothing here"));
+    }
+    if text.chars().nth(CHARS_MAX).is_some() {
+        let message = format!("an expression has at most {CHARS_MAX} characters");
+        return Err(Fault::new("too_large", message, "too long"));
+    }
+    Tokenizer::new(&PostgreSqlDialect {}, text).tokenize_with_location().map_err(|error| {
+        let message = format!("syntax error: {}", lower_first(&error.message));
+        let span = Span { start: error.location, end: error.location };
+        Fault::new("syntax_error", message, "here").at(text, span)
+    })
+}
+
+/// Postgres has a prefix operator `@`, so that the parser would read `revenue @1`.
+fn fuse_pins(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let mut fused: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    let mut tokens = tokens.into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        let before = fused.last().map(|before| before.token.clone());
+        match (before, &token.token, tokens.peek().map(|next| next.token.clone())) {
+            (Some(Token::Word(word)), Token::AtSign, Some(Token::Number(major, _)))
+                if word.quote_style.is_none() =>
+            {
+                let end = tokens.next().map_or(token.span.end, |number| number.span.end);
+                let value = format!("{}@{major}", word.value.to_lowercase());
+                if let Some(before) = fused.last_mut() {
+                    let keyword = Keyword::NoKeyword;
+                    before.token = Token::Word(Word { value, quote_style: Some('"'), keyword });
+                    before.span.end = end;
+                }
+            }
+            _ => fused.push(token),
+        }
+    }
+    fused
+}
+
+fn parse_tokens(text: &str, tokens: Vec<TokenWithSpan>) -> Result<ast::Expr, Fault> {
+    let mut parser = Parser::new(&PostgreSqlDialect {})
+        .with_recursion_limit(DEPTH_MAX)
+        .with_tokens_with_locations(tokens);
+    let expr = parser.parse_expr().map_err(|error| of_parser(text, error))?;
+    let rest = parser.peek_token();
+    if rest.token == Token::EOF {
+        return Ok(expr);
+    }
+    let message = format!("syntax error at or near \"{}\"", rest.token);
+    let help = match rest.token {
+        Token::SemiColon => "Write one expression, without a semicolon.",
+        Token::AtSign => "Only derived metrics are written over other metrics.",
+        _ => "Write one expression; join conditions with and, or.",
+    };
+    Err(Fault::new("syntax_error", message, "the expression ends before this")
+        .help(help)
+        .at(text, rest.span))
+}
+
+fn of_parser(text: &str, error: ParserError) -> Fault {
+    let message = match error {
+        ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
+        ParserError::RecursionLimitExceeded => {
+            return Fault::new("too_large", "the expression is nested too deep", "too deep");
+        }
+    };
+    // The parser tells a place only inside its text.
+    let (fact, place) = match message.rsplit_once(" at Line: ") {
+        Some((fact, place)) => (fact, Some(place)),
+        None => (message.as_str(), None),
+    };
+    let location = place.and_then(|place| {
+        let (line, column) = place.split_once(", Column: ")?;
+        Some(Location { line: line.trim().parse().ok()?, column: column.trim().parse().ok()? })
+    });
+    let fault = Fault::new("syntax_error", format!("syntax error: {}", lower_first(fact)), "here");
+    match location {
+        Some(location) => fault.at(text, Span { start: location, end: location }),
+        // The end of the text.
+        None => Fault { chars: last_char(text), ..fault },
+    }
+}
+
+fn last_char(text: &str) -> Option<Range<usize>> {
+    let length = text.trim_end().chars().count();
+    Some(length.saturating_sub(1)..length)
+}
+
+fn lower_first(text: &str) -> String {
+    let mut chars = text.chars();
+    let first: String = chars.next().into_iter().flat_map(char::to_lowercase).collect();
+    first + chars.as_str()
+}
+
+/// The characters of a text behind a span of lines and columns; at least one.
+fn chars_of(text: &str, span: Span) -> Option<Range<usize>> {
+    if span.start.line == 0 {
+        return last_char(text);
+    }
+    let index = |location: Location| {
+        let lines = usize::try_from(location.line.saturating_sub(1)).ok()?;
+        let column = usize::try_from(location.column.saturating_sub(1)).ok()?;
+        let before: usize = text.split('\n').take(lines).map(|line| line.chars().count() + 1).sum();
+        Some(before + column)
+    };
+    let length = text.chars().count();
+    let start = index(span.start)?.min(length.saturating_sub(1));
+    let end = index(span.end)?.clamp(start + 1, length.max(start + 1));
+    Some(start..end)
+}
+
+/// An expression whose names are known, each replaced by one quoted identifier.
+struct Named<'a> {
+    text: &'a str,
+    ast: ast::Expr,
+    names: BTreeMap<String, Name>,
+    schema: DFSchema,
+}
+
+fn resolve_names<'a>(
+    text: &'a str,
+    mut ast: ast::Expr,
+    scope: &dyn Scope,
+) -> Result<Named<'a>, Faults> {
+    let mut resolver =
+        Resolver { text, scope, names: BTreeMap::new(), faults: Vec::new(), broken: false };
+    if let ControlFlow::Break(fault) = ast.visit(&mut resolver) {
+        return Err(vec![*fault]);
+    }
+    if resolver.broken || !resolver.faults.is_empty() {
+        return Err(resolver.faults);
+    }
+    let fields: Vec<Field> = resolver
+        .names
+        .iter()
+        .map(|(name, found)| Field::new(name, found.data_type.clone(), true))
+        .collect();
+    let schema = DFSchema::from_unqualified_fields(
+        fields.into_iter().map(Arc::new).collect(),
+        HashMap::new(),
+    )
+    .or_else(|_| DFSchema::try_from(Schema::empty()))
+    .map_err(|error| vec![of_datafusion(&error)])?;
+    Ok(Named { text, ast, names: resolver.names, schema })
+}
+
+/// Resolves names, and refuses what an expression over rows can't have.
+struct Resolver<'a> {
+    text: &'a str,
+    scope: &'a dyn Scope,
+    names: BTreeMap<String, Name>,
+    faults: Faults,
+    broken: bool,
+}
+
+impl VisitorMut for Resolver<'_> {
+    type Break = Box<Fault>;
+
+    /// Stops here: the names inside a subquery aren't ours to judge.
+    fn pre_visit_query(&mut self, query: &mut ast::Query) -> ControlFlow<Self::Break> {
+        let fault = Fault::new("subquery", "an expression can't contain a subquery", "a subquery")
+            .help("Use attributes, and dimensions of related entities such as customer.country.")
+            .at(self.text, query.span());
+        ControlFlow::Break(Box::new(fault))
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<Self::Break> {
+        let span = expr.span();
+        match expr {
+            ast::Expr::Identifier(ident) => {
+                let parts = [fold(ident)];
+                self.name(&parts, span, expr);
+            }
+            ast::Expr::CompoundIdentifier(idents) => {
+                let parts: Vec<String> = idents.iter().map(fold).collect();
+                self.name(&parts, span, expr);
+            }
+            ast::Expr::Function(function) => self.function(function),
+            ast::Expr::Value(value) if matches!(value.value, ast::Value::Placeholder(_)) => {
+                let message = format!("there is no parameter {}", value.value);
+                self.faults
+                    .push(Fault::new("syntax_error", message, "a parameter").at(self.text, span));
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn fold(ident: &Ident) -> String {
+    match ident.quote_style {
+        Some(_) => ident.value.clone(),
+        None => ident.value.to_lowercase(),
+    }
+}
+
+impl Resolver<'_> {
+    fn name(&mut self, parts: &[String], span: Span, expr: &mut ast::Expr) {
+        let written = parts.join(".");
+        match self.scope.resolve(parts) {
+            Resolved::Name(name) => {
+                let ident = Ident { value: written.clone(), quote_style: Some('"'), span };
+                *expr = ast::Expr::Identifier(ident);
+                self.names.insert(written, *name);
+            }
+            Resolved::Broken => self.broken = true,
+            Resolved::Fault { code, message, label, help } => {
+                let fault = Fault { help, ..Fault::new(code, message, label) };
+                self.faults.push(fault.at(self.text, span));
+            }
+        }
+    }
+
+    fn function(&mut self, function: &ast::Function) {
+        let span = function.name.span();
+        let name = function.name.to_string().to_lowercase();
+        let registry = functions::registry();
+        let fault = if function.over.is_some()
+            || registry.window.contains_key(&name)
+                && !registry.scalar.contains_key(&name)
+                && !registry.aggregate.contains_key(&name)
+        {
+            Fault::new(
+                "aggregate_in_expression",
+                format!("window function {name} can't be used in an expression over rows"),
+                "a window function",
+            )
+        } else if let Some(udf) = registry.scalar.get(&name) {
+            if udf.signature().volatility == Volatility::Immutable {
+                return;
+            }
+            let message = format!("function {name} doesn't give the same answer each time");
+            Fault::new("unstable_function", message, "depends on more than the row")
+                .help("Filter by metric_time in the query instead.")
+        } else if registry.aggregate.contains_key(&name) {
+            let message =
+                format!("aggregate function {name} can't be used in an expression over rows");
+            Fault::new("aggregate_in_expression", message, "an aggregate")
+                .help("The metric's type is the aggregate: give the expression of one row.")
+        } else {
+            let known = registry.scalar.keys().map(String::as_str);
+            let help = near::nearest(&name, known).map(|near| format!("Did you mean {near}?"));
+            let message = format!("function {name} does not exist");
+            Fault { help, ..Fault::new("unknown_function", message, "no such function") }
+        };
+        self.faults.push(fault.at(self.text, span));
+    }
+}
+
+impl Named<'_> {
+    fn compile(&self) -> Result<Compiled, Faults> {
+        if let Some(fault) = self.incomparable(&self.ast, 0) {
+            return Err(vec![fault]);
+        }
+        let (expr, data_type) = functions::compile(self.ast.clone(), &self.schema)
+            .map_err(|_| vec![self.located(&self.ast, 0)])?;
+        match types::canonical(&data_type) {
+            Some(canonical) if canonical == data_type => Ok(Compiled { expr, data_type }),
+            Some(canonical) => Ok(Compiled { expr: cast(expr, &canonical), data_type: canonical }),
+            None if data_type == DataType::Null => Ok(Compiled { expr, data_type }),
+            None => {
+                let message = format!("an expression can't have type {}", types::shown(&data_type));
+                Err(vec![Fault::new("wrong_type", message, types::shown(&data_type))])
+            }
+        }
+    }
+
+    fn type_of(&self, ast: &ast::Expr) -> Option<DataType> {
+        functions::compile(ast.clone(), &self.schema).ok().map(|(_, data_type)| data_type)
+    }
+
+    /// Whole numbers divided in a derived metric become floats first: 1 of 2 orders is 0.5.
+    fn divide_exactly(&mut self) {
+        let ast = self.ast.clone();
+        let mut divider = Divider { named: self };
+        let mut divided = ast;
+        let ControlFlow::Continue(()) = divided.visit(&mut divider) else { return };
+        self.ast = divided;
+    }
+
+    /// Comparisons that coercion would allow and that are mistakes: of text with a number, say.
+    fn incomparable(&self, ast: &ast::Expr, depth: usize) -> Option<Fault> {
+        if depth > 2 * DEPTH_MAX {
+            return None;
+        }
+        let pairs: Vec<(&ast::Expr, &ast::Expr)> = match ast {
+            ast::Expr::BinaryOp { left, op, right } if is_comparison(op) => vec![(left, right)],
+            ast::Expr::InList { expr, list, .. } => {
+                list.iter().map(|item| (expr.as_ref(), item)).collect()
+            }
+            ast::Expr::Between { expr, low, high, .. } => vec![(expr, low), (expr, high)],
+            _ => Vec::new(),
+        };
+        for (left, right) in pairs {
+            let (Some(left_type), Some(right_type)) = (self.leaf(left), self.leaf(right)) else {
+                continue;
+            };
+            let (a, b) = (types::family(&left_type), types::family(&right_type));
+            if a != b && a != Family::Other && b != Family::Other {
+                let message = format!(
+                    "{} can't be compared with {}",
+                    types::shown(&left_type),
+                    types::shown(&right_type)
+                );
+                return Some(
+                    Fault::new("wrong_type", message, "different types")
+                        .help(comparison_help(right, a))
+                        .at(self.text, ast.span()),
+                );
+            }
+        }
+        children(ast).into_iter().find_map(|child| self.incomparable(child, depth + 1))
+    }
+
+    /// The type of a name or of a literal that has one; text literals take the other side's.
+    fn leaf(&self, ast: &ast::Expr) -> Option<DataType> {
+        match ast {
+            ast::Expr::Nested(inner) => self.leaf(inner),
+            ast::Expr::Identifier(ident) => {
+                self.names.get(&ident.value).map(|name| name.data_type.clone())
+            }
+            ast::Expr::Value(value) => match &value.value {
+                ast::Value::Number(..) => Some(DataType::Int64),
+                ast::Value::Boolean(_) => Some(DataType::Boolean),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// The smallest part that doesn't compile by itself though its own parts do.
+    fn located(&self, ast: &ast::Expr, depth: usize) -> Fault {
+        if depth < DEPTH_MAX {
+            for child in children(ast) {
+                if self.type_of(child).is_none() {
+                    return self.located(child, depth + 1);
+                }
+            }
+        }
+        let shown = |ast: &ast::Expr| {
+            self.type_of(ast).map_or("unknown".to_owned(), |data_type| types::shown(&data_type))
+        };
+        let fault = match ast {
+            ast::Expr::BinaryOp { left, op, right } => {
+                let operands = format!("{} {op} {}", shown(left), shown(right));
+                Fault::new("wrong_type", format!("operator does not exist: {operands}"), operands)
+                    .help("Cast one side to the other's type.")
+            }
+            ast::Expr::Function(function) => {
+                let name = function.name.to_string().to_lowercase();
+                let types: Vec<String> = children(ast).into_iter().map(shown).collect();
+                let call = format!("{name}({})", types.join(", "));
+                Fault::new("wrong_type", format!("function {call} does not exist"), call)
+                    .help("The function exists, but not for arguments of these types.")
+            }
+            _ => match functions::compile(ast.clone(), &self.schema) {
+                Err(error) => of_datafusion(&error),
+                Ok(_) => Fault::new("wrong_type", "the expression can't be compiled", "here"),
+            },
+        };
+        fault.at(self.text, ast.span())
+    }
+}
+
+struct Divider<'a, 'b> {
+    named: &'a Named<'b>,
+}
+
+impl VisitorMut for Divider<'_, '_> {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<()> {
+        if let ast::Expr::BinaryOp { left, op: ast::BinaryOperator::Divide, right } = expr {
+            let whole = |side: &ast::Expr| {
+                self.named.type_of(side).is_some_and(|data_type| data_type.is_integer())
+            };
+            if whole(left) && whole(right) {
+                **left = as_double(std::mem::replace(left, nothing()));
+                **right = as_double(std::mem::replace(right, nothing()));
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn nothing() -> ast::Expr {
+    ast::Expr::Value(ast::Value::Null.into())
+}
+
+fn as_double(expr: ast::Expr) -> ast::Expr {
+    ast::Expr::Cast {
+        kind: ast::CastKind::Cast,
+        expr: Box::new(expr),
+        data_type: ast::DataType::DoublePrecision,
+        array: false,
+        format: None,
+    }
+}
+
+fn comparison_help(right: &ast::Expr, left: Family) -> String {
+    match (right, left) {
+        (ast::Expr::Value(value), Family::Text) => format!("Write '{}' in quotes.", value.value),
+        (ast::Expr::Value(_), Family::Boolean) => "Write true or false.".to_owned(),
+        _ => "Cast one side to the other's type.".to_owned(),
+    }
+}
+
+fn is_comparison(op: &ast::BinaryOperator) -> bool {
+    use ast::BinaryOperator::{Eq, Gt, GtEq, Lt, LtEq, NotEq};
+    matches!(op, Eq | NotEq | Lt | LtEq | Gt | GtEq)
+}
+
+/// The parts of an expression that are expressions.
+fn children(ast: &ast::Expr) -> Vec<&ast::Expr> {
+    match ast {
+        ast::Expr::BinaryOp { left, right, .. } => vec![left, right],
+        ast::Expr::UnaryOp { expr, .. }
+        | ast::Expr::Nested(expr)
+        | ast::Expr::Cast { expr, .. }
+        | ast::Expr::IsNull(expr)
+        | ast::Expr::IsNotNull(expr)
+        | ast::Expr::IsTrue(expr)
+        | ast::Expr::IsNotTrue(expr)
+        | ast::Expr::IsFalse(expr)
+        | ast::Expr::IsNotFalse(expr)
+        | ast::Expr::Extract { expr, .. } => vec![expr],
+        ast::Expr::IsDistinctFrom(left, right) | ast::Expr::IsNotDistinctFrom(left, right) => {
+            vec![left, right]
+        }
+        ast::Expr::AtTimeZone { timestamp, time_zone } => vec![timestamp, time_zone],
+        ast::Expr::Between { expr, low, high, .. } => vec![expr, low, high],
+        ast::Expr::InList { expr, list, .. } => {
+            std::iter::once(expr.as_ref()).chain(list).collect()
+        }
+        ast::Expr::Like { expr, pattern, .. }
+        | ast::Expr::ILike { expr, pattern, .. }
+        | ast::Expr::SimilarTo { expr, pattern, .. } => vec![expr, pattern],
+        ast::Expr::Case { operand, conditions, else_result, .. } => operand
+            .iter()
+            .map(AsRef::as_ref)
+            .chain(conditions.iter().flat_map(|when| [&when.condition, &when.result]))
+            .chain(else_result.iter().map(AsRef::as_ref))
+            .collect(),
+        ast::Expr::Function(function) => match &function.args {
+            FunctionArguments::List(list) => list.args.iter().filter_map(argument).collect(),
+            FunctionArguments::None | FunctionArguments::Subquery(_) => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
+}
+
+fn argument(argument: &FunctionArg) -> Option<&ast::Expr> {
+    match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
+        | FunctionArg::Named { arg: FunctionArgExpr::Expr(expr), .. }
+        | FunctionArg::ExprNamed { arg: FunctionArgExpr::Expr(expr), .. } => Some(expr),
+        _ => None,
+    }
+}
+
+fn of_datafusion(error: &DataFusionError) -> Fault {
+    let text = error.strip_backtrace();
+    let fact = ["Error during planning: ", "SQL error: ", "type_coercion\ncaused by\n"]
+        .iter()
+        .fold(text.as_str(), |text, prefix| text.strip_prefix(prefix).unwrap_or(text));
+    let fact = fact.lines().next().unwrap_or(fact).trim_end_matches('.');
+    Fault::new("wrong_type", lower_first(fact), "here")
+}
+
+/// A cast, where the type isn't the wanted one already.
+pub(crate) fn cast(expr: Expr, data_type: &DataType) -> Expr {
+    Expr::Cast(Cast::new(Box::new(expr), data_type.clone()))
+}

@@ -1,0 +1,192 @@
+//! A scan of a relation as what it stands for: sources, deduped and joined.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use chrono_tz::Tz;
+use datafusion::common::{Column, TableReference};
+use datafusion::logical_expr::{
+    Expr, JoinType, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScanBuilder,
+    lit,
+};
+
+use super::error::PlanError;
+use super::latest::Latest;
+use super::source::SourceTable;
+use crate::bind::{RelationScan, ScanKind};
+use crate::functions::registry;
+use crate::model::entity::BASE;
+use crate::model::{Entity, Model};
+
+/// When a row counts: an instant over source columns, and the zone of its wall clock.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct TimeOf {
+    pub(crate) instant: Expr,
+    pub(crate) zone: Tz,
+}
+
+impl TimeOf {
+    fn wall_clock(&self) -> Result<Expr, PlanError> {
+        call("wall_clock", vec![self.instant.clone(), lit(self.zone.name())])
+    }
+}
+
+/// A call of one of canon's functions.
+pub(crate) fn call(name: &str, args: Vec<Expr>) -> Result<Expr, PlanError> {
+    let function = registry().scalar.get(name);
+    let function = function.ok_or_else(|| PlanError::Internal(format!("no function {name}")))?;
+    Ok(function.call(args))
+}
+
+/// The time of plain rows of a relation: the metric's own in schema `metrics`, else the entity's.
+pub(crate) fn row_time(model: &Model, scan: &RelationScan) -> Option<TimeOf> {
+    let relation = &scan.relation;
+    let of_metric = relation.metric.as_ref().and_then(|measure| {
+        let version = match measure.major {
+            Some(major) => measure.metric.of_major(major)?,
+            None => measure.metric.default_version()?,
+        };
+        let time = version.time.as_ref()?;
+        Some(TimeOf { instant: time.expr.clone(), zone: time.zone })
+    });
+    of_metric.or_else(|| {
+        let column = relation.entity.source.event_time.as_ref()?;
+        let instant = Expr::Column(Column::new(Some(TableReference::bare(BASE)), column));
+        Some(TimeOf { instant, zone: model.project.timezone })
+    })
+}
+
+/// The plan of a scan: its dimensions and times under the scan's alias, and `extras`, expressions
+/// over source columns under names of their own. Measures are left out.
+///
+/// One row for each row of the entity: related entities are joined left, on their keys.
+pub(crate) fn expand_scan(
+    model: &Model,
+    scan: &RelationScan,
+    alias: &str,
+    time: Option<&TimeOf>,
+    extras: &[(String, Expr)],
+) -> Result<LogicalPlan, PlanError> {
+    let relation = TableReference::bare(alias);
+    let mut outputs: Vec<(String, Expr)> = Vec::new();
+    let no_time = || PlanError::NoRowTime { relation: scan.relation.name.clone() };
+    for column in &scan.columns {
+        let expr = match &column.kind {
+            ScanKind::Dimension(index) => scan.relation.entity.dimensions[*index].expr.clone(),
+            ScanKind::MetricTime => time.ok_or_else(no_time)?.wall_clock()?,
+            ScanKind::MetricInstant => time.ok_or_else(no_time)?.instant.clone(),
+            ScanKind::Measure(_) => continue,
+        };
+        outputs.push((column.name.clone(), expr));
+    }
+    outputs.extend(extras.iter().cloned());
+    let joined =
+        joined_sources(model, &scan.relation.entity, outputs.iter().map(|(_, expr)| expr))?;
+    let exprs =
+        outputs.into_iter().map(|(name, expr)| expr.alias_qualified(Some(relation.clone()), name));
+    Ok(LogicalPlan::Projection(Projection::try_new(exprs.collect(), Arc::new(joined))?))
+}
+
+/// The entity's source, joined to those that the expressions need, each under its path as alias.
+fn joined_sources<'e>(
+    model: &Model,
+    entity: &Entity,
+    exprs: impl Iterator<Item = &'e Expr>,
+) -> Result<LogicalPlan, PlanError> {
+    let mut needed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    needed.entry(BASE.to_owned()).or_default();
+    for expr in exprs {
+        for column in expr.column_refs() {
+            let path = column.relation.as_ref().map_or(BASE, |relation| relation.table());
+            needed.entry(path.to_owned()).or_default().insert(column.name.clone());
+        }
+    }
+    let hops = hops(model, entity, &mut needed)?;
+    let columns = |path: &str| needed.get(path).cloned().unwrap_or_default();
+    let mut plan = LogicalPlanBuilder::from(source_scan(entity, BASE, &columns(BASE))?);
+    for (path, hop) in &hops {
+        let right = source_scan(hop.entity, path, &columns(path))?;
+        let parent = TableReference::bare(hop.parent.as_str());
+        let left_keys: Vec<Column> =
+            hop.from.iter().map(|it| Column::new(Some(parent.clone()), it)).collect();
+        let own = TableReference::bare(path.as_str());
+        let right_keys: Vec<Column> =
+            hop.to.iter().map(|it| Column::new(Some(own.clone()), it)).collect();
+        plan = plan.join(right, JoinType::Left, (left_keys, right_keys), None)?;
+    }
+    Ok(plan.build()?)
+}
+
+/// A join to a related entity.
+struct Hop<'m> {
+    entity: &'m Entity,
+    parent: String,
+    from: Vec<String>,
+    to: Vec<String>,
+}
+
+/// The joins that the needed paths take, parents first; notes the key columns that they need.
+fn hops<'m>(
+    model: &'m Model,
+    entity: &'m Entity,
+    needed: &mut BTreeMap<String, BTreeSet<String>>,
+) -> Result<BTreeMap<String, Hop<'m>>, PlanError> {
+    let mut hops = BTreeMap::new();
+    let paths: Vec<String> = needed.keys().filter(|path| *path != BASE).cloned().collect();
+    for path in paths {
+        let (mut current, mut parent) = (entity, BASE.to_owned());
+        for role in path.split('.') {
+            let unknown = || PlanError::Internal(format!("no path {path}"));
+            let link =
+                current.relationships.iter().find(|it| it.name == role).ok_or_else(unknown)?;
+            let target = model.entities.get(&link.entity).ok_or_else(unknown)?;
+            let own = match parent.as_str() {
+                BASE => role.to_owned(),
+                parent => format!("{parent}.{role}"),
+            };
+            needed.entry(parent.clone()).or_default().extend(link.key.iter().cloned());
+            needed.entry(own.clone()).or_default().extend(target.key.iter().cloned());
+            let hop = Hop {
+                entity: target,
+                parent: parent.clone(),
+                from: link.key.clone(),
+                to: target.key.clone(),
+            };
+            hops.insert(own.clone(), hop);
+            (current, parent) = (target, own);
+        }
+    }
+    Ok(hops)
+}
+
+/// A source, deduped, with the columns that are needed of it.
+fn source_scan(
+    entity: &Entity,
+    alias: &str,
+    columns: &BTreeSet<String>,
+) -> Result<LogicalPlan, PlanError> {
+    let source = &entity.source;
+    let mut wanted = columns.clone();
+    if let Some(dedupe) = &source.dedupe {
+        wanted.extend(dedupe.by.iter().cloned());
+        wanted.insert(dedupe.latest.clone());
+        wanted.extend(dedupe.deleted.iter().cloned());
+    }
+    let named = source.columns.iter().enumerate();
+    let projection: Vec<usize> =
+        named.filter(|(_, column)| wanted.contains(&column.name)).map(|(index, _)| index).collect();
+    if projection.len() < wanted.len() {
+        return Err(PlanError::Internal(format!("a column of \"{}\" is missing", source.table)));
+    }
+    let table = SourceTable::new(source.table.clone(), source.columns.clone());
+    let scan = TableScanBuilder::new(TableReference::bare(source.table.as_str()), Arc::new(table))
+        .with_projection(Some(projection))
+        .build()?;
+    let scan = LogicalPlan::TableScan(scan);
+    let rows = match &source.dedupe {
+        Some(dedupe) => Latest::plan(scan, dedupe.clone()),
+        None => scan,
+    };
+    let alias = TableReference::bare(alias);
+    Ok(LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(rows), alias)?))
+}

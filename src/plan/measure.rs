@@ -1,0 +1,701 @@
+//! Where an aggregation forces measures: each becomes an aggregate of its entity's eligible rows in
+//! the group, each row once, whatever is joined.
+//!
+//! The measures' atoms are put into *branches*: one for each scan that they belong to and each time
+//! that they count by, and one for aggregates of plain rows where no other serves. A branch is the
+//! aggregation's own input, expanded for that scan and time, filtered to the rows that any of its
+//! atoms counts, aggregated by the statement's keys. Several branches are united and aggregated
+//! once more by the keys: so NULL keys match, and no group of any branch is lost.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, ScalarValue, TableReference};
+use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
+use datafusion::logical_expr::utils::grouping_set_to_exprlist;
+use datafusion::logical_expr::{
+    Aggregate, Distinct, Expr, ExprSchemable, LogicalPlan, Union, and, cast, lit, or,
+};
+
+use super::atoms::{Atom, Atoms, atom_name};
+use super::error::PlanError;
+use super::expand::{TimeOf, row_time};
+use super::rewrite::{Needs, Rewriter, aggregated, filtered, formula_of, projected};
+use super::trace::{Fanout, Part, instance_of, scan_column};
+use crate::bind::{RelationScan, ScanKind, markers};
+use crate::functions::registry;
+use crate::model::MetricVersion;
+use crate::model::entity::BASE;
+
+/// Whether an aggregation evaluates measures.
+pub(crate) fn is_forced(aggregate: &Aggregate) -> bool {
+    aggregate.aggr_expr.iter().any(|expr| mark_of(expr).is_some())
+}
+
+/// The argument and filter of a marked measure.
+fn mark_of(expr: &Expr) -> Option<(&Expr, Option<&Expr>)> {
+    let expr = match expr {
+        Expr::Alias(alias) => alias.expr.as_ref(),
+        other => other,
+    };
+    match expr {
+        Expr::AggregateFunction(AggregateFunction {
+            func,
+            params: AggregateFunctionParams { args, filter, .. },
+        }) if func.name() == markers::MEASURE => Some((args.first()?, filter.as_deref())),
+        _ => None,
+    }
+}
+
+/// The rows that some atoms are aggregated over.
+#[derive(Debug)]
+struct Branch {
+    /// The scan whose rows they are; None for aggregates of plain rows.
+    instance: Option<usize>,
+    time: Option<TimeOf>,
+    /// Indices of atoms.
+    atoms: Vec<usize>,
+    /// Whether the statement's aggregates of plain rows are computed here.
+    has_plain: bool,
+}
+
+/// An aggregation being evaluated.
+struct Evaluation<'a, 'r, 'm> {
+    rewriter: &'r mut Rewriter<'m>,
+    aggregate: &'a Aggregate,
+    input: &'a LogicalPlan,
+    atoms: Vec<Atom>,
+    /// The metrics that the statement names, by scan.
+    asked: Vec<(usize, Arc<MetricVersion>)>,
+    /// Aggregates of plain rows.
+    plain: Vec<Expr>,
+    fanout: Fanout,
+}
+
+/// The aggregation without measures; its output columns have the names that they had.
+pub(crate) fn evaluate(
+    rewriter: &mut Rewriter<'_>,
+    aggregate: &Aggregate,
+) -> Result<LogicalPlan, PlanError> {
+    let input = aggregate.input.as_ref();
+    let mut atoms = Atoms::default();
+    let mut outputs = Vec::with_capacity(aggregate.aggr_expr.len());
+    let mut plain = Vec::new();
+    for expr in &aggregate.aggr_expr {
+        match mark_of(expr) {
+            Some((argument, filter)) => {
+                let formula = formula_of(rewriter.model, &mut atoms, input, argument, filter)?;
+                outputs.push(formula);
+            }
+            None => {
+                outputs.push(Expr::Column(Column::new_unqualified(plain_name(plain.len()))));
+                plain.push(expr.clone());
+            }
+        }
+    }
+    let fanout = Fanout::of(input);
+    let Atoms { list: atoms, asked } = atoms;
+    let mut evaluation = Evaluation { rewriter, aggregate, input, atoms, asked, plain, fanout };
+    evaluation.check()?;
+    let branches = evaluation.branches()?;
+    let (plan, values) = evaluation.combined(&branches)?;
+    evaluation.named(plan, outputs, &values)
+}
+
+fn plain_name(index: usize) -> String {
+    format!("__p{index}")
+}
+
+fn key_name(index: usize) -> String {
+    format!("__g{index}")
+}
+
+/// The name of the column that tells which grouping set a row belongs to.
+const GROUPING_ID: &str = "__gid";
+
+impl Evaluation<'_, '_, '_> {
+    /// Refuses groups and filters that the measures don't have.
+    fn check(&self) -> Result<(), PlanError> {
+        let keys = grouping_set_to_exprlist(&self.aggregate.group_expr)?;
+        for (instance, version) in &self.asked {
+            self.refuse_dimensions(*instance, version, &keys)?;
+            self.refuse_grains(*instance, version, &keys)?;
+        }
+        for atom in &self.atoms {
+            for part in self.fanout.many_sides(atom.instance) {
+                self.refuse_many_side(atom, part, &keys)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Grouping and filtering by dimensions that a version doesn't declare.
+    fn refuse_dimensions(
+        &self,
+        instance: usize,
+        version: &MetricVersion,
+        keys: &[&Expr],
+    ) -> Result<(), PlanError> {
+        let Some(allowed) = &version.dimensions else { return Ok(()) };
+        let mut used: Vec<(&LogicalPlan, &Expr)> =
+            keys.iter().map(|key| (self.input, *key)).collect();
+        collect_filters(self.input, &mut used);
+        for (plan, expr) in used {
+            for column in expr.column_refs() {
+                let Some((number, scan, scanned)) = scan_column(plan, column) else { continue };
+                let ScanKind::Dimension(index) = scanned.kind else { continue };
+                let entity = &scan.relation.entity;
+                let dimension = &entity.dimensions[index];
+                let is_own = dimension.path.is_empty();
+                let name = if is_own { &dimension.attribute } else { &dimension.name };
+                let is_key = is_own && entity.key.contains(name);
+                if number == instance && !is_key && !allowed.contains(name) {
+                    return Err(PlanError::DimensionNotAllowed {
+                        metric: version.metric.clone(),
+                        version: version.version.to_string(),
+                        dimension: scanned.name.clone(),
+                        allowed: allowed.clone(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Grouping by grains that a version's time doesn't declare.
+    fn refuse_grains(
+        &self,
+        instance: usize,
+        version: &MetricVersion,
+        keys: &[&Expr],
+    ) -> Result<(), PlanError> {
+        let grains = version.time.as_ref().and_then(|time| time.grains.as_ref());
+        let Some(allowed) = grains else { return Ok(()) };
+        for key in keys {
+            let Some((grain, column)) = truncation(key) else { continue };
+            let Some((number, _, scanned)) = scan_column(self.input, column) else { continue };
+            let is_time = matches!(scanned.kind, ScanKind::MetricTime | ScanKind::MetricInstant);
+            if number == instance && is_time && !allowed.contains(&grain) {
+                return Err(PlanError::GrainNotAllowed {
+                    metric: version.metric.clone(),
+                    version: version.version.to_string(),
+                    grain,
+                    allowed: allowed.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn refuse_many_side(&self, atom: &Atom, part: Part, keys: &[&Expr]) -> Result<(), PlanError> {
+        let Part::Scan(other) = part else {
+            return Ok(());
+        };
+        let relation = self.fanout.relations.get(&other).cloned().unwrap_or_default();
+        let back = self.fanout.determines.get(&part);
+        if !back.is_some_and(|known| known.contains(&Part::Scan(atom.instance))) {
+            return Err(PlanError::ChasmTrap { metric: atom.metric.clone(), relation });
+        }
+        for key in keys {
+            if let Some(dimension) = self.column_of(key, other) {
+                let metric = atom.metric.clone();
+                return Err(PlanError::ManySide { metric, dimension, relation });
+            }
+        }
+        if atom.filter.as_ref().is_some_and(|filter| self.column_of(filter, other).is_some()) {
+            return Err(PlanError::FilterOnManySide { metric: atom.metric.clone() });
+        }
+        Ok(())
+    }
+
+    /// A column of a scan that an expression reads.
+    fn column_of(&self, expr: &Expr, instance: usize) -> Option<String> {
+        expr.column_refs().into_iter().find_map(|column| {
+            let (number, _, scanned) = scan_column(self.input, column)?;
+            (number == instance).then(|| scanned.name.clone())
+        })
+    }
+
+    // ---- branches ----
+
+    fn branches(&self) -> Result<Vec<Branch>, PlanError> {
+        let scans = scans_of(self.input);
+        let mut branches: Vec<Branch> = Vec::new();
+        for (index, atom) in self.atoms.iter().enumerate() {
+            let uses_time = scans.get(&atom.instance).is_some_and(|scan| scan.uses_time());
+            let time = match (uses_time, &atom.time) {
+                (false, _) => None,
+                (true, Some(time)) => Some(time.clone()),
+                (true, None) => return Err(PlanError::NoTime { metric: atom.metric.clone() }),
+            };
+            let instance = Some(atom.instance);
+            match branches.iter_mut().find(|it| it.instance == instance && it.time == time) {
+                Some(branch) => branch.atoms.push(index),
+                None => {
+                    branches.push(Branch { instance, time, atoms: vec![index], has_plain: false })
+                }
+            }
+        }
+        if !self.plain.is_empty() {
+            self.place_plain(&mut branches, &scans)?;
+        }
+        Ok(branches)
+    }
+
+    /// Plain rows are aggregated in a branch whose rows they are, or in one of their own.
+    fn place_plain(
+        &self,
+        branches: &mut Vec<Branch>,
+        scans: &BTreeMap<usize, &RelationScan>,
+    ) -> Result<(), PlanError> {
+        let has_rows_own_time = |branch: &Branch| match (branch.instance, &branch.time) {
+            (_, None) => true,
+            (Some(instance), Some(time)) => {
+                let scan = scans.get(&instance);
+                scan.and_then(|scan| row_time(self.rewriter.model, scan)).as_ref() == Some(time)
+            }
+            (None, Some(_)) => false,
+        };
+        let serves = |branch: &&mut Branch| {
+            let repeated = branch.instance.is_some_and(|instance| self.fanout.repeats(instance));
+            !repeated && has_rows_own_time(branch)
+        };
+        match branches.iter_mut().find(serves) {
+            Some(branch) => branch.has_plain = true,
+            None => branches.push(Branch {
+                instance: None,
+                time: None,
+                atoms: Vec::new(),
+                has_plain: true,
+            }),
+        }
+        Ok(())
+    }
+
+    /// The rows of one branch, aggregated by the keys: columns `__g…`, `__gid`, `__a…`, `__p…`.
+    fn branch(&mut self, branch: &Branch) -> Result<LogicalPlan, PlanError> {
+        let mut needs = Needs::default();
+        let mut columns = Columns::default();
+        if let Some(instance) = branch.instance {
+            if let Some(time) = &branch.time {
+                needs.times.insert(instance, time.clone());
+            }
+            columns = self.carry(branch, instance, &mut needs)?;
+        }
+        let mut rows = self.rewriter.rewrite(self.input, &needs)?;
+        let mut conditions = std::mem::take(&mut columns.conditions);
+        if !branch.has_plain {
+            let shared = shared_conditions(&conditions);
+            if let Some(predicate) = existence(&conditions, &shared) {
+                let predicate = located(predicate, &rows_schema(&rows))?;
+                rows = filtered(rows, predicate)?;
+            }
+            for own in conditions.values_mut() {
+                own.retain(|condition| !shared.contains(condition));
+            }
+        }
+        let repeated = branch.instance.is_some_and(|instance| self.fanout.repeats(instance));
+        let mut keys = self.aggregate.group_expr.clone();
+        let mut filters: BTreeMap<usize, Expr> = BTreeMap::new();
+        for index in &branch.atoms {
+            let own = conditions.get(index).into_iter().flatten().cloned();
+            let condition = own.chain(self.atoms[*index].filter.clone()).reduce(and);
+            filters.extend(condition.map(|condition| (*index, condition)));
+        }
+        if repeated {
+            (rows, keys) = self.once(rows, keys, &columns, &mut filters)?;
+        }
+        let schema = rows_schema(&rows);
+        let mut aggregates = Vec::new();
+        for index in &branch.atoms {
+            let argument = columns.arguments.get(index).cloned();
+            let argument = argument.map(|it| located(it, &schema)).transpose()?;
+            let filter = filters.remove(index).map(|it| located(it, &schema)).transpose()?;
+            let expr = self.atoms[*index].aggregate(argument, filter)?;
+            aggregates.push(expr.alias(atom_name(*index)));
+        }
+        if branch.has_plain {
+            let plain = self.plain.iter().cloned().enumerate();
+            aggregates.extend(plain.map(|(index, expr)| expr.unalias().alias(plain_name(index))));
+        }
+        let aggregated = aggregated(rows, keys, aggregates)?;
+        self.keys_named(aggregated)
+    }
+
+    fn padded(&self, branch: &Branch) -> bool {
+        branch.instance.is_some_and(|instance| self.fanout.padded.contains(&instance))
+    }
+
+    /// Asks the branch's scan for the arguments and conditions of its atoms.
+    fn carry(
+        &mut self,
+        branch: &Branch,
+        instance: usize,
+        needs: &mut Needs,
+    ) -> Result<Columns, PlanError> {
+        let mut columns = Columns::default();
+        let mut extras: Vec<(String, Expr)> = Vec::new();
+        let mut carried = |rewriter: &mut Rewriter<'_>, expr: &Expr| {
+            let known =
+                extras.iter().find(|(_, known)| known == expr).map(|(name, _)| name.clone());
+            let name = known.unwrap_or_else(|| {
+                let name = rewriter.carried_name();
+                extras.push((name.clone(), expr.clone()));
+                name
+            });
+            Expr::Column(Column::new_unqualified(name))
+        };
+        // A row that an outer join has made up isn't one of the entity's.
+        let present = self.padded(branch).then(|| lit(true));
+        for index in &branch.atoms {
+            let atom = &self.atoms[*index];
+            if let Some(argument) = &atom.argument {
+                columns.arguments.insert(*index, carried(self.rewriter, argument));
+            }
+            let conditions = atom.conditions.iter().chain(&present);
+            let conditions = conditions.map(|it| carried(self.rewriter, it)).collect();
+            columns.conditions.insert(*index, conditions);
+        }
+        if self.fanout.repeats(instance) {
+            for key in self.entity_key(instance)? {
+                columns.key.push(carried(self.rewriter, &key));
+            }
+        }
+        needs.extras.insert(instance, extras);
+        Ok(columns)
+    }
+
+    /// The key of a scan's entity, over source columns.
+    fn entity_key(&self, instance: usize) -> Result<Vec<Expr>, PlanError> {
+        let scans = scans_of(self.input);
+        let missing = || PlanError::Internal(format!("no scan r{instance}"));
+        let scan = scans.get(&instance).ok_or_else(missing)?;
+        let base = || Some(TableReference::bare(BASE));
+        let key = scan.relation.entity.key.iter();
+        Ok(key.map(|name| Expr::Column(Column::new(base(), name))).collect())
+    }
+
+    /// Each row of the branch's scan once: distinct over its key, the statement's keys, and what is
+    /// carried, all of which the key determines.
+    fn once(
+        &mut self,
+        rows: LogicalPlan,
+        keys: Vec<Expr>,
+        columns: &Columns,
+        filters: &mut BTreeMap<usize, Expr>,
+    ) -> Result<(LogicalPlan, Vec<Expr>), PlanError> {
+        let schema = rows_schema(&rows);
+        let mut exprs = Vec::new();
+        let singles: Vec<Expr> =
+            grouping_set_to_exprlist(&self.aggregate.group_expr)?.into_iter().cloned().collect();
+        for (index, key) in singles.iter().enumerate() {
+            exprs.push(key.clone().alias(key_name(index)));
+        }
+        for argument in columns.key.iter().chain(columns.arguments.values()) {
+            let column = located(argument.clone(), &schema)?;
+            if !exprs.contains(&column) {
+                exprs.push(column);
+            }
+        }
+        for (index, filter) in filters.iter_mut() {
+            let name = format!("__f{index}");
+            exprs.push(located(filter.clone(), &schema)?.alias(name.clone()));
+            *filter = Expr::Column(Column::new_unqualified(name));
+        }
+        let distinct = Distinct::All(Arc::new(projected(rows, exprs)?));
+        let renamed = |key: Expr| {
+            let replaced = key.transform_down(|node| {
+                Ok(match singles.iter().position(|single| *single == node) {
+                    Some(index) => Transformed::new(
+                        Expr::Column(Column::new_unqualified(key_name(index))),
+                        true,
+                        TreeNodeRecursion::Jump,
+                    ),
+                    None => Transformed::no(node),
+                })
+            });
+            replaced.map(|it| it.data)
+        };
+        let keys = keys.into_iter().map(renamed).collect::<Result<Vec<_>, _>>()?;
+        Ok((LogicalPlan::Distinct(distinct), keys))
+    }
+
+    /// The aggregation's columns under names of our own.
+    fn keys_named(&self, plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
+        let keys = grouping_set_to_exprlist(&self.aggregate.group_expr)?.len();
+        let mut exprs = Vec::new();
+        for (index, (qualifier, field)) in plan.schema().iter().enumerate() {
+            let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+            exprs.push(match index {
+                index if index < keys => column.alias(key_name(index)),
+                _ if field.name() == Aggregate::INTERNAL_GROUPING_ID => column.alias(GROUPING_ID),
+                _ => column,
+            });
+        }
+        projected(plan, exprs)
+    }
+
+    // ---- together ----
+
+    /// All branches in one plan, and where each atom's value is in it.
+    fn combined(
+        &mut self,
+        branches: &[Branch],
+    ) -> Result<(LogicalPlan, BTreeMap<String, Expr>), PlanError> {
+        let plans = branches.iter().map(|branch| self.branch(branch));
+        let plans = plans.collect::<Result<Vec<_>, _>>()?;
+        let mut values = BTreeMap::new();
+        let column = |name: &String| Expr::Column(Column::new_unqualified(name));
+        let names: Vec<(String, bool)> = (0..self.atoms.len())
+            .map(|index| (atom_name(index), self.atoms[index].counts()))
+            .chain(
+                self.plain
+                    .iter()
+                    .enumerate()
+                    .map(|(index, expr)| (plain_name(index), is_count(expr))),
+            )
+            .collect();
+        let [single] = plans.as_slice() else {
+            let plan = self.united(&plans, &names)?;
+            for (name, counts) in names {
+                let value = column(&name);
+                let value = match counts {
+                    true => datafusion::functions::core::expr_fn::coalesce(vec![value, lit(0i64)]),
+                    false => value,
+                };
+                values.insert(name, value);
+            }
+            return Ok((plan, values));
+        };
+        for (name, _) in names {
+            let value = column(&name);
+            values.insert(name, value);
+        }
+        Ok((single.clone(), values))
+    }
+
+    /// The branches' rows under each other, aggregated by the keys: at most one row of each branch
+    /// has a group's keys, so any aggregate that skips NULL gives its value.
+    fn united(
+        &self,
+        plans: &[LogicalPlan],
+        names: &[(String, bool)],
+    ) -> Result<LogicalPlan, PlanError> {
+        let has_column = |plan: &LogicalPlan, name: &str| {
+            plan.schema().fields().iter().any(|field| field.name() == name)
+        };
+        let mut inputs = Vec::with_capacity(plans.len());
+        let keys: Vec<String> = plans[0]
+            .schema()
+            .fields()
+            .iter()
+            .map(|field| field.name().clone())
+            .filter(|name| !names.iter().any(|(value, _)| value == name))
+            .collect();
+        for plan in plans {
+            let mut exprs: Vec<Expr> =
+                keys.iter().map(|name| Expr::Column(Column::new_unqualified(name))).collect();
+            for (name, _) in names {
+                exprs.push(match has_column(plan, name) {
+                    true => Expr::Column(Column::new_unqualified(name)),
+                    false => self.null_of(plans, name)?.alias(name),
+                });
+            }
+            inputs.push(Arc::new(projected(plan.clone(), exprs)?));
+        }
+        let union = LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?);
+        let max = registry().aggregate.get("max");
+        let max = max.ok_or_else(|| PlanError::Internal("no aggregate max".to_owned()))?;
+        let aggregates = names.iter().map(|(name, _)| {
+            max.call(vec![Expr::Column(Column::new_unqualified(name))]).alias(name)
+        });
+        let keys = keys.iter().map(|name| Expr::Column(Column::new_unqualified(name)));
+        aggregated(union, keys.collect(), aggregates.collect())
+    }
+
+    fn null_of(&self, plans: &[LogicalPlan], name: &str) -> Result<Expr, PlanError> {
+        let field = plans.iter().find_map(|plan| {
+            plan.schema().fields().iter().find(|field| field.name() == name).cloned()
+        });
+        let missing = || PlanError::Internal(format!("no branch has {name}"));
+        let null = ScalarValue::try_from(field.ok_or_else(missing)?.data_type());
+        Ok(Expr::Literal(null?, None))
+    }
+
+    /// The aggregation's own columns, by the names that the nodes above know.
+    fn named(
+        &self,
+        plan: LogicalPlan,
+        outputs: Vec<Expr>,
+        values: &BTreeMap<String, Expr>,
+    ) -> Result<LogicalPlan, PlanError> {
+        let keys = grouping_set_to_exprlist(&self.aggregate.group_expr)?.len();
+        let fields: Vec<(Option<TableReference>, String)> = self
+            .aggregate
+            .schema
+            .iter()
+            .map(|(qualifier, field)| (qualifier.cloned(), field.name().clone()))
+            .collect();
+        let first_value = fields.len() - outputs.len();
+        let mut outputs = outputs.into_iter();
+        let mut exprs = Vec::with_capacity(fields.len());
+        for (index, (qualifier, name)) in fields.into_iter().enumerate() {
+            let expr = match index {
+                index if index < keys => Expr::Column(Column::new_unqualified(key_name(index))),
+                index if index < first_value => Expr::Column(Column::new_unqualified(GROUPING_ID)),
+                _ => {
+                    let missing = || PlanError::Internal("a measure has no value".to_owned());
+                    substitute(outputs.next().ok_or_else(missing)?, values)?
+                }
+            };
+            let declared = self.aggregate.schema.field(index).data_type();
+            let expr = match index >= first_value && expr.get_type(plan.schema())? != *declared {
+                true => cast(expr, declared.clone()),
+                false => expr,
+            };
+            exprs.push(expr.alias_qualified(qualifier, name));
+        }
+        projected(plan, exprs)
+    }
+}
+
+/// Columns that a branch's scan carries up, by atom.
+#[derive(Debug, Default)]
+struct Columns {
+    arguments: BTreeMap<usize, Expr>,
+    conditions: BTreeMap<usize, Vec<Expr>>,
+    /// The entity's key, where rows have to be told apart.
+    key: Vec<Expr>,
+}
+
+/// Names of carried columns with their qualifiers.
+pub(crate) type RowsSchema = BTreeMap<String, Column>;
+
+pub(crate) fn rows_schema(plan: &LogicalPlan) -> RowsSchema {
+    let columns = plan.schema().iter();
+    columns
+        .filter(|(_, field)| field.name().starts_with("__"))
+        .map(|(qualifier, field)| {
+            (field.name().clone(), Column::new(qualifier.cloned(), field.name()))
+        })
+        .collect()
+}
+
+/// An expression with our own columns qualified as they are in a plan.
+pub(crate) fn located(expr: Expr, schema: &RowsSchema) -> Result<Expr, PlanError> {
+    let replaced = expr.transform_up(|node| {
+        Ok(match node {
+            Expr::Column(column) if column.relation.is_none() => match schema.get(&column.name) {
+                Some(known) => Transformed::yes(Expr::Column(known.clone())),
+                None => Transformed::no(Expr::Column(column)),
+            },
+            other => Transformed::no(other),
+        })
+    })?;
+    Ok(replaced.data)
+}
+
+/// Conditions that every atom of a branch has.
+fn shared_conditions(conditions: &BTreeMap<usize, Vec<Expr>>) -> Vec<Expr> {
+    let mut each = conditions.values();
+    let mut shared = each.next().cloned().unwrap_or_default();
+    for own in each {
+        shared.retain(|condition| own.contains(condition));
+    }
+    shared
+}
+
+/// Whether a row counts for any atom: the shared conditions, and the rest of one of them.
+fn existence(conditions: &BTreeMap<usize, Vec<Expr>>, shared: &[Expr]) -> Option<Expr> {
+    let rest = |own: &Vec<Expr>| {
+        own.iter().filter(|condition| !shared.contains(condition)).cloned().reduce(and)
+    };
+    let mut alternatives: Vec<Expr> = Vec::new();
+    let mut any_row = false;
+    for own in conditions.values() {
+        match rest(own) {
+            Some(alternative) if !alternatives.contains(&alternative) => {
+                alternatives.push(alternative);
+            }
+            Some(_) => {}
+            None => any_row = true,
+        }
+    }
+    let any = if any_row { None } else { alternatives.into_iter().reduce(or) };
+    shared.iter().cloned().chain(any).reduce(and)
+}
+
+/// A formula with values in the places of atoms.
+pub(crate) fn substitute(
+    formula: Expr,
+    values: &BTreeMap<String, Expr>,
+) -> Result<Expr, PlanError> {
+    let replaced = formula.transform_up(|node| {
+        Ok(match &node {
+            Expr::Column(column) if column.relation.is_none() => match values.get(&column.name) {
+                Some(value) => Transformed::yes(value.clone()),
+                None => Transformed::no(node),
+            },
+            _ => Transformed::no(node),
+        })
+    })?;
+    Ok(replaced.data)
+}
+
+fn is_count(expr: &Expr) -> bool {
+    let expr = expr.clone().unalias();
+    matches!(expr, Expr::AggregateFunction(AggregateFunction { func, .. }) if func.name() == "count")
+}
+
+/// The scans of the rows that a plan gives, by number.
+fn scans_of(plan: &LogicalPlan) -> BTreeMap<usize, &RelationScan> {
+    let mut scans = BTreeMap::new();
+    collect_scans(plan, &mut scans);
+    scans
+}
+
+fn collect_scans<'p>(plan: &'p LogicalPlan, scans: &mut BTreeMap<usize, &'p RelationScan>) {
+    match plan {
+        LogicalPlan::TableScan(scan) => scans.extend(instance_of(scan)),
+        LogicalPlan::Projection(_)
+        | LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Filter(_)
+        | LogicalPlan::Sort(_)
+        | LogicalPlan::Limit(_)
+        | LogicalPlan::Join(_) => {
+            plan.inputs().into_iter().for_each(|input| collect_scans(input, scans));
+        }
+        _ => {}
+    }
+}
+
+/// The predicates of the filters under an aggregation, with the plans that they read.
+fn collect_filters<'p>(plan: &'p LogicalPlan, found: &mut Vec<(&'p LogicalPlan, &'p Expr)>) {
+    match plan {
+        LogicalPlan::Filter(filter) => {
+            found.push((filter.input.as_ref(), &filter.predicate));
+            collect_filters(&filter.input, found);
+        }
+        LogicalPlan::Projection(_)
+        | LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Sort(_)
+        | LogicalPlan::Limit(_)
+        | LogicalPlan::Join(_) => {
+            plan.inputs().into_iter().for_each(|input| collect_filters(input, found));
+        }
+        _ => {}
+    }
+}
+
+/// The grain and the column of `date_trunc('grain', column)`.
+fn truncation(expr: &Expr) -> Option<(String, &Column)> {
+    let Expr::ScalarFunction(call) = expr else { return None };
+    if call.func.name() != "date_trunc" {
+        return None;
+    }
+    let [Expr::Literal(grain, _), Expr::Column(column), ..] = call.args.as_slice() else {
+        return None;
+    };
+    Some((grain.try_as_str()??.to_lowercase(), column))
+}

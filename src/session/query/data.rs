@@ -1,0 +1,325 @@
+//! Questions of metrics and entities: planned, looked up in the cache, run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use datafusion::arrow::datatypes::{Schema, SchemaRef};
+use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::sql::sqlparser::ast;
+use tokio_util::sync::CancellationToken;
+
+use super::QueryEngine;
+use super::definitions::{Definitions, Set};
+use super::error::EngineError;
+use super::measured::Measured;
+use super::parameters::{self, Filling};
+use crate::backend::{Prepared, Run};
+use crate::bind::{self, BindSettings};
+use crate::cache::{Answer, CacheKey};
+use crate::error::QueryError;
+use crate::model::{MetricVersion, Model, Source, Status};
+use crate::observe::Statement;
+use crate::plan::source::SourceTable;
+use crate::plan::{self, PlanError};
+use crate::session::engine::{Column, Notice, QueryRows, QueryText, RequestContext};
+use crate::sql::types::PgType;
+
+/// An answer is kept this long where no metric in it has a freshness budget; a change of the data
+/// ends it sooner.
+const TIME_TO_LIVE_DEFAULT: Duration = Duration::from_secs(600);
+
+/// What a kept plan depends on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct PlanKey {
+    text: Arc<str>,
+    /// The statement's place in the text, for texts of several.
+    statement: String,
+    params: Vec<Option<PgType>>,
+    settings: BindSettings,
+    zone: String,
+    definitions: usize,
+}
+
+/// A question, planned as far as its parameters allow.
+#[derive(Debug)]
+pub(crate) struct PlannedQuery {
+    pub(crate) definitions: Arc<Definitions>,
+    bound: LogicalPlan,
+    pub(crate) params: Vec<PgType>,
+    pub(crate) columns: Vec<Column>,
+    pub(crate) versions: Vec<Arc<MetricVersion>>,
+    zone: Tz,
+    text: Arc<str>,
+    /// The finished plan, where neither parameters nor the clock are in it.
+    fixed: Option<Arc<Runnable>>,
+}
+
+/// A question that can be run.
+#[derive(Debug)]
+pub(crate) struct Runnable {
+    /// Before the backend took its part.
+    pub(crate) logical: LogicalPlan,
+    pub(crate) prepared: Prepared,
+    sources: Vec<Source>,
+}
+
+impl QueryEngine {
+    pub(super) fn plan_data(
+        &self,
+        definitions: Arc<Definitions>,
+        query: &ast::Query,
+        text: &QueryText,
+        params: &[Option<PgType>],
+        context: &RequestContext,
+    ) -> Result<Arc<PlannedQuery>, QueryError> {
+        let set = definitions.set()?;
+        let settings = bind_settings(&set.model, context)?;
+        let zone = context.settings.get("timezone").and_then(|name| name.parse().ok());
+        let zone: Tz = zone.unwrap_or(Tz::UTC);
+        let key = PlanKey {
+            text: Arc::clone(&text.text),
+            statement: query.to_string(),
+            params: params.to_vec(),
+            settings,
+            zone: zone.name().to_owned(),
+            definitions: Arc::as_ptr(&definitions) as *const () as usize,
+        };
+        if let Some(planned) = self.plans.get(&key) {
+            return Ok(planned);
+        }
+        let bound = bind::bind(&set.model, &set.relations, &key.settings, query, &text.text)?;
+        let params = parameters::types(&bound.params, params);
+        let now = Utc::now();
+        let typed = Filling::Types(&params);
+        let runnable = self.runnable(set, &bound.plan, &typed, now, zone)?;
+        let schema = Arc::clone(runnable.logical.schema().inner());
+        let pg_types = schema.fields().iter().map(|field| PgType::of(field));
+        let columns = bound.names.into_iter().zip(pg_types);
+        let columns = columns.map(|(name, pg_type)| Column { name, pg_type }).collect();
+        let reads_clock = parameters::reads_clock(&bound.plan).map_err(PlanError::from)?;
+        let is_fixed = params.is_empty() && !reads_clock;
+        let planned = Arc::new(PlannedQuery {
+            definitions: Arc::clone(&definitions),
+            bound: bound.plan,
+            params,
+            columns,
+            versions: bound.versions,
+            zone,
+            text: Arc::clone(&text.text),
+            fixed: is_fixed.then(|| Arc::new(runnable)),
+        });
+        self.plans.insert(key, Arc::clone(&planned));
+        Ok(planned)
+    }
+
+    /// The plan with parameters and clock filled in, and the backend's part taken.
+    fn runnable(
+        &self,
+        set: &Set,
+        bound: &LogicalPlan,
+        filling: &Filling<'_>,
+        now: DateTime<Utc>,
+        zone: Tz,
+    ) -> Result<Runnable, QueryError> {
+        let filled = parameters::fill(bound, filling, now, zone).map_err(PlanError::from)?;
+        let logical = plan::plan(&set.model, &filled)?;
+        let sources = sources_of(&set.model, &logical)?;
+        let prepared = match filling {
+            // Parameters without values can't be pushed; only types are asked for then.
+            Filling::Types(types) if !types.is_empty() => {
+                Prepared { plan: logical.clone(), pushed: Vec::new() }
+            }
+            Filling::Types(_) | Filling::Values(_) => self.backend.prepare(logical.clone())?,
+        };
+        Ok(Runnable { logical, prepared, sources })
+    }
+
+    /// The runnable plan for these parameters, now.
+    pub(super) fn resolved(
+        &self,
+        planned: &PlannedQuery,
+        params: &[ScalarValue],
+    ) -> Result<Arc<Runnable>, QueryError> {
+        if let Some(fixed) = &planned.fixed {
+            return Ok(Arc::clone(fixed));
+        }
+        if params.len() < planned.params.len() {
+            return Err(EngineError::MissingParameter { number: params.len() + 1 }.into());
+        }
+        let (set, values) = (planned.definitions.set()?, Filling::Values(params));
+        let runnable = self.runnable(set, &planned.bound, &values, Utc::now(), planned.zone)?;
+        Ok(Arc::new(runnable))
+    }
+
+    pub(super) async fn run_data(
+        &self,
+        planned: &PlannedQuery,
+        params: Vec<ScalarValue>,
+        context: &RequestContext,
+        cancel: CancellationToken,
+    ) -> Result<QueryRows, QueryError> {
+        let runnable = self.resolved(planned, &params)?;
+        let mut statement = self.statement(planned, context);
+        let answered = self.answer(planned, &runnable, &statement, context, cancel).await;
+        let answer = match answered {
+            Ok(answer) => answer,
+            Err(error) => {
+                statement.failed(&error);
+                return Err(error);
+            }
+        };
+        statement.answered(answer.outcome.name(), answer.age);
+        let batches = Box::pin(Measured::new(answer.batches, statement));
+        Ok(QueryRows { batches, notices: notices(&planned.versions), command: "SELECT" })
+    }
+
+    /// What is noted of the statement when it ends.
+    pub(super) fn statement(&self, planned: &PlannedQuery, context: &RequestContext) -> Statement {
+        let version = |version: &Arc<MetricVersion>| format!("{}@{}", version.metric, version.version);
+        let versions = planned.versions.iter().map(version).collect();
+        let (role, application) = (context.role.clone(), context.application_name.clone());
+        let text = Arc::clone(&planned.text);
+        Statement::begin(Arc::clone(&self.log), role, application, versions, text)
+    }
+
+    /// The batches, from the cache or the backend.
+    pub(super) async fn answer(
+        &self,
+        planned: &PlannedQuery,
+        runnable: &Arc<Runnable>,
+        statement: &Statement,
+        context: &RequestContext,
+        cancel: CancellationToken,
+    ) -> Result<Answer, QueryError> {
+        let model = &planned.definitions.set()?.model;
+        let budget = budget(&planned.versions);
+        let mut tokens = Vec::with_capacity(runnable.sources.len());
+        for source in &runnable.sources {
+            let state = self.sources.get(self.backend.as_ref(), source, budget).await?;
+            tokens.push((source.table.clone(), state.change_token));
+        }
+        let key = CacheKey {
+            model: model.fingerprint,
+            plan: Arc::new(runnable.prepared.plan.clone()),
+            sources: tokens,
+        };
+        let run = Run {
+            query_id: statement.query_id().to_owned(),
+            log_comment: log_comment(planned, context),
+            cancel: cancel.clone(),
+            deadline: context.statement_timeout.map(|timeout| Instant::now() + timeout),
+            stats: statement.stats(),
+        };
+        let (backend, runnable) = (Arc::clone(&self.backend), Arc::clone(runnable));
+        let schema: SchemaRef = positional_schema(&runnable.logical);
+        let compute = move |task: CancellationToken| async move {
+            let run = Run { cancel: task, ..run };
+            let stream = backend.execute(&runnable.prepared, &run).await;
+            stream.map_err(|error| DataFusionError::External(Box::new(QueryError::from(error))))
+        };
+        let time_to_live = budget.unwrap_or(TIME_TO_LIVE_DEFAULT);
+        let answered = self.cache.answer(key, schema, time_to_live, compute);
+        tokio::select! {
+            answer = answered => Ok(answer),
+            () = cancel.cancelled() => Err(crate::backend::BackendError::Cancelled.into()),
+        }
+    }
+}
+
+/// The schema of a plan's output, without qualifiers.
+fn positional_schema(plan: &LogicalPlan) -> SchemaRef {
+    let fields: Vec<_> = plan.schema().fields().iter().cloned().collect();
+    Arc::new(Schema::new(fields))
+}
+
+/// The shortest freshness budget of the metrics in a question.
+fn budget(versions: &[Arc<MetricVersion>]) -> Option<Duration> {
+    versions.iter().filter_map(|version| version.freshness.as_ref()).map(|it| it.budget).min()
+}
+
+/// The entities' sources that a plan reads, sorted by table.
+fn sources_of(model: &Model, plan: &LogicalPlan) -> Result<Vec<Source>, QueryError> {
+    let mut tables: BTreeSet<String> = BTreeSet::new();
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(source) = SourceTable::of(&scan.source)
+        {
+            tables.insert(source.table.clone());
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })
+    .map_err(PlanError::from)?;
+    let by_table: BTreeMap<&str, &Source> = model
+        .entities
+        .values()
+        .map(|entity| (entity.source.table.as_str(), &entity.source))
+        .collect();
+    let known = tables.iter().filter_map(|table| by_table.get(table.as_str()));
+    Ok(known.map(|source| (*source).clone()).collect())
+}
+
+/// What reaches ClickHouse's query_log beside the query id.
+fn log_comment(planned: &PlannedQuery, context: &RequestContext) -> String {
+    let versions: Vec<String> =
+        planned.versions.iter().map(|it| format!("{}@{}", it.metric, it.version)).collect();
+    serde_json::json!({
+        "service": "canon",
+        "role": context.role,
+        "application": context.application_name,
+        "metrics": versions,
+    })
+    .to_string()
+}
+
+/// What must be said of the versions that a question used.
+fn notices(versions: &[Arc<MetricVersion>]) -> Vec<Notice> {
+    let deprecated = versions.iter().filter(|version| version.status == Status::Deprecated);
+    deprecated
+        .map(|version| Notice {
+            severity: "NOTICE",
+            sqlstate: "01000",
+            message: format!(
+                "metric \"{}\" version {} is deprecated",
+                version.metric, version.version
+            ),
+            detail: version.sunset.map(|sunset| format!("It can be asked for until {sunset}.")),
+            hint: version.replaced_by.as_ref().map(|successor| {
+                format!("Use version {successor}: \"{}_v{}\".", version.metric, successor.major)
+            }),
+        })
+        .collect()
+}
+
+/// The session's settings that change what a statement means; pins of the role's consumer first.
+fn bind_settings(model: &Model, context: &RequestContext) -> Result<BindSettings, QueryError> {
+    let consumer = model.consumers.values().find(|consumer| consumer.roles.contains(&context.role));
+    let setting = |name: &str| context.settings.get(name).map(String::as_str);
+    let mut pins = consumer.map(|consumer| consumer.pins.clone()).unwrap_or_default();
+    for (metric, major) in crate::sql::settings::pins(setting("canon.pins").unwrap_or_default()) {
+        if !model.metrics.contains_key(metric) {
+            let names = model.metrics.keys().map(String::as_str);
+            let near = bind::nearest(metric, names);
+            return Err(bind::BindError::UnknownMetric { metric: metric.to_owned(), near }.into());
+        }
+        pins.insert(metric.to_owned(), major);
+    }
+    let on = |value: &str| crate::sql::settings::parse_bool(value).unwrap_or(false);
+    let strict = setting("canon.strict").is_some_and(on) || consumer.is_some_and(|it| it.strict);
+    let path = setting("search_path").unwrap_or("public");
+    let mut search_path: Vec<String> = path
+        .split(',')
+        .map(|part| part.trim().trim_matches('"').to_owned())
+        .filter(|part| !part.is_empty() && part != "$user")
+        .collect();
+    // Relations of the model are found wherever the path leads: it can't hide them.
+    if !search_path.iter().any(|schema| schema == "public") {
+        search_path.push("public".to_owned());
+    }
+    Ok(BindSettings { pins, strict, search_path })
+}

@@ -1,0 +1,91 @@
+//! The definitions in force: a checked set with what follows from it, swapped whole.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use datafusion::catalog::TableProvider;
+
+use super::catalog_view::snapshot_of;
+use super::error::EngineError;
+use super::live;
+use crate::bind::Relations;
+use crate::cache::Cache;
+use crate::model::Model;
+use crate::sql::catalog::{Catalog, CatalogSnapshot};
+
+/// A set of definitions as statements see it, from their start to their end.
+pub struct Definitions {
+    set: Result<Set, String>,
+    catalog: Catalog,
+}
+
+/// A usable set.
+#[derive(Debug)]
+pub(crate) struct Set {
+    pub(crate) model: Arc<Model>,
+    pub(crate) relations: Relations,
+}
+
+impl fmt::Debug for Definitions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Definitions").field("loaded", &self.set.is_ok()).finish_non_exhaustive()
+    }
+}
+
+impl Definitions {
+    /// What follows from a checked model.
+    pub fn of(model: Arc<Model>, cache: &Cache) -> Self {
+        let relations = Relations::of(&model);
+        let catalog = Catalog::new(snapshot_of(&model, &relations));
+        let tables = live::tables(&model, &relations, cache);
+        let catalog = catalog.with_tables(named(tables));
+        Self { set: Ok(Set { model, relations }), catalog }
+    }
+
+    /// No definitions yet: the catalogue answers, without relations; data queries are refused.
+    pub fn loading(reason: String) -> Self {
+        Self { set: Err(reason), catalog: Catalog::new(CatalogSnapshot::default()) }
+    }
+
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
+    }
+
+    /// Whether data queries can be answered.
+    pub fn is_loaded(&self) -> bool {
+        self.set.is_ok()
+    }
+
+    pub(crate) fn set(&self) -> Result<&Set, EngineError> {
+        self.set.as_ref().map_err(|reason| EngineError::NotLoaded { reason: reason.clone() })
+    }
+}
+
+fn named(
+    tables: Vec<(&'static str, Arc<dyn TableProvider>)>,
+) -> Vec<(String, String, Arc<dyn TableProvider>)> {
+    let qualified = |(name, table): (&str, _)| ("canon".to_owned(), name.to_owned(), table);
+    tables.into_iter().map(qualified).collect()
+}
+
+/// Which definitions are in force.
+#[derive(Debug)]
+pub struct DefinitionsState {
+    current: ArcSwap<Definitions>,
+}
+
+impl DefinitionsState {
+    pub fn new(definitions: Definitions) -> Self {
+        Self { current: ArcSwap::from_pointee(definitions) }
+    }
+
+    /// Statements that begin from now on see these.
+    pub fn replace(&self, definitions: Definitions) {
+        self.current.store(Arc::new(definitions));
+    }
+
+    pub fn current(&self) -> Arc<Definitions> {
+        self.current.load_full()
+    }
+}

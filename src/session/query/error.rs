@@ -1,0 +1,70 @@
+//! Errors of the engine itself.
+
+use crate::error::ClientError;
+use crate::sql::catalog::CatalogError;
+
+/// What the engine refuses, beside what the stages do.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum EngineError {
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error("a query cannot read the catalogue and metrics at once")]
+    MixedOwners,
+    #[error("only queries can be explained")]
+    NotExplainable,
+    /// Definitions that can't be used yet, with the reason.
+    #[error("the definitions are not loaded: {reason}")]
+    NotLoaded { reason: String },
+    #[error("parameter ${number} has no value")]
+    MissingParameter { number: usize },
+    #[error("consumer \"{consumer}\" pins metric \"{metric}\" to major version {major}, which cannot be asked for")]
+    BrokenPin { consumer: String, metric: String, major: u64 },
+    #[error("unrecognized EXPLAIN option \"{option}\"")]
+    ExplainOption { option: String },
+    /// A bug of ours.
+    #[error("internal error: a plan of another engine")]
+    ForeignPlan,
+}
+
+impl ClientError for EngineError {
+    fn sqlstate(&self) -> &'static str {
+        match self {
+            Self::Catalog(error) => error.sqlstate(),
+            Self::MixedOwners | Self::NotExplainable => "0A000",
+            Self::NotLoaded { .. } => "57P03",
+            Self::MissingParameter { .. } => "42P02",
+            Self::BrokenPin { .. } => "22023",
+            Self::ExplainOption { .. } => "42601",
+            Self::ForeignPlan => "XX000",
+        }
+    }
+
+    fn position(&self) -> Option<usize> {
+        match self {
+            Self::Catalog(error) => error.position(),
+            _ => None,
+        }
+    }
+
+    fn detail(&self) -> Option<String> {
+        match self {
+            Self::Catalog(error) => error.detail(),
+            _ => None,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Catalog(error) => error.hint(),
+            Self::MixedOwners => Some("Ask for them in two statements.".to_owned()),
+            Self::NotLoaded { .. } => {
+                Some("canon tries again by itself; ask again in a moment.".to_owned())
+            }
+            Self::BrokenPin { .. } => {
+                Some("Change the consumer's pins, or SET canon.pins.".to_owned())
+            }
+            Self::ExplainOption { .. } => Some("Write EXPLAIN or EXPLAIN ANALYZE.".to_owned()),
+            Self::NotExplainable | Self::MissingParameter { .. } | Self::ForeignPlan => None,
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! EXPLAIN: the plan, the border, what the backend is sent; with ANALYZE what it cost.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::common::ScalarValue;
+use datafusion::error::DataFusionError;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::sql::sqlparser::ast::UtilityOption;
+use futures::StreamExt;
+use tokio_util::sync::CancellationToken;
+
+use super::QueryEngine;
+use super::data::{PlannedQuery, Runnable};
+use super::error::EngineError;
+use crate::cache::Outcome;
+use crate::error::QueryError;
+use crate::model::MetricVersion;
+use crate::session::engine::{QueryRows, RequestContext};
+use crate::session::stream_error;
+
+/// Whether the parenthesised options of EXPLAIN say ANALYZE.
+///
+/// # Errors
+/// [`EngineError::ExplainOption`] for options that canon doesn't know.
+pub(super) fn asks_to_analyze(options: Option<&[UtilityOption]>) -> Result<bool, EngineError> {
+    let mut analyze = false;
+    for option in options.unwrap_or_default() {
+        let is_on = option.arg.as_ref().is_none_or(|arg| {
+            crate::sql::settings::parse_bool(&arg.to_string()).unwrap_or(false)
+        });
+        match option.name.value.to_lowercase().as_str() {
+            "analyze" => analyze = is_on,
+            // What Postgres would add to its plans says nothing of ours.
+            "verbose" | "costs" | "buffers" | "timing" | "summary" | "settings" | "wal" => {}
+            _ => return Err(EngineError::ExplainOption { option: option.name.value.clone() }),
+        }
+    }
+    Ok(analyze)
+}
+
+/// A catalogue query has no plan worth showing.
+pub(super) fn of_catalog() -> Result<QueryRows, QueryError> {
+    rows(vec!["Catalog query: answered from memory".to_owned()])
+}
+
+impl QueryEngine {
+    pub(super) async fn explain(
+        &self,
+        planned: &PlannedQuery,
+        params: Vec<ScalarValue>,
+        context: &RequestContext,
+        cancel: CancellationToken,
+        analyze: bool,
+    ) -> Result<QueryRows, QueryError> {
+        let runnable = self.resolved(planned, &params)?;
+        let mut lines = self.described(planned, &runnable);
+        if analyze {
+            lines.extend(self.measured(planned, &runnable, context, cancel).await?);
+        }
+        rows(lines)
+    }
+
+    /// The metrics, the plan with the border in it, and the statements below the border.
+    fn described(&self, planned: &PlannedQuery, runnable: &Runnable) -> Vec<String> {
+        let mut lines = vec![format!("Backend: {}", self.backend.name())];
+        for version in &planned.versions {
+            lines.push(metric_line(version));
+        }
+        lines.push("Plan:".to_owned());
+        let plan = runnable.prepared.plan.display_indent().to_string();
+        lines.extend(plan.lines().map(|line| format!("  {line}")));
+        for statement in &runnable.prepared.pushed {
+            lines.push(format!("Sent to {}:", self.backend.name()));
+            lines.extend(statement.lines().map(|line| format!("  {line}")));
+        }
+        lines
+    }
+
+    /// Runs the question, and says what that took.
+    async fn measured(
+        &self,
+        planned: &PlannedQuery,
+        runnable: &Arc<Runnable>,
+        context: &RequestContext,
+        cancel: CancellationToken,
+    ) -> Result<Vec<String>, QueryError> {
+        let mut statement = self.statement(planned, context);
+        let answer = self.answer(planned, runnable, &statement, context, cancel).await?;
+        let (outcome, age) = (answer.outcome, answer.age);
+        statement.answered(outcome.name(), age);
+        let mut batches = answer.batches;
+        let mut row_count = 0usize;
+        while let Some(batch) = batches.next().await {
+            row_count += batch.map_err(stream_error)?.num_rows();
+        }
+        statement.sent(row_count);
+        statement.finished();
+        let stats = statement.stats();
+        let ms = |us: u64| format!("{}.{:03} ms", us / 1_000, us % 1_000);
+        let total_us = u64::try_from(statement.elapsed().as_micros()).unwrap_or(u64::MAX);
+        Ok(vec![
+            format!("Cache: {}", cache_line(outcome, age)),
+            format!("Rows returned: {row_count}"),
+            format!("Rows read: {}", stats.rows_read.load(Ordering::Relaxed)),
+            format!("Bytes read: {}", stats.bytes_read.load(Ordering::Relaxed)),
+            format!("Backend time: {}", ms(stats.backend_us.load(Ordering::Relaxed))),
+            format!("Total time: {}", ms(total_us)),
+            format!("Query id: {}", statement.query_id()),
+        ])
+    }
+}
+
+fn metric_line(version: &MetricVersion) -> String {
+    let mut line = format!("Metric: {} {}", version.metric, version.version);
+    if let Some(time) = &version.time {
+        line.push_str(&format!(", time {} in {}", time.event, time.zone.name()));
+    }
+    for rule in &version.eligibility {
+        line.push_str(&format!(", where {}", rule.rule));
+    }
+    line
+}
+
+fn cache_line(outcome: Outcome, age: Duration) -> String {
+    match outcome {
+        Outcome::Hit => format!("hit, computed {} s ago", age.as_secs()),
+        Outcome::Joined | Outcome::Miss | Outcome::Bypass => outcome.name().to_owned(),
+    }
+}
+
+/// Lines as rows of one text column.
+fn rows(lines: Vec<String>) -> Result<QueryRows, QueryError> {
+    let schema = Arc::new(Schema::new(vec![Field::new("QUERY PLAN", DataType::Utf8, false)]));
+    let column: ArrayRef = Arc::new(StringArray::from(lines));
+    let batch = RecordBatch::try_new(Arc::clone(&schema), vec![column])
+        .map_err(|error| stream_error(DataFusionError::from(error)))?;
+    let stream = futures::stream::iter([Ok(batch)]);
+    let batches = Box::pin(RecordBatchStreamAdapter::new(schema, stream));
+    Ok(QueryRows { batches, notices: Vec::new(), command: "EXPLAIN" })
+}

@@ -1,0 +1,181 @@
+//! Relations of schema `canon`: the definitions as tables, and what changes while canon runs.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::catalog::{MemTable, Session, TableProvider};
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, TableType};
+use datafusion::physical_plan::ExecutionPlan;
+
+use crate::bind::Relations;
+use crate::bind::relation::ColumnKind;
+use crate::cache::Cache;
+use crate::model::{Model, Status};
+
+/// The relations, by name.
+pub(super) fn tables(
+    model: &Model,
+    relations: &Relations,
+    cache: &Cache,
+) -> Vec<(&'static str, Arc<dyn TableProvider>)> {
+    let fixed = [
+        ("metrics", metrics(model)),
+        ("versions", versions(model)),
+        ("dimensions", dimensions(relations)),
+    ];
+    let mut tables: Vec<(&'static str, Arc<dyn TableProvider>)> = Vec::new();
+    for (name, batch) in fixed {
+        if let Ok(batch) = batch {
+            tables.push((name, Arc::new(LiveTable::fixed(batch))));
+        }
+    }
+    let cache = cache.clone();
+    if let Ok(live) = LiveTable::new(move || cache_rows(&cache)) {
+        tables.push(("cache", Arc::new(live)));
+    }
+    tables
+}
+
+/// A relation whose rows are made when it is read.
+struct LiveTable {
+    schema: SchemaRef,
+    rows: Box<dyn Fn() -> Result<RecordBatch> + Send + Sync>,
+}
+
+impl LiveTable {
+    fn new(rows: impl Fn() -> Result<RecordBatch> + Send + Sync + 'static) -> Result<Self> {
+        Ok(Self { schema: rows()?.schema(), rows: Box::new(rows) })
+    }
+
+    fn fixed(batch: RecordBatch) -> Self {
+        Self { schema: batch.schema(), rows: Box::new(move || Ok(batch.clone())) }
+    }
+}
+
+impl fmt::Debug for LiveTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LiveTable").field("schema", &self.schema).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl TableProvider for LiveTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::Base
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let table = MemTable::try_new(Arc::clone(&self.schema), vec![vec![(self.rows)()?]])?;
+        table.scan(state, projection, filters, limit).await
+    }
+}
+
+fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
+    Ok(RecordBatch::try_from_iter_with_nullable(
+        columns.into_iter().map(|(name, column)| (name, column, true)),
+    )?)
+}
+
+fn texts<S: Into<Option<String>>>(values: impl Iterator<Item = S>) -> ArrayRef {
+    Arc::new(values.map(Into::into).collect::<StringArray>())
+}
+
+fn metrics(model: &Model) -> Result<RecordBatch> {
+    let all = || model.metrics.values();
+    let version = |metric: &Arc<crate::model::Metric>| {
+        metric.default_version().map(|version| version.version.to_string())
+    };
+    let of_default = |pick: fn(&crate::model::MetricVersion) -> Option<String>| {
+        texts(all().map(|metric| metric.default_version().and_then(|version| pick(version))))
+    };
+    batch(vec![
+        ("metric", texts(all().map(|metric| metric.name.clone()))),
+        ("intent", texts(all().map(|metric| metric.intent.clone()))),
+        ("version", texts(all().map(version))),
+        ("entity", of_default(|version| Some(version.entity.clone()))),
+        ("unit", of_default(|version| version.unit.clone())),
+        ("owner", texts(all().map(|metric| metric.owner.team.clone()))),
+        ("contact", texts(all().map(|metric| metric.owner.contact.clone()))),
+        ("domain", texts(all().map(|metric| metric.domain.clone()))),
+        ("not_for", texts(all().map(|metric| metric.not_for.join(", ")))),
+    ])
+}
+
+fn versions(model: &Model) -> Result<RecordBatch> {
+    let all = || model.metrics.values().flat_map(|metric| &metric.versions);
+    let rules = |version: &crate::model::MetricVersion| {
+        let rules = version.eligibility.iter();
+        rules.map(|rule| format!("{} ({})", rule.rule, rule.why)).collect::<Vec<_>>().join("; ")
+    };
+    batch(vec![
+        ("metric", texts(all().map(|version| version.metric.clone()))),
+        ("version", texts(all().map(|version| version.version.to_string()))),
+        ("status", texts(all().map(|version| status(version.status).to_owned()))),
+        ("released", texts(all().map(|version| version.released.map(|date| date.to_string())))),
+        ("sunset", texts(all().map(|version| version.sunset.map(|date| date.to_string())))),
+        ("replaced_by", texts(all().map(|it| it.replaced_by.as_ref().map(ToString::to_string)))),
+        ("eligibility", texts(all().map(|version| rules(version)))),
+        ("time", texts(all().map(|it| it.time.as_ref().map(|time| time.event.clone())))),
+        ("timezone", texts(all().map(|it| it.time.as_ref().map(|time| time.zone.name().to_owned())))),
+        ("change", texts(all().map(|version| version.change.clone()))),
+    ])
+}
+
+fn status(status: Status) -> &'static str {
+    match status {
+        Status::Draft => "draft",
+        Status::Active => "active",
+        Status::Deprecated => "deprecated",
+        Status::Retired => "retired",
+    }
+}
+
+fn dimensions(relations: &Relations) -> Result<RecordBatch> {
+    let mut rows = Vec::new();
+    for relation in relations.iter() {
+        for column in &relation.columns {
+            let ColumnKind::Dimension(index) = column.kind else { continue };
+            rows.push((relation, column, &relation.entity.dimensions[index]));
+        }
+    }
+    let visible = rows.iter().map(|(_, column, _)| Some(!column.hidden));
+    batch(vec![
+        ("schema", texts(rows.iter().map(|(relation, ..)| relation.schema.to_owned()))),
+        ("relation", texts(rows.iter().map(|(relation, ..)| relation.name.clone()))),
+        ("dimension", texts(rows.iter().map(|(_, column, _)| column.name.clone()))),
+        ("entity", texts(rows.iter().map(|(.., dimension)| dimension.entity.clone()))),
+        ("attribute", texts(rows.iter().map(|(.., dimension)| dimension.attribute.clone()))),
+        ("description", texts(rows.iter().map(|(.., dimension)| dimension.description.clone()))),
+        ("visible", Arc::new(visible.collect::<BooleanArray>())),
+    ])
+}
+
+/// Statements by what the cache did for them, with its present size beside each.
+fn cache_rows(cache: &Cache) -> Result<RecordBatch> {
+    let stats = cache.stats();
+    let count = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+    let each = |value: u64| -> ArrayRef {
+        Arc::new(Int64Array::from(vec![count(value); stats.outcomes.len()]))
+    };
+    let statements = stats.outcomes.iter().map(|(_, statements)| Some(count(*statements)));
+    batch(vec![
+        ("outcome", texts(stats.outcomes.iter().map(|(outcome, _)| outcome.name().to_owned()))),
+        ("statements", Arc::new(statements.collect::<Int64Array>())),
+        ("answers_kept", each(stats.answers)),
+        ("bytes_kept", each(stats.bytes)),
+    ])
+}

@@ -1,0 +1,164 @@
+//! The engine behind sessions: statements bound, planned, run and cached.
+
+mod catalog_view;
+mod data;
+mod definitions;
+mod error;
+mod explain;
+mod live;
+mod measured;
+mod parameters;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use datafusion::common::ScalarValue;
+use datafusion::sql::sqlparser::ast;
+use tokio_util::sync::CancellationToken;
+
+pub use definitions::{Definitions, DefinitionsState};
+pub use error::EngineError;
+
+use self::data::{PlanKey, PlannedQuery};
+use super::engine::{Column, Engine, PreparedQuery, QueryRows, QueryText, RequestContext};
+use crate::backend::Backend;
+use crate::cache::{Cache, SourceStates};
+use crate::error::QueryError;
+use crate::observe::QueryLog;
+use crate::sql::catalog::{CatalogQuery, CatalogSession, Owner};
+use crate::sql::types::PgType;
+
+/// Statement shapes whose plans are kept; each takes some kilobytes.
+const PLANS_MAX: u64 = 2_000;
+/// A kept plan is used for this long at most.
+const PLAN_AGE_MAX: Duration = Duration::from_secs(3_600);
+
+/// Answers statements from one backend under the definitions that are in force.
+#[derive(Debug)]
+pub struct QueryEngine {
+    definitions: Arc<DefinitionsState>,
+    backend: Arc<dyn Backend>,
+    cache: Cache,
+    sources: Arc<SourceStates>,
+    plans: moka::sync::Cache<PlanKey, Arc<PlannedQuery>>,
+    log: Arc<QueryLog>,
+}
+
+/// What a prepared statement remembers.
+#[derive(Debug)]
+enum Plan {
+    Catalog { definitions: Arc<Definitions>, query: CatalogQuery },
+    Data(Arc<PlannedQuery>),
+    Explain { planned: Arc<PlannedQuery>, analyze: bool },
+    ExplainCatalog,
+}
+
+impl QueryEngine {
+    pub fn new(definitions: Arc<DefinitionsState>, backend: Arc<dyn Backend>, cache: Cache) -> Self {
+        let plans =
+            moka::sync::Cache::builder().max_capacity(PLANS_MAX).time_to_live(PLAN_AGE_MAX).build();
+        Self {
+            definitions,
+            backend,
+            cache,
+            sources: Arc::default(),
+            plans,
+            log: Arc::new(QueryLog::default()),
+        }
+    }
+
+    fn prepare_query(
+        &self,
+        query: &ast::Query,
+        text: &QueryText,
+        params: &[Option<PgType>],
+        context: &RequestContext,
+    ) -> Result<(Plan, Vec<PgType>, Vec<Column>), QueryError> {
+        let definitions = self.definitions.current();
+        let catalog = definitions.catalog();
+        match catalog.owner_of(query) {
+            Owner::Catalog => {
+                let session = catalog_session(context, Utc::now());
+                let planned = catalog.prepare(query, params, &session).map_err(EngineError::from)?;
+                let columns = planned.columns.iter();
+                let columns = columns
+                    .map(|(name, pg_type)| Column { name: name.clone(), pg_type: pg_type.clone() })
+                    .collect();
+                let types = planned.params.clone();
+                Ok((Plan::Catalog { definitions, query: planned }, types, columns))
+            }
+            Owner::Mixed => Err(EngineError::MixedOwners.into()),
+            Owner::Data => {
+                let planned = self.plan_data(definitions, query, text, params, context)?;
+                let (params, columns) = (planned.params.clone(), planned.columns.clone());
+                Ok((Plan::Data(planned), params, columns))
+            }
+        }
+    }
+}
+
+/// What the catalogue is told of a request.
+fn catalog_session(context: &RequestContext, now: DateTime<Utc>) -> CatalogSession {
+    CatalogSession {
+        role: context.role.clone(),
+        database: context.database.clone(),
+        application_name: context.application_name.clone(),
+        backend_pid: context.backend_pid,
+        settings: Arc::clone(&context.settings),
+        now,
+    }
+}
+
+#[async_trait]
+impl Engine for QueryEngine {
+    async fn prepare(
+        &self,
+        query: &QueryText,
+        params: &[Option<PgType>],
+        context: &RequestContext,
+    ) -> Result<Arc<PreparedQuery>, QueryError> {
+        let (plan, params, columns) = match &query.statement {
+            ast::Statement::Query(inner) => self.prepare_query(inner, query, params, context)?,
+            ast::Statement::Explain { analyze, statement, options, .. } => {
+                let analyze = *analyze || explain::asks_to_analyze(options.as_deref())?;
+                let ast::Statement::Query(inner) = statement.as_ref() else {
+                    return Err(EngineError::NotExplainable.into());
+                };
+                let (plan, params, _) = self.prepare_query(inner, query, params, context)?;
+                let plan = match plan {
+                    Plan::Data(planned) => Plan::Explain { planned, analyze },
+                    _ => Plan::ExplainCatalog,
+                };
+                let name = "QUERY PLAN".to_owned();
+                (plan, params, vec![Column { name, pg_type: PgType::Text }])
+            }
+            _ => return Err(EngineError::NotExplainable.into()),
+        };
+        Ok(Arc::new(PreparedQuery { query: query.clone(), params, columns, plan: Arc::new(plan) }))
+    }
+
+    async fn execute(
+        &self,
+        prepared: &PreparedQuery,
+        params: Vec<ScalarValue>,
+        context: &RequestContext,
+        cancel: CancellationToken,
+    ) -> Result<QueryRows, QueryError> {
+        let plan = prepared.plan.downcast_ref::<Plan>().ok_or(EngineError::ForeignPlan)?;
+        match plan {
+            Plan::Catalog { definitions, query } => {
+                let session = catalog_session(context, Utc::now());
+                let batches = definitions.catalog().execute(query, params, &session).await;
+                let batches = batches.map_err(EngineError::from)?;
+                Ok(QueryRows { batches, notices: Vec::new(), command: "SELECT" })
+            }
+            Plan::Data(planned) => self.run_data(planned, params, context, cancel).await,
+            Plan::Explain { planned, analyze } => {
+                self.explain(planned, params, context, cancel, *analyze).await
+            }
+            Plan::ExplainCatalog => explain::of_catalog(),
+        }
+    }
+}

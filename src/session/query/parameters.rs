@@ -1,0 +1,127 @@
+//! Parameters and the statement's time, put into a bound plan.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use datafusion::arrow::datatypes::{DataType, Field};
+use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::error::Result;
+use datafusion::logical_expr::expr::Placeholder;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+
+use crate::sql::types::PgType;
+
+/// The types of `$1` … `$n`: as announced, else as inferred, else text.
+pub(crate) fn types(
+    inferred: &BTreeMap<usize, Option<DataType>>,
+    announced: &[Option<PgType>],
+) -> Vec<PgType> {
+    let highest = inferred.keys().next_back().copied().unwrap_or(0).max(announced.len());
+    let known = |number: usize| {
+        let announced = announced.get(number - 1).cloned().flatten();
+        let announced = announced.filter(|pg_type| *pg_type != PgType::Unknown);
+        let inferred = || inferred.get(&number)?.as_ref().map(PgType::of_arrow);
+        announced.or_else(inferred).unwrap_or(PgType::Text)
+    };
+    (1..=highest).map(known).collect()
+}
+
+/// What stands for a parameter.
+pub(crate) enum Filling<'v> {
+    /// The parameter itself, with its type.
+    Types(&'v [PgType]),
+    Values(&'v [ScalarValue]),
+}
+
+/// The plan with parameters typed or filled in, and the clock's functions as constants.
+pub(crate) fn fill(
+    plan: &LogicalPlan,
+    filling: &Filling<'_>,
+    now: DateTime<Utc>,
+    zone: Tz,
+) -> Result<LogicalPlan> {
+    let filled = plan.clone().transform_up_with_subqueries(|node| {
+        let names = NamePreserver::new(&node);
+        let replaced = node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let replaced = expr.transform_up(|expr| fill_expr(expr, filling, now, zone))?;
+            Ok(replaced.update_data(|expr| name.restore(expr)))
+        })?;
+        match replaced.transformed {
+            true => Ok(Transformed::yes(replaced.data.recompute_schema()?)),
+            false => Ok(replaced),
+        }
+    })?;
+    Ok(filled.data)
+}
+
+fn fill_expr(
+    expr: Expr,
+    filling: &Filling<'_>,
+    now: DateTime<Utc>,
+    zone: Tz,
+) -> Result<Transformed<Expr>> {
+    Ok(match &expr {
+        Expr::Placeholder(Placeholder { id, .. }) => {
+            let number = id.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok());
+            let index = number.and_then(|number| number.checked_sub(1));
+            match (index, filling) {
+                (Some(index), Filling::Types(types)) if index < types.len() => {
+                    let field = Field::new("", types[index].to_arrow(), true);
+                    let typed = Placeholder::new_with_field(id.clone(), Some(Arc::new(field)));
+                    Transformed::yes(Expr::Placeholder(typed))
+                }
+                (Some(index), Filling::Values(values)) if index < values.len() => {
+                    Transformed::yes(Expr::Literal(values[index].clone(), None))
+                }
+                _ => Transformed::no(expr),
+            }
+        }
+        Expr::ScalarFunction(call) => match clock(call.func.name(), now, zone) {
+            Some(value) => Transformed::yes(Expr::Literal(value, None)),
+            None => Transformed::no(expr),
+        },
+        _ => Transformed::no(expr),
+    })
+}
+
+/// Whether a plan reads the clock, so that the same text means something else later.
+pub(crate) fn reads_clock(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::ScalarFunction(call) = expr {
+                    found |= is_clock(call.func.name());
+                }
+                Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(found)
+}
+
+fn is_clock(name: &str) -> bool {
+    clock(name, DateTime::UNIX_EPOCH, Tz::UTC).is_some()
+}
+
+/// The value of a clock's function: one moment for the whole statement, as in Postgres the
+/// transaction's beginning.
+fn clock(name: &str, now: DateTime<Utc>, zone: Tz) -> Option<ScalarValue> {
+    match name {
+        "now" | "current_timestamp" => Some(ScalarValue::TimestampMicrosecond(
+            Some(now.timestamp_micros()),
+            Some("UTC".into()),
+        )),
+        "current_date" | "today" => {
+            let date = now.with_timezone(&zone).date_naive();
+            let days = date.signed_duration_since(chrono::NaiveDate::default()).num_days();
+            Some(ScalarValue::Date32(i32::try_from(days).ok()))
+        }
+        _ => None,
+    }
+}

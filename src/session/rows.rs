@@ -1,0 +1,88 @@
+//! Rows that a session makes itself, and the errors that streams of rows end with.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
+use datafusion::arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+
+use super::engine::Column;
+use super::error::SessionError;
+use crate::backend::BackendError;
+use crate::bind::BindError;
+use crate::error::QueryError;
+use crate::plan::PlanError;
+use crate::sql::SqlError;
+use crate::sql::types::PgType;
+
+/// Columns of text.
+pub(super) fn text_columns(names: &[&str]) -> Vec<Column> {
+    let column = |name: &&str| Column { name: (*name).to_owned(), pg_type: PgType::Text };
+    names.iter().map(column).collect()
+}
+
+/// Rows of texts under these columns.
+pub(super) fn text_rows(
+    columns: &[Column],
+    rows: &[Vec<String>],
+) -> Result<SendableRecordBatchStream, QueryError> {
+    let fields: Vec<Field> =
+        columns.iter().map(|column| Field::new(&column.name, DataType::Utf8, true)).collect();
+    let schema = Arc::new(Schema::new(fields));
+    let cells = |index: usize| {
+        let texts: StringArray = rows.iter().map(|row| row.get(index)).collect();
+        Arc::new(texts) as ArrayRef
+    };
+    let arrays: Vec<ArrayRef> = (0..columns.len()).map(cells).collect();
+    let batch = RecordBatch::try_new(schema.clone(), arrays)
+        .map_err(|error| stream_error(DataFusionError::from(error)))?;
+    let stream = futures::stream::iter([Ok(batch)]);
+    Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
+}
+
+/// What a client may be told of an error inside a stream. The stages' own errors travel as
+/// `DataFusionError::External`; others are known by their kind, never by their text.
+pub fn stream_error(error: DataFusionError) -> QueryError {
+    if let Some(own) = own_error(&error) {
+        return own;
+    }
+    let own = match error.find_root() {
+        DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
+            ArrowError::DivideByZero => Some(BackendError::DivisionByZero),
+            ArrowError::ArithmeticOverflow(_) => Some(BackendError::OutOfRange),
+            _ => None,
+        },
+        DataFusionError::ResourcesExhausted(_) => Some(BackendError::OutOfMemory),
+        _ => None,
+    };
+    own.map(QueryError::from).unwrap_or_else(|| {
+        tracing::error!(%error, "a stream of rows failed");
+        SessionError::Internal.into()
+    })
+}
+
+fn own_error(error: &DataFusionError) -> Option<QueryError> {
+    let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(error) = next {
+        if let Some(own) = error.downcast_ref::<QueryError>() {
+            return Some(own.clone());
+        }
+        let own = None
+            .or_else(|| error.downcast_ref::<BackendError>().cloned().map(QueryError::from))
+            .or_else(|| error.downcast_ref::<PlanError>().cloned().map(QueryError::from))
+            .or_else(|| error.downcast_ref::<BindError>().cloned().map(QueryError::from))
+            .or_else(|| error.downcast_ref::<SqlError>().cloned().map(QueryError::from))
+            .or_else(|| error.downcast_ref::<SessionError>().cloned().map(QueryError::from));
+        if own.is_some() {
+            return own;
+        }
+        next = match error.downcast_ref::<DataFusionError>() {
+            Some(DataFusionError::External(inner)) => Some(inner.as_ref()),
+            _ => error.source(),
+        };
+    }
+    None
+}

@@ -1,0 +1,361 @@
+//! What depends on types: literals take the type of what they meet, casts to and from the `reg…`
+//! types look names up, parameters get types. A pass over the plan, before DataFusion coerces.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::error::Result;
+use datafusion::logical_expr::expr::{
+    Between, BinaryExpr, Case, InList, Like, Placeholder, ScalarFunction,
+};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, lit};
+
+use super::functions::{Value, parse_array};
+use super::typing::{field_of, is_reg, is_vector, list_of, pg_type_of, tag_of};
+
+/// The two functions behind casts of the `reg…` types, bound to a definition set.
+#[derive(Debug, Clone)]
+pub(super) struct RegCasts {
+    pub(super) to_reg: Arc<ScalarUDF>,
+    pub(super) from_reg: Arc<ScalarUDF>,
+}
+
+/// Gives a plan and its subqueries Postgres's types.
+pub(super) fn apply(plan: LogicalPlan, casts: &RegCasts) -> Result<LogicalPlan> {
+    let done = plan.transform_up_with_subqueries(|node| {
+        // A LIMIT counts in int8 as the planner wrote it.
+        if matches!(node, LogicalPlan::Limit(_)) {
+            return Ok(Transformed::no(node));
+        }
+        let schema = input_schema(&node);
+        let names = NamePreserver::new(&node);
+        let node = node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let expr = expr.transform_up(|expr| rewrite(expr, &schema, casts))?;
+            Ok(expr.update_data(|expr| name.restore(expr)))
+        })?;
+        Ok(Transformed::yes(node.data.recompute_schema()?))
+    })?;
+    Ok(done.data)
+}
+
+/// The columns that a node's expressions see.
+fn input_schema(node: &LogicalPlan) -> DFSchema {
+    match node {
+        LogicalPlan::TableScan(scan) => scan.projected_schema.as_ref().clone(),
+        _ => merge_schema(&node.inputs()),
+    }
+}
+
+fn rewrite(expr: Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Transformed<Expr>> {
+    Ok(match expr {
+        Expr::Literal(ScalarValue::Int64(Some(number)), None) => match i32::try_from(number) {
+            Ok(number) => Transformed::yes(lit(number)),
+            Err(_) => Transformed::no(lit(number)),
+        },
+        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+            let (mut left, mut right) = (*left, *right);
+            if unifies(op) {
+                right = meet(right, &left, schema, casts)?;
+                left = meet(left, &right, schema, casts)?;
+            }
+            Transformed::yes(Expr::BinaryExpr(BinaryExpr::new(left.into(), op, right.into())))
+        }
+        Expr::InList(InList { expr, list, negated }) => {
+            let list = list.into_iter().map(|item| meet(item, &expr, schema, casts));
+            let list = list.collect::<Result<Vec<_>>>()?;
+            let expr = match list.first() {
+                Some(first) => meet(*expr, first, schema, casts)?,
+                None => *expr,
+            };
+            Transformed::yes(Expr::InList(InList::new(Box::new(expr), list, negated)))
+        }
+        Expr::Between(Between { expr, negated, low, high }) => {
+            let low = meet(*low, &expr, schema, casts)?;
+            let high = meet(*high, &expr, schema, casts)?;
+            Transformed::yes(Expr::Between(Between::new(expr, negated, low.into(), high.into())))
+        }
+        Expr::Like(Like { negated, expr, pattern, escape_char, case_insensitive }) => {
+            let pattern = Box::new(with_type(*pattern, "text"));
+            let expr = Box::new(with_type(*expr, "text"));
+            Transformed::yes(Expr::Like(Like::new(
+                negated,
+                expr,
+                pattern,
+                escape_char,
+                case_insensitive,
+            )))
+        }
+        Expr::Case(Case { expr: Some(operand), when_then_expr, else_expr }) => {
+            let arms = when_then_expr
+                .into_iter()
+                .map(|(when, then)| Ok((Box::new(meet(*when, &operand, schema, casts)?), then)));
+            let arms = arms.collect::<Result<Vec<_>>>()?;
+            let results = arms.iter().map(|(_, then)| then.as_ref());
+            let results: Vec<_> = results.chain(else_expr.as_deref()).cloned().collect();
+            let case = Expr::Case(Case::new(Some(operand), arms, else_expr));
+            Transformed::yes(as_branches(case, &results, schema)?)
+        }
+        Expr::Cast(Cast { expr, field }) => Transformed::yes(cast(*expr, &field, schema, casts)?),
+        Expr::ScalarFunction(ScalarFunction { func, args }) => {
+            let args = function_arguments(func.name(), args, schema, casts)?;
+            let results = match func.name() {
+                "coalesce" | "greatest" | "least" => args.clone(),
+                "nullif" => args.first().cloned().into_iter().collect(),
+                _ => Vec::new(),
+            };
+            let call = Expr::ScalarFunction(ScalarFunction { func, args });
+            Transformed::yes(as_branches(call, &results, schema)?)
+        }
+        other => Transformed::no(other),
+    })
+}
+
+/// An expression whose value is that of one of its branches, in their Postgres type where they
+/// share one that Arrow's type doesn't tell.
+fn as_branches(expr: Expr, results: &[Expr], schema: &DFSchema) -> Result<Expr> {
+    let mut shared: Option<String> = None;
+    for result in results {
+        let (_, field) = result.to_field(schema)?;
+        if field.data_type().is_null() {
+            continue;
+        }
+        match (tag_of(&field), &shared) {
+            (None, _) => return Ok(expr),
+            (Some(tag), Some(known)) if tag != known => return Ok(expr),
+            (Some(tag), _) => shared = Some(tag.to_owned()),
+        }
+    }
+    Ok(match shared {
+        Some(tag) => Expr::Cast(Cast::new_from_field(Box::new(expr), field_of(&tag))),
+        None => expr,
+    })
+}
+
+/// Operators whose sides take each other's type.
+fn unifies(op: Operator) -> bool {
+    matches!(
+        op,
+        Operator::Eq
+            | Operator::NotEq
+            | Operator::Lt
+            | Operator::LtEq
+            | Operator::Gt
+            | Operator::GtEq
+            | Operator::IsDistinctFrom
+            | Operator::IsNotDistinctFrom
+            | Operator::Plus
+            | Operator::Minus
+            | Operator::Multiply
+            | Operator::Divide
+            | Operator::Modulo
+            | Operator::RegexMatch
+            | Operator::RegexIMatch
+            | Operator::RegexNotMatch
+            | Operator::RegexNotIMatch
+            | Operator::StringConcat
+    )
+}
+
+/// A literal or parameter of no type of its own, in the type of what it meets.
+fn meet(expr: Expr, other: &Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Expr> {
+    let untyped = match &expr {
+        Expr::Placeholder(placeholder) => placeholder.field.is_none(),
+        Expr::Literal(ScalarValue::Utf8(Some(_)), None) => true,
+        _ => false,
+    };
+    if !untyped {
+        return Ok(expr);
+    }
+    let (_, field) = other.to_field(schema)?;
+    match expr {
+        Expr::Placeholder(Placeholder { id, .. }) => {
+            let field = match field.data_type() {
+                DataType::Null => field_of("text"),
+                _ => type_field(&field),
+            };
+            Ok(Expr::Placeholder(Placeholder { id, field: Some(field) }))
+        }
+        literal if is_text(field.data_type()) || field.data_type().is_null() => Ok(literal),
+        literal => cast(literal, &type_field(&field), schema, casts),
+    }
+}
+
+/// A field's type without its name.
+fn type_field(field: &Field) -> FieldRef {
+    match tag_of(field) {
+        Some(tag) if !field.data_type().is_decimal() => field_of(tag),
+        _ => Arc::new(Field::new("", field.data_type().clone(), true)),
+    }
+}
+
+fn is_text(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
+}
+
+/// A parameter of no type, typed.
+fn with_type(expr: Expr, type_name: &str) -> Expr {
+    match expr {
+        Expr::Placeholder(Placeholder { id, field: None }) => {
+            Expr::Placeholder(Placeholder { id, field: Some(field_of(type_name)) })
+        }
+        other => other,
+    }
+}
+
+fn cast(expr: Expr, target: &FieldRef, schema: &DFSchema, casts: &RegCasts) -> Result<Expr> {
+    let tag = tag_of(target).unwrap_or_default().to_owned();
+    if let Expr::Placeholder(Placeholder { id, field: None }) = expr {
+        // A name is what a client sends for one of the `reg…` types.
+        let field = if is_reg(&tag) { field_of("text") } else { Arc::clone(target) };
+        let typed = Expr::Placeholder(Placeholder { id, field: Some(field) });
+        return cast(typed, target, schema, casts);
+    }
+    let (_, source) = expr.to_field(schema)?;
+    let source_tag = tag_of(&source).unwrap_or_default().to_owned();
+    let plain = |expr: Expr| Expr::Cast(Cast::new_from_field(Box::new(expr), Arc::clone(target)));
+    let from_text = is_text(source.data_type());
+    let to_text = is_text(target.data_type());
+    if let (Expr::Literal(ScalarValue::Utf8(Some(text)), _), DataType::List(item)) =
+        (&expr, target.data_type())
+    {
+        return Ok(plain(lit(array_literal(text, &tag, item.data_type())?)));
+    }
+    if from_text && is_reg(&tag) {
+        let args = vec![expr, lit(tag)];
+        return Ok(plain(call(&casts.to_reg, args)));
+    }
+    if to_text && is_reg(&source_tag) {
+        let args = vec![expr, lit(source_tag)];
+        return Ok(plain(call(&casts.from_reg, args)));
+    }
+    if to_text && is_vector(&source_tag) {
+        return Ok(plain(array_to_string(expr, " ")));
+    }
+    if to_text && matches!(source.data_type(), DataType::List(_)) {
+        let bare = Expr::Cast(Cast::new(Box::new(expr), list_of(DataType::Utf8)));
+        return Ok(plain(call(&casts.from_reg, vec![bare, lit("array")])));
+    }
+    Ok(plain(expr))
+}
+
+fn array_literal(text: &str, tag: &str, item: &DataType) -> Result<ScalarValue> {
+    let items = if is_vector(tag) {
+        text.split_whitespace().map(Value::text).collect()
+    } else {
+        parse_array(text)?
+    };
+    let scalars = items.into_iter().map(|item_value| match item_value {
+        Value::Text(text) => ScalarValue::Utf8(Some(text)).cast_to(item),
+        _ => ScalarValue::try_from(item),
+    });
+    let scalars = scalars.collect::<Result<Vec<_>>>()?;
+    Ok(ScalarValue::List(ScalarValue::new_list_nullable(&scalars, item)))
+}
+
+fn array_to_string(array: Expr, separator: &str) -> Expr {
+    datafusion::functions_nested::expr_fn::array_to_string(array, lit(separator))
+}
+
+fn call(function: &Arc<ScalarUDF>, args: Vec<Expr>) -> Expr {
+    Expr::ScalarFunction(ScalarFunction { func: Arc::clone(function), args })
+}
+
+fn function_arguments(
+    name: &str,
+    mut args: Vec<Expr>,
+    schema: &DFSchema,
+    casts: &RegCasts,
+) -> Result<Vec<Expr>> {
+    match name {
+        // Subscripts of the vectors count from 0.
+        "array_element" if args.len() == 2 => {
+            let (_, array) = args[0].to_field(schema)?;
+            if tag_of(&array).is_some_and(is_vector) {
+                let index = args.remove(1);
+                let next = BinaryExpr::new(index.into(), Operator::Plus, lit(1).into());
+                args.push(Expr::BinaryExpr(next));
+            }
+        }
+        "canon_any" | "canon_all" if args.len() == 3 => {
+            let (_, left) = args[1].to_field(schema)?;
+            if let Expr::Placeholder(Placeholder { id, field: None }) = &args[2] {
+                let item = tag_of(&left).unwrap_or("text");
+                let field = Some(field_of(&format!("_{item}")));
+                args[2] = Expr::Placeholder(Placeholder { id: id.clone(), field });
+            }
+            let array = args[2].to_field(schema)?.1;
+            let array_is_list = matches!(array.data_type(), DataType::List(_));
+            if array_is_list && let Expr::Placeholder(Placeholder { id, field: None }) = &args[1] {
+                let item = tag_of(&array).and_then(|tag| tag.strip_prefix('_')).unwrap_or("text");
+                let field = Some(field_of(item));
+                args[1] = Expr::Placeholder(Placeholder { id: id.clone(), field });
+            }
+        }
+        "nullif" | "coalesce" if args.len() >= 2 => {
+            let typed = args.iter().find(|arg| !is_untyped(arg)).cloned();
+            if let Some(typed) = typed {
+                let met = args.into_iter().map(|arg| meet(arg, &typed, schema, casts));
+                args = met.collect::<Result<Vec<_>>>()?;
+            }
+        }
+        _ => {}
+    }
+    Ok(args.into_iter().map(|arg| with_type(arg, "text")).collect())
+}
+
+fn is_untyped(expr: &Expr) -> bool {
+    matches!(
+        expr,
+        Expr::Placeholder(Placeholder { field: None, .. })
+            | Expr::Literal(ScalarValue::Utf8(_), None)
+    )
+}
+
+/// The columns of a plan in the types in which they are sent: names for the `reg…` types, text for
+/// the vectors, and Arrow's variants of a type as one.
+pub(super) fn for_the_wire(plan: LogicalPlan, casts: &RegCasts) -> Result<LogicalPlan> {
+    let schema = Arc::clone(plan.schema());
+    let mut exprs = Vec::with_capacity(schema.fields().len());
+    for (qualifier, field) in schema.iter() {
+        let column = Expr::Column((qualifier, field).into());
+        let tag = tag_of(field).unwrap_or_default();
+        let pg_type = pg_type_of(field);
+        let sent = pg_type.to_arrow();
+        let text = Arc::new(Field::new("", DataType::Utf8, true));
+        let expr = if is_reg(tag) || is_vector(tag) {
+            cast(column, &text, &schema, casts)?
+        } else if *field.data_type() != sent {
+            Expr::Cast(Cast::new(Box::new(column), sent))
+        } else {
+            column
+        };
+        exprs.push(expr.alias_qualified(qualifier.cloned(), field.name()));
+    }
+    let unchanged = exprs.iter().all(|expr| match expr {
+        Expr::Alias(alias) => matches!(alias.expr.as_ref(), Expr::Column(_)),
+        _ => false,
+    });
+    if unchanged {
+        return Ok(plan);
+    }
+    let projection = datafusion::logical_expr::Projection::try_new(exprs, Arc::new(plan))?;
+    Ok(LogicalPlan::Projection(projection))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sql::catalog::typing::inner_type;
+
+    #[test]
+    fn array_literals_take_the_type_of_their_elements() {
+        let literal = array_literal("{1,2,NULL}", "_int2", &DataType::Int16).expect("a literal");
+        assert_eq!(literal.data_type(), inner_type("_int2"));
+        assert!(array_literal("{a}", "_int2", &DataType::Int16).is_err());
+    }
+}

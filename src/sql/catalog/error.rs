@@ -1,0 +1,147 @@
+//! Errors of the catalogue.
+
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+
+use crate::error::ClientError;
+
+/// Why a catalogue query has no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CatalogError {
+    #[error("relation \"{name}\" does not exist")]
+    UndefinedRelation { name: String },
+    #[error("column \"{name}\" does not exist")]
+    UndefinedColumn { name: String, nearest: Option<String> },
+    #[error("column reference \"{name}\" is ambiguous")]
+    AmbiguousColumn { name: String },
+    #[error("function {name} does not exist")]
+    UndefinedFunction { name: String, position: Option<usize> },
+    #[error("{kind} \"{name}\" does not exist")]
+    UndefinedObject { kind: &'static str, name: String },
+    #[error("{message}")]
+    InvalidText { message: String },
+    #[error("{message}")]
+    InvalidArgument { message: String },
+    #[error("there is no parameter ${number}")]
+    UndefinedParameter { number: usize },
+    #[error("more than one row returned by a subquery used as an expression")]
+    Cardinality,
+    #[error("{message}")]
+    TypesMismatch { message: String },
+    #[error("{what} is not supported")]
+    NotSupported { what: String },
+    #[error("internal error: {message}")]
+    Internal { message: String },
+}
+
+impl ClientError for CatalogError {
+    fn sqlstate(&self) -> &'static str {
+        match self {
+            Self::UndefinedRelation { .. } => "42P01",
+            Self::UndefinedColumn { .. } => "42703",
+            Self::AmbiguousColumn { .. } => "42702",
+            Self::UndefinedFunction { .. } => "42883",
+            Self::UndefinedObject { .. } => "42704",
+            Self::InvalidText { .. } => "22P02",
+            Self::InvalidArgument { .. } => "22023",
+            Self::UndefinedParameter { .. } => "42P02",
+            Self::Cardinality => "21000",
+            Self::TypesMismatch { .. } => "42804",
+            Self::NotSupported { .. } => "0A000",
+            Self::Internal { .. } => "XX000",
+        }
+    }
+
+    fn position(&self) -> Option<usize> {
+        match self {
+            Self::UndefinedFunction { position, .. } => *position,
+            Self::UndefinedRelation { .. }
+            | Self::UndefinedColumn { .. }
+            | Self::AmbiguousColumn { .. }
+            | Self::UndefinedObject { .. }
+            | Self::InvalidText { .. }
+            | Self::InvalidArgument { .. }
+            | Self::UndefinedParameter { .. }
+            | Self::Cardinality
+            | Self::TypesMismatch { .. }
+            | Self::NotSupported { .. }
+            | Self::Internal { .. } => None,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::UndefinedColumn { nearest: Some(nearest), .. } => {
+                Some(format!("Perhaps you meant to reference the column \"{nearest}\"."))
+            }
+            Self::UndefinedFunction { .. } => Some(
+                "No function of the catalogue matches the given name and number of arguments."
+                    .to_owned(),
+            ),
+            Self::UndefinedColumn { nearest: None, .. }
+            | Self::UndefinedRelation { .. }
+            | Self::AmbiguousColumn { .. }
+            | Self::UndefinedObject { .. }
+            | Self::InvalidText { .. }
+            | Self::InvalidArgument { .. }
+            | Self::UndefinedParameter { .. }
+            | Self::Cardinality
+            | Self::TypesMismatch { .. }
+            | Self::NotSupported { .. }
+            | Self::Internal { .. } => None,
+        }
+    }
+}
+
+impl From<CatalogError> for DataFusionError {
+    fn from(error: CatalogError) -> Self {
+        Self::External(Box::new(error))
+    }
+}
+
+impl From<DataFusionError> for CatalogError {
+    fn from(error: DataFusionError) -> Self {
+        match error.find_root() {
+            DataFusionError::External(inner) => match inner.downcast_ref::<CatalogError>() {
+                Some(own) => own.clone(),
+                None => Self::Internal { message: inner.to_string() },
+            },
+            DataFusionError::SchemaError(schema_error, _) => of_schema(schema_error),
+            DataFusionError::ArrowError(arrow, _) => of_arrow(&arrow.to_string()),
+            DataFusionError::NotImplemented(what) => Self::NotSupported { what: what.clone() },
+            DataFusionError::Plan(message) => Self::TypesMismatch { message: first_line(message) },
+            DataFusionError::Execution(message) => {
+                Self::InvalidArgument { message: first_line(message) }
+            }
+            other => Self::Internal { message: first_line(&other.strip_backtrace()) },
+        }
+    }
+}
+
+fn of_schema(error: &SchemaError) -> CatalogError {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let name = field.flat_name();
+            let nearest = valid_fields
+                .iter()
+                .map(|valid| (strsim::damerau_levenshtein(valid.name(), field.name()), valid))
+                .filter(|(distance, _)| *distance <= 3)
+                .min_by_key(|(distance, _)| *distance)
+                .map(|(_, valid)| valid.name().to_owned());
+            CatalogError::UndefinedColumn { name, nearest }
+        }
+        SchemaError::AmbiguousReference { field } => {
+            CatalogError::AmbiguousColumn { name: field.name().to_owned() }
+        }
+        other => CatalogError::TypesMismatch { message: first_line(&other.to_string()) },
+    }
+}
+
+/// Arrow's words for a text that is no value of the type.
+fn of_arrow(message: &str) -> CatalogError {
+    CatalogError::InvalidText { message: first_line(message) }
+}
+
+fn first_line(message: &str) -> String {
+    message.lines().next().unwrap_or_default().to_owned()
+}

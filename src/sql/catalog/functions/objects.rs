@@ -1,0 +1,338 @@
+//! Names, definitions and comments of objects.
+
+use super::{Call, Function, Outcome, Returns, Value};
+use crate::sql::catalog::directory::{
+    OWNER, OWNER_NAME, parse_identifier, procedure, procedure_named, type_named, type_of_oid,
+};
+use crate::sql::catalog::error::CatalogError;
+use crate::sql::catalog::naming::{
+    ColumnType, constraint_definition, format_type, index_definition, pretty_index_definition,
+    quote_identifier, relation_name,
+};
+use crate::sql::catalog::relations::role_oid;
+
+/// A function of `information_schema` about a type and its modifier.
+macro_rules! type_fact {
+    ($name:literal, $fact:expr) => {
+        function($name, (2, 2), "int4", true, |call| {
+            let fact: fn(ColumnType) -> Option<i64> = $fact;
+            Ok(found(fact(ColumnType::of(oid(call), call.int(1).unwrap_or(-1)))))
+        })
+    };
+}
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    visible("pg_table_is_visible", |call| {
+        Ok(call.directory.is_visible(oid(call), call.session).map_or(Value::Null, Value::Bool))
+    }),
+    visible("pg_type_is_visible", |call| Ok(Value::Bool(type_of_oid(oid(call)).is_some()))),
+    visible("pg_function_is_visible", |_| Ok(Value::Bool(true))),
+    visible("pg_operator_is_visible", |_| Ok(Value::Bool(true))),
+    visible("pg_opclass_is_visible", |_| Ok(Value::Bool(true))),
+    visible("pg_opfamily_is_visible", |_| Ok(Value::Bool(true))),
+    visible("pg_collation_is_visible", |_| Ok(Value::Bool(true))),
+    visible("pg_conversion_is_visible", |_| Ok(Value::Bool(true))),
+    visible("pg_statistics_obj_is_visible", |_| Ok(Value::Bool(true))),
+    visible("pg_ts_config_is_visible", |_| Ok(Value::Bool(true))),
+    visible("pg_ts_dict_is_visible", |_| Ok(Value::Bool(true))),
+    visible("pg_ts_parser_is_visible", |_| Ok(Value::Bool(true))),
+    visible("pg_ts_template_is_visible", |_| Ok(Value::Bool(true))),
+    visible("pg_relation_is_publishable", |call| {
+        let found = match call.value(0) {
+            Value::Text(name) => call.directory.resolve(name, call.session),
+            _ => call.directory.relation(oid(call)),
+        };
+        Ok(found.map_or(Value::Null, |one| Value::Bool(one.kind == "r" && !one.system)))
+    }),
+    function("format_type", (2, 2), "text", false, |call| {
+        let Some(oid) = call.int(0) else { return Ok(Value::Null) };
+        Ok(Value::Text(format_type(oid, call.int(1).unwrap_or(-1))))
+    }),
+    function("pg_get_constraintdef", (1, 2), "text", true, |call| {
+        let found = call.directory.constraint(oid(call));
+        Ok(Value::maybe_text(
+            found.map(|one| constraint_definition(call.directory, one, call.session)),
+        ))
+    }),
+    function("pg_get_indexdef", (1, 3), "text", true, indexdef),
+    function("obj_description", (1, 2), "text", true, |call| {
+        let of_relations = call.text(1).is_none_or(|catalog| catalog == "pg_class");
+        let relation = call.directory.relation(oid(call)).filter(|_| of_relations);
+        Ok(Value::maybe_text(relation.and_then(|one| one.comment.as_deref())))
+    }),
+    function("col_description", (2, 2), "text", true, |call| {
+        let column = || {
+            let at = usize::try_from(call.int(1)? - 1).ok()?;
+            call.directory.relation(oid(call))?.columns.get(at)?.comment.as_deref()
+        };
+        Ok(Value::maybe_text(column()))
+    }),
+    function("shobj_description", (2, 2), "text", true, nothing),
+    function("pg_describe_object", (3, 3), "text", true, nothing),
+    // There are no defaults, views, rules, triggers, functions or partitions of users.
+    function("pg_get_expr", (2, 3), "text", true, nothing),
+    function("pg_get_viewdef", (1, 2), "text", true, nothing),
+    function("pg_get_ruledef", (1, 2), "text", true, nothing),
+    function("pg_get_triggerdef", (1, 2), "text", true, nothing),
+    function("pg_get_functiondef", (1, 1), "text", true, nothing),
+    function("pg_get_function_arguments", (1, 1), "text", true, procedure_arguments),
+    function("pg_get_function_identity_arguments", (1, 1), "text", true, procedure_arguments),
+    function("pg_get_function_result", (1, 1), "text", true, |call| {
+        let found = procedure(oid(call));
+        Ok(Value::maybe_text(found.map(|one| {
+            let result = format_type(one.returns, -1);
+            if one.returns_set { format!("SETOF {result}") } else { result }
+        })))
+    }),
+    function("pg_get_function_arg_default", (2, 2), "text", true, nothing),
+    function("pg_get_function_sqlbody", (1, 1), "text", true, nothing),
+    function("pg_get_partkeydef", (1, 1), "text", true, nothing),
+    function("pg_get_partition_constraintdef", (1, 1), "text", true, nothing),
+    function("pg_get_statisticsobjdef", (1, 1), "text", true, nothing),
+    function("pg_get_statisticsobjdef_columns", (1, 1), "text", true, nothing),
+    function("pg_get_statisticsobjdef_expressions", (1, 1), "_text", true, nothing),
+    function("pg_get_serial_sequence", (2, 2), "text", true, nothing),
+    function("pg_sequence_last_value", (1, 1), "int8", true, nothing),
+    function("pg_tablespace_location", (1, 1), "text", true, |_| Ok(Value::text(""))),
+    function("pg_table_size", (1, 1), "int8", true, zero),
+    function("pg_relation_size", (1, 2), "int8", true, zero),
+    function("pg_total_relation_size", (1, 1), "int8", true, zero),
+    function("pg_indexes_size", (1, 1), "int8", true, zero),
+    function("pg_database_size", (1, 1), "int8", true, zero),
+    function("pg_tablespace_size", (1, 1), "int8", true, zero),
+    function("pg_relation_is_updatable", (2, 2), "int4", true, zero),
+    function("pg_column_is_updatable", (3, 3), "bool", true, |_| Ok(Value::Bool(false))),
+    function("pg_stat_get_numscans", (1, 1), "int8", true, zero),
+    function("pg_stat_get_live_tuples", (1, 1), "int8", true, zero),
+    function("pg_stat_get_dead_tuples", (1, 1), "int8", true, zero),
+    // Of a transaction id; no transaction is old here.
+    function("age", (1, 1), "int4", true, |call| match call.value(0) {
+        Value::Int(_) => Ok(Value::Int(0)),
+        _ => Err(CatalogError::NotSupported { what: "age() of a time".to_owned() }),
+    }),
+    function("pg_index_column_has_property", (3, 3), "bool", true, |call| {
+        let property = call.text(2).unwrap_or_default();
+        let has = ["asc", "nulls_last", "orderable", "returnable", "search_array", "search_nulls"];
+        Ok(Value::Bool(has.contains(&property.to_lowercase().as_str())))
+    }),
+    function("pg_partition_root", (1, 1), "regclass", true, nothing),
+    function("_pg_truetypid", (5, 5), "oid", true, |call| {
+        Ok(call.value(if is_domain(call) { 3 } else { 0 }).clone())
+    }),
+    function("_pg_truetypmod", (5, 5), "int4", true, |call| {
+        Ok(call.value(if is_domain(call) { 4 } else { 1 }).clone())
+    }),
+    type_fact!("_pg_char_max_length", |_| None),
+    type_fact!("_pg_char_octet_length", |one| one.octets),
+    type_fact!("_pg_numeric_precision", |one| one.precision),
+    type_fact!("_pg_numeric_precision_radix", |one| one.radix),
+    type_fact!("_pg_numeric_scale", |one| one.scale),
+    type_fact!("_pg_datetime_precision", |one| one.fraction),
+    function("to_regclass", (1, 1), "regclass", true, |call| {
+        let name = call.text(0).unwrap_or_default();
+        Ok(found(call.directory.resolve(name, call.session).map(|one| one.oid)))
+    }),
+    function("to_regtype", (1, 1), "regtype", true, |call| {
+        Ok(found(type_oid(call.text(0).unwrap_or_default())))
+    }),
+    function("to_regproc", (1, 1), "regproc", true, |call| {
+        Ok(found(procedure_oid(call.text(0).unwrap_or_default())))
+    }),
+    function("to_regnamespace", (1, 1), "regnamespace", true, |call| {
+        Ok(found(call.directory.namespace_named(&folded(call.text(0).unwrap_or_default()))))
+    }),
+    function("to_regrole", (1, 1), "regrole", true, |call| {
+        Ok(found(named_role(call, &folded(call.text(0).unwrap_or_default()))))
+    }),
+    function("pg_typeof", (1, 1), "regtype", false, |call| {
+        let tag = call.tags.first().map_or("", String::as_str);
+        Ok(found(
+            type_named(if tag.is_empty() { tag_of_value(call.value(0)) } else { tag })
+                .map(|one| one.oid),
+        ))
+    }),
+];
+
+/// The functions behind casts to and from the `reg…` types; no name in SQL reaches them.
+pub(in crate::sql::catalog) static TO_REG: Function = Function {
+    name: "canon_to_reg",
+    arguments: (2, 2),
+    returns: Returns::Type("oid"),
+    strict: true,
+    eval: to_reg,
+};
+
+pub(in crate::sql::catalog) static FROM_REG: Function = Function {
+    name: "canon_from_reg",
+    arguments: (2, 2),
+    returns: Returns::Type("text"),
+    strict: true,
+    eval: from_reg,
+};
+
+const fn function(
+    name: &'static str,
+    arguments: (usize, usize),
+    type_name: &'static str,
+    strict: bool,
+    eval: fn(&Call<'_>) -> Outcome,
+) -> Function {
+    Function { name, arguments, returns: Returns::Type(type_name), strict, eval }
+}
+
+const fn visible(name: &'static str, eval: fn(&Call<'_>) -> Outcome) -> Function {
+    function(name, (1, 1), "bool", true, eval)
+}
+
+fn is_domain(call: &Call<'_>) -> bool {
+    call.text(2) == Some("d")
+}
+
+fn procedure_arguments(call: &Call<'_>) -> Outcome {
+    let found = procedure(oid(call));
+    Ok(Value::maybe_text(found.map(|one| {
+        let types = one.arguments.iter().map(|oid| format_type(*oid, -1));
+        types.collect::<Vec<_>>().join(", ")
+    })))
+}
+
+fn oid(call: &Call<'_>) -> i64 {
+    call.int(0).unwrap_or_default()
+}
+
+fn nothing(_call: &Call<'_>) -> Outcome {
+    Ok(Value::Null)
+}
+
+/// canon keeps nothing on disk.
+fn zero(_call: &Call<'_>) -> Outcome {
+    Ok(Value::Int(0))
+}
+
+fn found(oid: Option<i64>) -> Value {
+    oid.map_or(Value::Null, Value::Int)
+}
+
+fn folded(text: &str) -> String {
+    parse_identifier(text).and_then(|parts| parts.last().cloned()).unwrap_or_default()
+}
+
+fn tag_of_value(value: &Value) -> &'static str {
+    match value {
+        Value::Bool(_) => "bool",
+        Value::Int(_) => "int8",
+        Value::Other(_) | Value::Null | Value::Text(_) | Value::List(_) => "text",
+    }
+}
+
+fn indexdef(call: &Call<'_>) -> Outcome {
+    let Some(key) = call.directory.key_of_index(oid(call)) else { return Ok(Value::Null) };
+    let column = call.int(1).unwrap_or_default();
+    if column == 0 {
+        return Ok(Value::Text(match call.bool(2) {
+            Some(true) => pretty_index_definition(call.directory, key, call.session),
+            _ => index_definition(call.directory, key),
+        }));
+    }
+    let names = call.directory.column_names(key.relation, &key.columns);
+    let name = usize::try_from(column - 1).ok().and_then(|at| names.get(at).copied());
+    Ok(Value::Text(name.map_or_else(String::new, quote_identifier)))
+}
+
+/// `text` and the name of the `reg…` type to its OID.
+fn to_reg(call: &Call<'_>) -> Outcome {
+    let text = call.text(0).unwrap_or_default().trim();
+    let kind = call.text(1).unwrap_or_default();
+    if text == "-" {
+        return Ok(Value::Int(0));
+    }
+    if let Ok(oid) = text.parse() {
+        return Ok(Value::Int(oid));
+    }
+    let undefined = |kind| CatalogError::UndefinedObject { kind, name: text.to_owned() };
+    let oid = match kind {
+        "regclass" => call
+            .directory
+            .resolve(text, call.session)
+            .map(|one| one.oid)
+            .ok_or_else(|| CatalogError::UndefinedRelation { name: text.to_owned() })?,
+        "regtype" => type_oid(text).ok_or_else(|| undefined("type"))?,
+        "regproc" | "regprocedure" => procedure_oid(text).ok_or_else(|| {
+            CatalogError::UndefinedFunction { name: format!("\"{text}\""), position: None }
+        })?,
+        "regnamespace" => {
+            call.directory.namespace_named(&folded(text)).ok_or_else(|| undefined("schema"))?
+        }
+        "regrole" => named_role(call, &folded(text)).ok_or_else(|| undefined("role"))?,
+        _ => return Err(CatalogError::NotSupported { what: format!("a cast of text to {kind}") }),
+    };
+    Ok(Value::Int(oid))
+}
+
+/// An OID and the name of its `reg…` type to the object's name, or to its digits where it has none;
+/// an array to its text.
+fn from_reg(call: &Call<'_>) -> Outcome {
+    if let Value::List(items) = call.value(0) {
+        return Ok(Value::Text(super::print_array(items)));
+    }
+    let oid = oid(call);
+    let kind = call.text(1).unwrap_or_default();
+    if oid == 0 {
+        return Ok(Value::text("-"));
+    }
+    let name = match kind {
+        "regclass" => {
+            let relation = call.directory.relation(oid);
+            relation.map(|one| relation_name(call.directory, one, call.session))
+        }
+        "regtype" => type_of_oid(oid).map(|_| format_type(oid, -1)),
+        "regproc" | "regprocedure" => procedure(oid).map(|one| one.name.to_owned()),
+        "regnamespace" => call.directory.namespace(oid).map(quote_identifier),
+        "regrole" if oid == OWNER => Some(OWNER_NAME.to_owned()),
+        "regrole" if oid == role_oid(&call.session.role) => {
+            Some(quote_identifier(&call.session.role))
+        }
+        _ => None,
+    };
+    Ok(Value::Text(name.unwrap_or_else(|| oid.to_string())))
+}
+
+fn named_role(call: &Call<'_>, name: &str) -> Option<i64> {
+    let known = name == OWNER_NAME || name == call.session.role;
+    known.then(|| role_oid(name))
+}
+
+fn procedure_oid(text: &str) -> Option<i64> {
+    let name = text.split('(').next().unwrap_or_default();
+    procedure_named(&folded(name))
+}
+
+/// A type by the name of `pg_type` or of SQL, an array by its brackets.
+pub(super) fn type_oid(text: &str) -> Option<i64> {
+    let text = text.trim();
+    if let Some(element) = text.strip_suffix("[]") {
+        let element = type_of_oid(type_oid(element)?)?.name;
+        return type_named(&format!("_{element}")).map(|one| one.oid);
+    }
+    let bare = text.split('(').next().unwrap_or_default().trim();
+    let bare = bare.strip_prefix("pg_catalog.").unwrap_or(bare);
+    let name = match bare.to_lowercase().as_str() {
+        "boolean" => "bool",
+        "smallint" => "int2",
+        "integer" | "int" => "int4",
+        "bigint" => "int8",
+        "real" => "float4",
+        "double precision" => "float8",
+        "decimal" => "numeric",
+        "character varying" => "varchar",
+        "character" => "bpchar",
+        "\"char\"" => "char",
+        "timestamp without time zone" => "timestamp",
+        "timestamp with time zone" => "timestamptz",
+        "time without time zone" => "time",
+        "time with time zone" => "timetz",
+        "bit varying" => "varbit",
+        _ => return type_named(&folded(bare)).map(|one| one.oid),
+    };
+    type_named(name).map(|one| one.oid)
+}

@@ -1,0 +1,147 @@
+//! Who asks, of which server, under which settings, at what time.
+
+use datafusion::common::ScalarValue;
+
+use super::{Call, Function, Outcome, Returns, Value};
+use crate::sql::catalog::directory::{OWNER, OWNER_NAME};
+use crate::sql::catalog::error::CatalogError;
+use crate::sql::catalog::relations::role_oid;
+
+pub(super) const FUNCTIONS: &[Function] = &[
+    fact("version", "text", version),
+    fact("current_database", "name", |call| Ok(Value::text(&call.session.database))),
+    fact("current_catalog", "name", |call| Ok(Value::text(&call.session.database))),
+    fact("current_schema", "name", |call| {
+        let path = call.directory.explicit_path(call.session);
+        Ok(Value::maybe_text(path.into_iter().next()))
+    }),
+    fact("current_user", "name", role),
+    fact("session_user", "name", role),
+    fact("current_role", "name", role),
+    fact("user", "name", role),
+    fact("pg_backend_pid", "int4", |call| Ok(Value::Int(call.session.backend_pid.into()))),
+    fact("pg_postmaster_start_time", "timestamptz", now),
+    fact("pg_conf_load_time", "timestamptz", now),
+    fact("now", "timestamptz", now),
+    fact("current_timestamp", "timestamptz", now),
+    fact("transaction_timestamp", "timestamptz", now),
+    fact("statement_timestamp", "timestamptz", now),
+    fact("clock_timestamp", "timestamptz", now),
+    fact("localtimestamp", "timestamp", now),
+    fact("current_date", "date", now),
+    fact("pg_is_in_recovery", "bool", |_| Ok(Value::Bool(false))),
+    fact("pg_is_wal_replay_paused", "bool", |_| Ok(Value::Bool(false))),
+    fact("txid_current", "int8", |_| Ok(Value::Int(1))),
+    fact("txid_current_if_assigned", "int8", |_| Ok(Value::Null)),
+    fact("pg_current_xact_id_if_assigned", "int8", |_| Ok(Value::Null)),
+    fact("inet_client_addr", "text", |_| Ok(Value::Null)),
+    fact("inet_client_port", "int4", |_| Ok(Value::Null)),
+    fact("inet_server_addr", "text", |_| Ok(Value::Null)),
+    fact("inet_server_port", "int4", |_| Ok(Value::Null)),
+    fact("pg_my_temp_schema", "oid", |_| Ok(Value::Int(0))),
+    fact("getdatabaseencoding", "name", |_| Ok(Value::text("UTF8"))),
+    fact("pg_client_encoding", "name", |_| Ok(Value::text("UTF8"))),
+    fact("pg_advisory_unlock_all", "text", |_| Ok(Value::text(""))),
+    Function {
+        name: "current_schemas",
+        arguments: (1, 1),
+        returns: Returns::Type("_name"),
+        strict: true,
+        eval: current_schemas,
+    },
+    Function {
+        name: "current_setting",
+        arguments: (1, 2),
+        returns: Returns::Type("text"),
+        strict: true,
+        eval: current_setting,
+    },
+    Function {
+        name: "set_config",
+        arguments: (3, 3),
+        returns: Returns::Type("text"),
+        strict: false,
+        // What it sets is the session's business; the answer is the value as given.
+        eval: |call| Ok(call.value(1).clone()),
+    },
+    of_one("pg_is_other_temp_schema", "bool", |_| Ok(Value::Bool(false))),
+    of_one("pg_encoding_to_char", "name", |call| {
+        Ok(Value::text(match call.int(0) {
+            Some(0) => "SQL_ASCII",
+            Some(6) => "UTF8",
+            _ => "",
+        }))
+    }),
+    of_one("pg_char_to_encoding", "int4", |call| {
+        let name = call.text(0).unwrap_or_default().to_uppercase();
+        Ok(Value::Int(match name.as_str() {
+            "UTF8" | "UTF-8" | "UNICODE" => 6,
+            "SQL_ASCII" => 0,
+            _ => -1,
+        }))
+    }),
+    of_one("pg_get_userbyid", "name", |call| {
+        let oid = call.int(0).unwrap_or_default();
+        Ok(Value::text(match oid {
+            OWNER => OWNER_NAME.to_owned(),
+            _ if oid == role_oid(&call.session.role) => call.session.role.clone(),
+            _ => format!("unknown (OID={oid})"),
+        }))
+    }),
+];
+
+const fn fact(
+    name: &'static str,
+    type_name: &'static str,
+    eval: fn(&Call<'_>) -> Outcome,
+) -> Function {
+    Function { name, arguments: (0, 0), returns: Returns::Type(type_name), strict: false, eval }
+}
+
+const fn of_one(
+    name: &'static str,
+    type_name: &'static str,
+    eval: fn(&Call<'_>) -> Outcome,
+) -> Function {
+    Function { name, arguments: (1, 1), returns: Returns::Type(type_name), strict: true, eval }
+}
+
+/// Drivers read the number behind "PostgreSQL", and some the text in brackets.
+fn version(call: &Call<'_>) -> Outcome {
+    let number = call.session.setting("server_version").unwrap_or("15.0");
+    Ok(Value::Text(format!(
+        "PostgreSQL {number} (canon {}) on {}, 64-bit",
+        env!("CARGO_PKG_VERSION"),
+        std::env::consts::ARCH
+    )))
+}
+
+fn role(call: &Call<'_>) -> Outcome {
+    Ok(Value::text(&call.session.role))
+}
+
+fn now(call: &Call<'_>) -> Outcome {
+    let micros = call.session.now.timestamp_micros();
+    let now = ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into()));
+    Ok(Value::Other(now))
+}
+
+fn current_schemas(call: &Call<'_>) -> Outcome {
+    let path = match call.bool(0) {
+        Some(true) => call.directory.effective_path(call.session),
+        _ => call.directory.explicit_path(call.session),
+    };
+    Ok(Value::List(path.into_iter().map(Value::Text).collect()))
+}
+
+fn current_setting(call: &Call<'_>) -> Outcome {
+    let name = call.text(0).unwrap_or_default();
+    match call.session.setting(name) {
+        Some(setting) => Ok(Value::text(setting)),
+        None if call.bool(1) == Some(true) => Ok(Value::Null),
+        None => Err(CatalogError::UndefinedObject {
+            kind: "unrecognized configuration parameter",
+            name: name.to_owned(),
+        }),
+    }
+}

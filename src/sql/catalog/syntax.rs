@@ -1,0 +1,717 @@
+//! What catalogue queries say that DataFusion's planner doesn't take, said otherwise: a pass over
+//! the syntax tree, before names are resolved.
+//!
+//! Select lists leave it expanded and named as Postgres names their columns, each name once a list;
+//! functions that give rows become `unnest` of functions that give arrays; casts, operators and
+//! words without parentheses get the form that the planner knows.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::ControlFlow;
+use std::sync::LazyLock;
+
+use datafusion::sql::sqlparser::ast::{
+    AccessExpr, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableAlias, TableAliasColumnDef,
+    TableFactor, TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
+};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+
+use super::definitions::SYSTEM_COLUMNS;
+use super::error::CatalogError;
+use super::labels::{folded, label_of, last_part};
+use super::owner::schema_of;
+use super::planning::Context;
+
+/// The marker around a subquery that stands for the array of its rows.
+pub(super) const ARRAY_SUBQUERY: &str = "canon_array_subquery";
+
+/// Rewrites a query for the planner and gives the names of its columns, as far as they could be
+/// told without planning.
+///
+/// # Errors
+/// [`CatalogError::UndefinedFunction`], with its position.
+pub(super) fn rewrite(
+    query: &mut Query,
+    context: &Context<'_>,
+) -> Result<Option<Vec<String>>, CatalogError> {
+    let mut pass = Pass { context, frames: Vec::new(), columns: None };
+    match query.visit(&mut pass) {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(pass.columns),
+    }
+}
+
+struct Pass<'a> {
+    context: &'a Context<'a>,
+    frames: Vec<Frame>,
+    /// The names of the whole query's columns, duplicates as they are.
+    columns: Option<Vec<String>>,
+}
+
+/// A query whose parts are being visited.
+#[derive(Default)]
+struct Frame {
+    /// Its CTEs in order, and their columns once they have been visited.
+    ctes: Vec<(String, Vec<String>)>,
+    visited: usize,
+    /// The columns of its parts, in Postgres's names: the leftmost select's count.
+    columns: Option<Vec<String>>,
+}
+
+impl VisitorMut for Pass<'_> {
+    type Break = CatalogError;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<CatalogError> {
+        let ctes = query.with.iter().flat_map(|with| &with.cte_tables);
+        let names = |alias: &TableAlias| {
+            alias.columns.iter().map(|column| folded(&column.name)).collect::<Vec<_>>()
+        };
+        let ctes = ctes.map(|cte| (folded(&cte.alias.name), names(&cte.alias))).collect();
+        self.frames.push(Frame { ctes, ..Frame::default() });
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<CatalogError> {
+        let Some(frame) = self.frames.pop() else { return ControlFlow::Continue(()) };
+        match self.frames.last_mut() {
+            Some(parent) if parent.visited < parent.ctes.len() => {
+                let columns = &mut parent.ctes[parent.visited].1;
+                if columns.is_empty() {
+                    *columns = columns_of_query(query).unwrap_or_default();
+                }
+                parent.visited += 1;
+            }
+            Some(parent) => {
+                if let SetExpr::Query(_) = query.body.as_ref() {
+                    parent.columns = parent.columns.take().or(frame.columns);
+                }
+            }
+            None => self.columns = frame.columns,
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<CatalogError> {
+        if select.into.is_some() {
+            let what = "SELECT INTO".to_owned();
+            return ControlFlow::Break(CatalogError::NotSupported { what });
+        }
+        // Names come from what the client wrote, so before anything is rewritten.
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(expr) = item
+                && !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_))
+            {
+                let alias = quoted(&label_of(expr));
+                let expr = std::mem::replace(expr, null());
+                *item = SelectItem::ExprWithAlias { expr, alias };
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<CatalogError> {
+        self.expand_wildcards(select);
+        let names = unique_names(select);
+        if let Some(frame) = self.frames.last_mut()
+            && frame.columns.is_none()
+        {
+            frame.columns = names;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<CatalogError> {
+        if let Some(replaced) = rows_of_function(factor, self.context) {
+            *factor = replaced;
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<CatalogError> {
+        match rewrite_expr(expr, self.context) {
+            Ok(()) => ControlFlow::Continue(()),
+            Err(error) => ControlFlow::Break(error),
+        }
+    }
+}
+
+impl Pass<'_> {
+    fn expand_wildcards(&self, select: &mut Select) {
+        let is_wildcard = |item: &SelectItem| {
+            matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..))
+        };
+        if !select.projection.iter().any(is_wildcard) {
+            return;
+        }
+        let Some(scope) = self.scope_of(&select.from) else { return };
+        let mut expanded = Vec::with_capacity(select.projection.len());
+        for item in std::mem::take(&mut select.projection) {
+            match &item {
+                SelectItem::Wildcard(_) => expanded.extend(scope.all()),
+                SelectItem::QualifiedWildcard(
+                    SelectItemQualifiedWildcardKind::ObjectName(name),
+                    _,
+                ) => match scope.of_relation(&last_part(name)) {
+                    Some(columns) => expanded.extend(columns),
+                    None => expanded.push(item),
+                },
+                _ => expanded.push(item),
+            }
+        }
+        select.projection = expanded;
+    }
+
+    fn scope_of(&self, from: &[TableWithJoins]) -> Option<Scope> {
+        let mut scope = Scope::default();
+        for tables in from {
+            self.add_tables(tables, &mut scope)?;
+        }
+        Some(scope)
+    }
+
+    fn add_tables(&self, tables: &TableWithJoins, scope: &mut Scope) -> Option<()> {
+        self.add_factor(&tables.relation, scope)?;
+        for join in &tables.joins {
+            let before = scope.relations.len();
+            self.add_factor(&join.relation, scope)?;
+            match constraint_of(&join.join_operator) {
+                Some(JoinConstraint::Using(columns)) => {
+                    scope.merged.extend(columns.iter().map(last_part));
+                }
+                Some(JoinConstraint::Natural) => scope.merge_common(before),
+                _ => {}
+            }
+        }
+        Some(())
+    }
+
+    fn add_factor(&self, factor: &TableFactor, scope: &mut Scope) -> Option<()> {
+        let (name, mut columns, alias) = match factor {
+            TableFactor::Table { name, alias, args: None, .. } => {
+                (last_part(name), self.columns_of_relation(name)?, alias)
+            }
+            TableFactor::Derived { subquery, alias, .. } => {
+                (String::new(), columns_of_query(subquery)?, alias)
+            }
+            TableFactor::NestedJoin { table_with_joins, alias: None } => {
+                return self.add_tables(table_with_joins, scope);
+            }
+            _ => return None,
+        };
+        let given = alias.iter().flat_map(|alias| &alias.columns);
+        for (column, given) in columns.iter_mut().zip(given) {
+            *column = folded(&given.name);
+        }
+        let name = alias.as_ref().map_or(name, |alias| folded(&alias.name));
+        scope.relations.push((name, columns));
+        Some(())
+    }
+
+    fn columns_of_relation(&self, name: &ObjectName) -> Option<Vec<String>> {
+        let (schema, relation) = (schema_of(name), last_part(name));
+        if schema.is_none() {
+            let ctes = self.frames.iter().rev().flat_map(|frame| frame.ctes.iter().rev());
+            let mut named = ctes.filter(|(cte, _)| *cte == relation);
+            if let Some((_, columns)) = named.next() {
+                return (!columns.is_empty()).then(|| columns.clone());
+            }
+        }
+        let table = self.context.table(schema.as_deref(), &relation)?;
+        let table_schema = table.schema();
+        let names = table_schema.fields().iter().map(|field| field.name());
+        let shown = names.filter(|name| !is_system_column(name));
+        Some(shown.cloned().collect())
+    }
+}
+
+fn is_system_column(name: &str) -> bool {
+    SYSTEM_COLUMNS.iter().any(|(system, _)| *system == name)
+}
+
+/// The relations of a FROM clause with their columns.
+#[derive(Default)]
+struct Scope {
+    relations: Vec<(String, Vec<String>)>,
+    /// Columns that joins have merged into one.
+    merged: Vec<String>,
+}
+
+impl Scope {
+    /// `*`: merged columns once, then the rest of each relation.
+    fn all(&self) -> Vec<SelectItem> {
+        let merged = self.merged.iter().collect::<HashSet<_>>();
+        let mut seen = HashSet::new();
+        let first = self.merged.iter().filter(|column| seen.insert(*column));
+        let first = first.map(|column| SelectItem::UnnamedExpr(Expr::Identifier(quoted(column))));
+        let rest = self.relations.iter().flat_map(|(relation, columns)| {
+            let own = columns.iter().filter(|column| !merged.contains(column));
+            own.map(move |column| column_of(relation, column))
+        });
+        first.chain(rest).collect()
+    }
+
+    /// `relation.*`
+    fn of_relation(&self, relation: &str) -> Option<Vec<SelectItem>> {
+        let (name, columns) = self.relations.iter().find(|(name, _)| name == relation)?;
+        Some(columns.iter().map(|column| column_of(name, column)).collect())
+    }
+
+    fn merge_common(&mut self, from: usize) {
+        let left: HashSet<_> =
+            self.relations[..from].iter().flat_map(|(_, columns)| columns.clone()).collect();
+        let right = self.relations[from..].iter().flat_map(|(_, columns)| columns.clone());
+        let common: Vec<_> = right.filter(|column| left.contains(column)).collect();
+        self.merged.extend(common);
+    }
+}
+
+fn constraint_of(operator: &JoinOperator) -> Option<&JoinConstraint> {
+    match operator {
+        JoinOperator::Join(constraint)
+        | JoinOperator::Inner(constraint)
+        | JoinOperator::Left(constraint)
+        | JoinOperator::LeftOuter(constraint)
+        | JoinOperator::Right(constraint)
+        | JoinOperator::RightOuter(constraint)
+        | JoinOperator::FullOuter(constraint)
+        | JoinOperator::CrossJoin(constraint) => Some(constraint),
+        _ => None,
+    }
+}
+
+/// The columns of a query whose select lists have been expanded and named.
+fn columns_of_query(query: &Query) -> Option<Vec<String>> {
+    columns_of_body(&query.body)
+}
+
+fn columns_of_body(body: &SetExpr) -> Option<Vec<String>> {
+    match body {
+        SetExpr::Select(select) => select.projection.iter().map(name_of_item).collect(),
+        SetExpr::Query(query) => columns_of_query(query),
+        SetExpr::SetOperation { left, .. } => columns_of_body(left),
+        SetExpr::Values(values) => {
+            let row = values.rows.first()?;
+            Some((1..=row.len()).map(|number| format!("column{number}")).collect())
+        }
+        _ => None,
+    }
+}
+
+fn name_of_item(item: &SelectItem) -> Option<String> {
+    match item {
+        SelectItem::ExprWithAlias { alias, .. } => Some(folded(alias)),
+        SelectItem::UnnamedExpr(expr) => Some(label_of(expr)),
+        _ => None,
+    }
+}
+
+/// Names each column of a select list once; gives the names as they were.
+fn unique_names(select: &mut Select) -> Option<Vec<String>> {
+    let names: Option<Vec<String>> = select.projection.iter().map(name_of_item).collect();
+    let names = names?;
+    let mut seen: HashMap<&str, usize> = HashMap::new();
+    for (item, name) in select.projection.iter_mut().zip(&names) {
+        let times = seen.entry(name).or_default();
+        *times += 1;
+        if *times > 1 {
+            let alias = quoted(&format!("{name}#{times}"));
+            let expr = match item {
+                SelectItem::ExprWithAlias { expr, .. } | SelectItem::UnnamedExpr(expr) => {
+                    std::mem::replace(expr, null())
+                }
+                _ => continue,
+            };
+            *item = SelectItem::ExprWithAlias { expr, alias };
+        }
+    }
+    Some(names)
+}
+
+fn rewrite_expr(expr: &mut Expr, context: &Context<'_>) -> Result<(), CatalogError> {
+    match expr {
+        Expr::Collate { expr: inner, .. } => *expr = take(inner),
+        Expr::BinaryOp { op, left, right } => {
+            if let BinaryOperator::PGCustomBinaryOperator(parts) = op
+                && let Some(known) = parts.last().and_then(|part| operator_of(part))
+            {
+                *op = known;
+            }
+            if let (Expr::Tuple(left), Expr::Tuple(right)) = (left.as_mut(), right.as_mut())
+                && left.len() == right.len()
+                && let Some(rewritten) = compare_rows(op, left, right)
+            {
+                *expr = rewritten;
+            }
+        }
+        Expr::Function(function) => {
+            if let Some(rewritten) = rewrite_function(function, context)? {
+                *expr = rewritten;
+            }
+        }
+        Expr::Identifier(ident) if is_bare_function(ident) => {
+            *expr = call(&ident.value.to_lowercase(), Vec::new());
+        }
+        Expr::AnyOp { left, compare_op, right, .. } => {
+            *expr = quantified(left, compare_op, right, "canon_any");
+        }
+        Expr::AllOp { left, compare_op, right } => {
+            *expr = quantified(left, compare_op, right, "canon_all");
+        }
+        Expr::CompoundFieldAccess { root, access_chain } => {
+            *expr = accessed(take(root), std::mem::take(access_chain));
+        }
+        _ => {}
+    }
+    Ok(())
+}
+
+/// `(f(x)).n` and `keys[1]`, one step at a time.
+fn accessed(root: Expr, accesses: Vec<AccessExpr>) -> Expr {
+    let (mut expr, accesses) = match root {
+        // `con.conkey[1]`: a column of a relation, unless there are parentheses.
+        Expr::Identifier(first) => column_first(first, accesses),
+        other => (other, accesses),
+    };
+    for access in accesses {
+        while let Expr::Nested(inner) = expr {
+            expr = *inner;
+        }
+        expr = match access {
+            AccessExpr::Dot(Expr::Identifier(field)) => {
+                call("get_field", vec![expr, text(&folded(&field))])
+            }
+            other => Expr::CompoundFieldAccess { root: Box::new(expr), access_chain: vec![other] },
+        };
+    }
+    expr
+}
+
+/// The dotted name at the start of an access, and what is accessed in it.
+fn column_first(first: Ident, accesses: Vec<AccessExpr>) -> (Expr, Vec<AccessExpr>) {
+    let mut parts = vec![first];
+    let mut rest = Vec::new();
+    for access in accesses {
+        match access {
+            AccessExpr::Dot(Expr::Identifier(part)) if rest.is_empty() => parts.push(part),
+            other => rest.push(other),
+        }
+    }
+    let column = match parts.len() {
+        1 => Expr::Identifier(parts.remove(0)),
+        _ => Expr::CompoundIdentifier(parts),
+    };
+    (column, rest)
+}
+
+/// Words that are functions without parentheses, where the parser took them for columns.
+fn is_bare_function(ident: &Ident) -> bool {
+    const WORDS: [&str; 8] = [
+        "current_user",
+        "session_user",
+        "user",
+        "current_role",
+        "current_catalog",
+        "current_schema",
+        "current_date",
+        "localtimestamp",
+    ];
+    ident.quote_style.is_none() && WORDS.contains(&ident.value.to_lowercase().as_str())
+}
+
+fn operator_of(text: &str) -> Option<BinaryOperator> {
+    Some(match text {
+        "~" => BinaryOperator::PGRegexMatch,
+        "~*" => BinaryOperator::PGRegexIMatch,
+        "!~" => BinaryOperator::PGRegexNotMatch,
+        "!~*" => BinaryOperator::PGRegexNotIMatch,
+        "~~" => BinaryOperator::PGLikeMatch,
+        "~~*" => BinaryOperator::PGILikeMatch,
+        "!~~" => BinaryOperator::PGNotLikeMatch,
+        "!~~*" => BinaryOperator::PGNotILikeMatch,
+        "=" => BinaryOperator::Eq,
+        "<>" => BinaryOperator::NotEq,
+        "<" => BinaryOperator::Lt,
+        "<=" => BinaryOperator::LtEq,
+        ">" => BinaryOperator::Gt,
+        ">=" => BinaryOperator::GtEq,
+        "+" => BinaryOperator::Plus,
+        "-" => BinaryOperator::Minus,
+        "*" => BinaryOperator::Multiply,
+        "/" => BinaryOperator::Divide,
+        "||" => BinaryOperator::StringConcat,
+        _ => return None,
+    })
+}
+
+/// `(a, b) = (c, d)`, column by column.
+fn compare_rows(op: &BinaryOperator, left: &mut [Expr], right: &mut [Expr]) -> Option<Expr> {
+    if !matches!(op, BinaryOperator::Eq | BinaryOperator::NotEq) {
+        return None;
+    }
+    let pairs = left.iter_mut().zip(right).map(|(left, right)| Expr::BinaryOp {
+        left: Box::new(std::mem::replace(left, null())),
+        op: BinaryOperator::Eq,
+        right: Box::new(std::mem::replace(right, null())),
+    });
+    let all = pairs.reduce(|left, right| Expr::BinaryOp {
+        left: Box::new(left),
+        op: BinaryOperator::And,
+        right: Box::new(right),
+    })?;
+    let all = Expr::Nested(Box::new(all));
+    Some(match op {
+        BinaryOperator::NotEq => Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(all) },
+        _ => all,
+    })
+}
+
+/// `left op ANY (right)` or `ALL`, over an array or the rows of a subquery.
+fn quantified(left: &mut Expr, op: &BinaryOperator, right: &mut Expr, function: &str) -> Expr {
+    let left = std::mem::replace(left, null());
+    let mut right = std::mem::replace(right, null());
+    while let Expr::Nested(inner) = right {
+        right = *inner;
+    }
+    match (right, op, function) {
+        (Expr::Subquery(subquery), BinaryOperator::Eq, "canon_any") => {
+            Expr::InSubquery { expr: Box::new(left), subquery, negated: false }
+        }
+        (Expr::Subquery(subquery), BinaryOperator::NotEq, "canon_all") => {
+            Expr::InSubquery { expr: Box::new(left), subquery, negated: true }
+        }
+        (Expr::Subquery(subquery), op, function) => {
+            let array = call(ARRAY_SUBQUERY, vec![Expr::Subquery(subquery)]);
+            call(function, vec![text(&op.to_string()), left, array])
+        }
+        (array, op, function) => call(function, vec![text(&op.to_string()), left, array]),
+    }
+}
+
+fn rewrite_function(
+    function: &mut Function,
+    context: &Context<'_>,
+) -> Result<Option<Expr>, CatalogError> {
+    let name = last_part(&function.name);
+    if let FunctionArguments::Subquery(query) = &function.args
+        && name == "array"
+    {
+        return Ok(Some(call(ARRAY_SUBQUERY, vec![Expr::Subquery(query.clone())])));
+    }
+    if let FunctionArguments::None = function.args {
+        function.args = arguments(Vec::new());
+    }
+    if matches!(name.as_str(), "_pg_truetypid" | "_pg_truetypmod") {
+        spread_rows(&mut function.args);
+    }
+    let schema = schema_of(&function.name);
+    if !matches!(schema.as_deref(), None | Some("pg_catalog" | "information_schema")) {
+        return Err(undefined(function));
+    }
+    if let Some(array) = array_function(&name) {
+        let args = expressions(&function.args).unwrap_or_default();
+        return Ok(Some(call("unnest", vec![call(array, args)])));
+    }
+    if name != ARRAY_SUBQUERY && name != "unnest" && !context.has_function(&name) {
+        return Err(undefined(function));
+    }
+    function.name = ObjectName::from(vec![quoted(&name)]);
+    Ok(None)
+}
+
+/// `_pg_truetypid(a.*, t.*)`: of the rows of `pg_attribute` and `pg_type` the columns it looks at.
+fn spread_rows(args: &mut FunctionArguments) {
+    const ATTRIBUTE: [&str; 2] = ["atttypid", "atttypmod"];
+    const TYPE: [&str; 3] = ["typtype", "typbasetype", "typtypmod"];
+    let FunctionArguments::List(list) = args else { return };
+    let [
+        FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(attribute)),
+        FunctionArg::Unnamed(FunctionArgExpr::QualifiedWildcard(of_type)),
+    ] = list.args.as_slice()
+    else {
+        return;
+    };
+    let column = |relation: &ObjectName, column: &str| {
+        let parts = vec![quoted(&last_part(relation)), quoted(column)];
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::CompoundIdentifier(parts)))
+    };
+    let columns = ATTRIBUTE.map(|name| column(attribute, name)).into_iter();
+    list.args = columns.chain(TYPE.map(|name| column(of_type, name))).collect();
+}
+
+fn undefined(function: &Function) -> CatalogError {
+    let count = expressions(&function.args).map_or(0, |args| args.len());
+    let args = vec!["unknown"; count].join(", ");
+    let start = function.name.span().start;
+    // Lines are not counted into characters here; on the first line the column is the position.
+    let position = (start.line == 1).then(|| usize::try_from(start.column).ok()).flatten();
+    CatalogError::UndefinedFunction { name: format!("{}({args})", function.name), position }
+}
+
+/// The function that gives as an array what one of Postgres's gives as rows.
+fn array_function(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "generate_series" => "canon_generate_series",
+        "generate_subscripts" => "canon_generate_subscripts",
+        "_pg_expandarray" => "canon_pg_expandarray",
+        "pg_partition_ancestors" => "canon_pg_partition_ancestors",
+        _ => return None,
+    })
+}
+
+/// A function in FROM as a derived table or a relation.
+fn rows_of_function(factor: &mut TableFactor, context: &Context<'_>) -> Option<TableFactor> {
+    let (name, args, alias, ordinality) = match factor {
+        TableFactor::Table { name, args: Some(args), alias, with_ordinality, .. } => {
+            (last_part(name), arguments_of(&args.args)?, alias.take(), *with_ordinality)
+        }
+        TableFactor::Function { name, args, alias, with_ordinality, .. } => {
+            (last_part(name), arguments_of(args)?, alias.take(), *with_ordinality)
+        }
+        TableFactor::UNNEST { array_exprs, alias, with_ordinality, .. } => {
+            ("unnest".to_owned(), std::mem::take(array_exprs), alias.take(), *with_ordinality)
+        }
+        _ => return None,
+    };
+    if name == "pg_show_all_settings" || context.table(Some("function"), &name).is_some() {
+        return Some(relation_factor(&name, alias));
+    }
+    let relation = alias.as_ref().map_or_else(|| name.clone(), |alias| folded(&alias.name));
+    let given: Vec<_> = alias.iter().flat_map(|alias| &alias.columns).collect();
+    let column_name = |at: usize| match given.get(at) {
+        Some(column) => folded(&column.name),
+        None if at == 0 => relation.clone(),
+        None => "ordinality".to_owned(),
+    };
+    let array = match (name.as_str(), array_function(&name)) {
+        ("unnest", _) => args.into_iter().next()?,
+        (_, Some(function)) => call(function, args),
+        _ => {
+            // Any other function gives one row.
+            return Some(derived(vec![(call(&name, args), column_name(0))], &relation));
+        }
+    };
+    let mut columns = Vec::with_capacity(2);
+    if ordinality {
+        let numbers = call("canon_ordinality", vec![array.clone()]);
+        columns.push((call("unnest", vec![numbers]), column_name(1)));
+    }
+    columns.insert(0, (call("unnest", vec![array]), column_name(0)));
+    Some(derived(columns, &relation))
+}
+
+fn relation_factor(name: &str, alias: Option<TableAlias>) -> TableFactor {
+    let (schema, relation) = match name {
+        "pg_show_all_settings" => ("pg_catalog", "pg_settings"),
+        other => ("function", other),
+    };
+    let alias = alias.unwrap_or_else(|| table_alias(name));
+    TableFactor::Table {
+        name: ObjectName::from(vec![quoted(schema), quoted(relation)]),
+        alias: Some(alias),
+        args: None,
+        with_hints: Vec::new(),
+        version: None,
+        with_ordinality: false,
+        partitions: Vec::new(),
+        json_path: None,
+        sample: None,
+        index_hints: Vec::new(),
+    }
+}
+
+/// `LATERAL (SELECT expr AS name, …) AS alias`
+fn derived(columns: Vec<(Expr, String)>, alias: &str) -> TableFactor {
+    let mut query = EMPTY_QUERY.clone();
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        select.projection = columns
+            .into_iter()
+            .map(|(expr, name)| SelectItem::ExprWithAlias { expr, alias: quoted(&name) })
+            .collect();
+    }
+    TableFactor::Derived {
+        lateral: true,
+        subquery: Box::new(query),
+        alias: Some(table_alias(alias)),
+        sample: None,
+    }
+}
+
+/// A query to fill in: its many parts that say nothing stay the parser's business.
+static EMPTY_QUERY: LazyLock<Query> = LazyLock::new(|| {
+    Parser::new(&PostgreSqlDialect {})
+        .try_with_sql("SELECT NULL")
+        .and_then(|mut parser| parser.parse_query())
+        .map(|query| *query)
+        .expect("a constant query parses")
+});
+
+fn table_alias(name: &str) -> TableAlias {
+    let columns: Vec<TableAliasColumnDef> = Vec::new();
+    TableAlias { explicit: true, name: quoted(name), columns, at: None }
+}
+
+fn column_of(relation: &str, column: &str) -> SelectItem {
+    let parts = if relation.is_empty() {
+        vec![quoted(column)]
+    } else {
+        vec![quoted(relation), quoted(column)]
+    };
+    SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts))
+}
+
+fn quoted(name: &str) -> Ident {
+    Ident::with_quote('"', name)
+}
+
+fn null() -> Expr {
+    Expr::value(Value::Null)
+}
+
+fn text(text: &str) -> Expr {
+    Expr::value(Value::SingleQuotedString(text.to_owned()))
+}
+
+fn take(expr: &mut Box<Expr>) -> Expr {
+    std::mem::replace(expr.as_mut(), null())
+}
+
+fn call(name: &str, args: Vec<Expr>) -> Expr {
+    Expr::Function(Function {
+        name: ObjectName::from(vec![quoted(name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: arguments(args),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+fn arguments(args: Vec<Expr>) -> FunctionArguments {
+    let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)));
+    FunctionArguments::List(FunctionArgumentList {
+        duplicate_treatment: None,
+        args: args.collect(),
+        clauses: Vec::new(),
+    })
+}
+
+fn expressions(args: &FunctionArguments) -> Option<Vec<Expr>> {
+    match args {
+        FunctionArguments::List(list) => arguments_of(&list.args),
+        FunctionArguments::None | FunctionArguments::Subquery(_) => None,
+    }
+}
+
+fn arguments_of(args: &[FunctionArg]) -> Option<Vec<Expr>> {
+    let expr = |arg: &FunctionArg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
+        | FunctionArg::Named { arg: FunctionArgExpr::Expr(expr), .. }
+        | FunctionArg::ExprNamed { arg: FunctionArgExpr::Expr(expr), .. } => Some(expr.clone()),
+        _ => None,
+    };
+    args.iter().map(expr).collect()
+}

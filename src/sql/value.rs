@@ -1,0 +1,688 @@
+//! Texts to values, as Postgres's input functions read them: parameters and literals.
+
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
+use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano};
+use datafusion::common::ScalarValue;
+
+use super::timezone::TimeZone;
+use super::types::PgType;
+
+/// Digits that a Decimal128 holds.
+const DECIMAL_DIGITS_MAX: u32 = 38;
+
+/// Why a text or bytes are no value of a type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fault {
+    pub sqlstate: &'static str,
+    pub message: String,
+}
+
+pub type Read<T> = Result<T, Fault>;
+
+/// The words of Postgres for a text that a type can't read.
+pub fn invalid(pg_type: &str, text: &str) -> Fault {
+    let sqlstate = match pg_type {
+        "date" | "time" | "timestamp" | "timestamp with time zone" | "interval" => "22007",
+        _ => "22P02",
+    };
+    Fault { sqlstate, message: format!("invalid input syntax for type {pg_type}: \"{text}\"") }
+}
+
+pub fn out_of_range(pg_type: &str, text: &str) -> Fault {
+    let sqlstate = match pg_type {
+        "date" | "time" | "timestamp" | "timestamp with time zone" | "interval" => "22008",
+        _ => "22003",
+    };
+    Fault { sqlstate, message: format!("value \"{text}\" is out of range for type {pg_type}") }
+}
+
+/// A value of the Arrow type `pg_type.to_arrow()`; None gives its NULL.
+///
+/// # Errors
+/// 22P02 and 22007 for text that isn't of the type, 22003 and 22008 for what it can't hold.
+pub fn from_text(pg_type: &PgType, text: Option<&str>, zone: &TimeZone) -> Read<ScalarValue> {
+    let Some(text) = text else { return null(pg_type) };
+    Ok(match pg_type {
+        PgType::Bool => {
+            let value = super::settings::parse_bool(text);
+            ScalarValue::Boolean(Some(value.ok_or_else(|| invalid("boolean", text))?))
+        }
+        PgType::Int2 => ScalarValue::Int16(Some(integer("smallint", text)?)),
+        PgType::Int4 => ScalarValue::Int32(Some(integer("integer", text)?)),
+        PgType::Int8 => ScalarValue::Int64(Some(integer("bigint", text)?)),
+        PgType::Oid => ScalarValue::Int64(Some(i64::from(integer::<u32>("oid", text)?))),
+        PgType::Float4 => {
+            let value = float("real", text)?;
+            #[expect(clippy::cast_possible_truncation, reason = "overflow is checked")]
+            let narrow = value as f32;
+            if narrow.is_infinite() && value.is_finite() {
+                return Err(out_of_range("real", text));
+            }
+            ScalarValue::Float32(Some(narrow))
+        }
+        PgType::Float8 => ScalarValue::Float64(Some(float("double precision", text)?)),
+        PgType::Numeric(_) => numeric(pg_type, text)?,
+        PgType::Date => ScalarValue::Date32(Some(date(text)?)),
+        PgType::Time => ScalarValue::Time64Microsecond(Some(time(text)?)),
+        PgType::Timestamp => ScalarValue::TimestampMicrosecond(Some(timestamp(text)?), None),
+        PgType::Timestamptz => {
+            ScalarValue::TimestampMicrosecond(Some(timestamptz(text, zone)?), Some("UTC".into()))
+        }
+        PgType::Interval => ScalarValue::IntervalMonthDayNano(Some(interval(text)?)),
+        PgType::Bytea => ScalarValue::Binary(Some(bytea(text)?)),
+        PgType::Uuid => {
+            let value = uuid::Uuid::parse_str(text.trim()).map_err(|_| invalid("uuid", text))?;
+            ScalarValue::Utf8(Some(value.to_string()))
+        }
+        PgType::Json => {
+            let valid = serde_json::from_str::<serde::de::IgnoredAny>(text);
+            valid.map_err(|_| invalid("json", text))?;
+            ScalarValue::Utf8(Some(text.to_owned()))
+        }
+        PgType::Array(item) => array(item, text, zone)?,
+        PgType::Text
+        | PgType::Varchar
+        | PgType::Name
+        | PgType::Char
+        | PgType::Regclass
+        | PgType::Regtype
+        | PgType::Regproc
+        | PgType::Int2Vector
+        | PgType::OidVector
+        | PgType::Unknown => ScalarValue::Utf8(Some(text.to_owned())),
+    })
+}
+
+/// The NULL of a type.
+pub fn null(pg_type: &PgType) -> Read<ScalarValue> {
+    ScalarValue::try_from(&pg_type.to_arrow())
+        .map_err(|_| Fault { sqlstate: "XX000", message: "internal error".to_owned() })
+}
+
+fn integer<T: TryFrom<i128>>(pg_type: &str, text: &str) -> Read<T> {
+    let trimmed = text.trim();
+    let digits = trimmed.strip_prefix(['+', '-']).unwrap_or(trimmed);
+    if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(invalid(pg_type, text));
+    }
+    let value = trimmed.parse::<i128>().ok().and_then(|value| T::try_from(value).ok());
+    value.ok_or_else(|| out_of_range(pg_type, text))
+}
+
+fn float(pg_type: &str, text: &str) -> Read<f64> {
+    let trimmed = text.trim();
+    let value = match trimmed.to_ascii_lowercase().as_str() {
+        "infinity" | "+infinity" | "inf" | "+inf" => f64::INFINITY,
+        "-infinity" | "-inf" => f64::NEG_INFINITY,
+        "nan" => f64::NAN,
+        _ => {
+            let value: f64 = trimmed.parse().map_err(|_| invalid(pg_type, text))?;
+            if value.is_infinite() {
+                return Err(out_of_range(pg_type, text));
+            }
+            value
+        }
+    };
+    Ok(value)
+}
+
+fn numeric(pg_type: &PgType, text: &str) -> Read<ScalarValue> {
+    let trimmed = text.trim();
+    let (mantissa, exponent) = match trimmed.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => {
+            (mantissa, exponent.parse::<i32>().map_err(|_| invalid("numeric", text))?)
+        }
+        None => (trimmed, 0),
+    };
+    let negative = mantissa.starts_with('-');
+    let unsigned = mantissa.strip_prefix(['+', '-']).unwrap_or(mantissa);
+    let (whole, fraction) = unsigned.split_once('.').unwrap_or((unsigned, ""));
+    let digits = || whole.bytes().chain(fraction.bytes());
+    if digits().next().is_none() || !digits().all(|byte| byte.is_ascii_digit()) {
+        return Err(match trimmed.to_ascii_lowercase().trim_start_matches('-') {
+            "nan" | "infinity" | "inf" => Fault {
+                sqlstate: "22003",
+                message: format!("numeric value \"{text}\" is not supported"),
+            },
+            _ => invalid("numeric", text),
+        });
+    }
+    let fraction_len = i32::try_from(fraction.len()).map_err(|_| out_of_range("numeric", text))?;
+    let digits: Vec<u8> = digits().map(|byte| byte - b'0').collect();
+    let scale = fraction_len.checked_sub(exponent).ok_or_else(|| out_of_range("numeric", text))?;
+    decimal(pg_type, negative, &digits, scale)
+}
+
+/// A decimal of a type's precision and scale from digits, the last of which has the weight
+/// `10^-scale`. Digits that the type has no place for are refused, not rounded.
+pub fn decimal(pg_type: &PgType, negative: bool, digits: &[u8], scale: i32) -> Read<ScalarValue> {
+    let too_large = || Fault { sqlstate: "22003", message: "numeric field overflow".to_owned() };
+    let DataType::Decimal128(precision, target) = pg_type.to_arrow() else {
+        return Err(Fault { sqlstate: "XX000", message: "internal error".to_owned() });
+    };
+    let significant = digits.iter().position(|digit| *digit != 0).unwrap_or(digits.len());
+    let mut digits: Vec<u8> = digits.get(significant..).unwrap_or_default().to_vec();
+    let mut missing = i32::from(target).saturating_sub(scale);
+    while missing < 0 && digits.last().is_none_or(|digit| *digit == 0) {
+        if digits.pop().is_none() {
+            missing = 0;
+            break;
+        }
+        missing += 1;
+    }
+    if missing < 0 {
+        let message = format!("numeric value has more than {target} decimal places");
+        return Err(Fault { sqlstate: "22003", message });
+    }
+    if digits.is_empty() {
+        missing = 0;
+    }
+    let zeros = u32::try_from(missing).ok().filter(|zeros| *zeros <= DECIMAL_DIGITS_MAX);
+    let zeros = zeros.ok_or_else(too_large)? as usize;
+    if digits.len() + zeros > usize::from(precision) {
+        return Err(too_large());
+    }
+    let magnitude = digits.iter().fold(0_i128, |value, digit| value * 10 + i128::from(*digit));
+    let magnitude = (0..zeros).fold(magnitude, |value, _| value * 10);
+    let value = if negative { -magnitude } else { magnitude };
+    Ok(ScalarValue::Decimal128(Some(value), precision, target))
+}
+
+// ---- dates and times
+
+/// Days from 1970-01-01; infinities are the ends of the type.
+fn date(text: &str) -> Read<i32> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "infinity" => return Ok(i32::MAX),
+        "-infinity" => return Ok(i32::MIN),
+        "epoch" => return Ok(0),
+        _ => {}
+    }
+    // A date parameter may carry a time, which Postgres cuts off.
+    let parts = Moment::read(text).ok_or_else(|| invalid("date", text))?;
+    i32::try_from(parts.date.to_epoch_days()).map_err(|_| out_of_range("date", text))
+}
+
+/// Microseconds from midnight.
+fn time(text: &str) -> Read<i64> {
+    let trimmed = text.trim();
+    clock(trimmed).ok_or_else(|| invalid("time", text))
+}
+
+/// Microseconds from 1970 of a wall clock; a zone in the text is ignored, as in Postgres.
+fn timestamp(text: &str) -> Read<i64> {
+    match infinite(text) {
+        Some(value) => Ok(value),
+        None => {
+            let moment = Moment::read(text).ok_or_else(|| invalid("timestamp", text))?;
+            moment.micros().ok_or_else(|| out_of_range("timestamp", text))
+        }
+    }
+}
+
+fn timestamptz(text: &str, zone: &TimeZone) -> Read<i64> {
+    let type_name = "timestamp with time zone";
+    if let Some(value) = infinite(text) {
+        return Ok(value);
+    }
+    let moment = Moment::read(text).ok_or_else(|| invalid(type_name, text))?;
+    let local = moment.micros().ok_or_else(|| out_of_range(type_name, text))?;
+    let zone = moment.zone.as_ref().unwrap_or(zone);
+    let seconds = zone.offset_of_local(moment.local());
+    Ok(local - i64::from(seconds) * 1_000_000)
+}
+
+fn infinite(text: &str) -> Option<i64> {
+    match text.trim().to_ascii_lowercase().as_str() {
+        "infinity" => Some(i64::MAX),
+        "-infinity" => Some(i64::MIN),
+        "epoch" => Some(0),
+        _ => None,
+    }
+}
+
+/// A date with a time and perhaps a zone: `2026-03-01 10:00:00.5+01`, `2026-03-01T10:00Z`,
+/// `0044-03-15 BC`.
+struct Moment {
+    date: NaiveDate,
+    micros_of_day: i64,
+    zone: Option<TimeZone>,
+}
+
+impl Moment {
+    fn read(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let (text, before_christ) = match text.strip_suffix("BC") {
+            Some(rest) => (rest.trim_end(), true),
+            None => (text, false),
+        };
+        let date_ends = text.find([' ', 'T', 't']).unwrap_or(text.len());
+        let (date, rest) = text.split_at(date_ends);
+        let date = ymd(date, before_christ)?;
+        let rest = rest.trim_start_matches([' ', 'T', 't']);
+        if rest.is_empty() {
+            return Some(Self { date, micros_of_day: 0, zone: None });
+        }
+        let time_ends = rest.find(|c: char| !c.is_ascii_digit() && !matches!(c, ':' | '.'));
+        let (time, zone) = rest.split_at(time_ends.unwrap_or(rest.len()));
+        let zone = match zone.trim() {
+            "" => None,
+            "Z" | "z" => Some(TimeZone::UTC),
+            zone => Some(offset(zone).or_else(|| TimeZone::parse(zone))?),
+        };
+        Some(Self { date, micros_of_day: clock(time)?, zone })
+    }
+
+    fn micros(&self) -> Option<i64> {
+        i64::from(self.date.to_epoch_days())
+            .checked_mul(86_400_000_000)?
+            .checked_add(self.micros_of_day)
+    }
+
+    fn local(&self) -> NaiveDateTime {
+        self.date.and_time(NaiveTime::MIN) + chrono::Duration::microseconds(self.micros_of_day)
+    }
+}
+
+/// `+01`, `+0130`, `+01:30`, `-05:30:15`: east is positive.
+fn offset(text: &str) -> Option<TimeZone> {
+    let sign = match text.as_bytes().first()? {
+        b'+' => 1,
+        b'-' => -1,
+        _ => return None,
+    };
+    let digits: String = text.get(1..)?.chars().filter(|c| *c != ':').collect();
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) || !matches!(digits.len(), 1 | 2 | 4 | 6) {
+        return None;
+    }
+    let part =
+        |from: usize, to: usize| digits.get(from..to).map_or(Some(0), |d| d.parse::<i32>().ok());
+    let hours = digits.get(..2.min(digits.len()))?.parse::<i32>().ok()?;
+    let (minutes, seconds) = (part(2, 4)?, part(4, 6)?);
+    if minutes > 59 || seconds > 59 {
+        return None;
+    }
+    TimeZone::east(sign * (hours * 3600 + minutes * 60 + seconds))
+}
+
+fn ymd(text: &str, before_christ: bool) -> Option<NaiveDate> {
+    let (year, month, day) = match text.split('-').collect::<Vec<_>>().as_slice() {
+        [year, month, day] if year.len() >= 3 => (*year, *month, *day),
+        [compact] if compact.len() == 8 => {
+            (compact.get(..4)?, compact.get(4..6)?, compact.get(6..)?)
+        }
+        _ => return None,
+    };
+    let number = |digits: &str| {
+        let well_formed =
+            (1..=6).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+        well_formed.then(|| digits.parse::<u32>().ok())?
+    };
+    let year = i32::try_from(number(year)?).ok()?;
+    let year = if before_christ { 1 - year } else { year };
+    NaiveDate::from_ymd_opt(year, number(month)?, number(day)?)
+}
+
+/// `10:00`, `10:00:00.25` or `24:00`, in microseconds; digits beyond those are rounded.
+fn clock(text: &str) -> Option<i64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    let parts: Vec<&str> = whole.split(':').collect();
+    if !(2..=3).contains(&parts.len()) || (parts.len() == 2 && text.contains('.')) {
+        return None;
+    }
+    let mut seconds = 0;
+    for (part, (max, unit)) in parts.iter().zip([(24, 3600), (59, 60), (60, 1)]) {
+        let value: i64 = part.parse().ok().filter(|value| (0..=max).contains(value))?;
+        seconds += value * unit;
+    }
+    let micros = seconds * 1_000_000 + fraction_micros(fraction)?;
+    (micros <= 86_400_000_000).then_some(micros)
+}
+
+fn fraction_micros(digits: &str) -> Option<i64> {
+    if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let padded: String = digits.chars().chain("0000000".chars()).take(7).collect();
+    padded.parse::<i64>().ok().map(|tenths| (tenths + 5) / 10)
+}
+
+/// Postgres's verbose notation (`1 year 2 mons -3 days 04:05:06.7`), with `ago` and ISO 8601.
+fn interval(text: &str) -> Read<IntervalMonthDayNano> {
+    read_interval(text.trim()).ok_or_else(|| invalid("interval", text))
+}
+
+fn read_interval(text: &str) -> Option<IntervalMonthDayNano> {
+    if text.starts_with('P') {
+        return iso_interval(text);
+    }
+    let mut total = Parts::default();
+    let words = numbers_apart(text);
+    let mut words = words.iter().map(String::as_str).peekable();
+    words.peek()?;
+    while let Some(word) = words.next() {
+        if word == "@" {
+            continue;
+        }
+        if word.eq_ignore_ascii_case("ago") {
+            return if words.next().is_none() { total.scaled(-1.0).finish() } else { None };
+        }
+        if word.contains(':') {
+            let (sign, time) = match word.strip_prefix('-') {
+                Some(time) => (-1, time),
+                None => (1, word.strip_prefix('+').unwrap_or(word)),
+            };
+            total.nanos += (sign * long_clock(time)?) as f64 * 1_000.0;
+            continue;
+        }
+        let number: f64 = word.parse().ok()?;
+        match words.next() {
+            Some(unit) => total.add(number, unit)?,
+            // A number alone counts seconds.
+            None => total.add(number, "second")?,
+        }
+    }
+    total.finish()
+}
+
+/// Splits `1day` and `2 hours` alike into numbers and words.
+fn numbers_apart(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        let unit_starts = word.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(word.len());
+        let (number, unit) = word.split_at(unit_starts);
+        words.extend([number, unit].into_iter().filter(|w| !w.is_empty()).map(str::to_owned));
+    }
+    words
+}
+
+/// As [`clock`], for hours beyond a day.
+fn long_clock(text: &str) -> Option<i64> {
+    let (hours, rest) = text.split_once(':')?;
+    let hours: i64 = hours.parse().ok().filter(|hours| (0..=100_000_000).contains(hours))?;
+    Some(hours * 3_600_000_000 + clock(&format!("00:{rest}"))?)
+}
+
+fn iso_interval(text: &str) -> Option<IntervalMonthDayNano> {
+    let (date, time) = text.strip_prefix('P')?.split_once('T').unwrap_or((text.get(1..)?, ""));
+    if date.is_empty() && time.is_empty() {
+        return None;
+    }
+    let mut total = Parts::default();
+    for (mut rest, in_time) in [(date, false), (time, true)] {
+        while !rest.is_empty() {
+            let unit_at = rest.find(|c: char| c.is_ascii_alphabetic())?;
+            let number: f64 = rest.get(..unit_at)?.parse().ok()?;
+            let unit = match (rest.get(unit_at..=unit_at)?, in_time) {
+                ("Y", false) => "year",
+                ("M", false) => "month",
+                ("W", false) => "week",
+                ("D", false) => "day",
+                ("H", true) => "hour",
+                ("M", true) => "minute",
+                ("S", true) => "second",
+                _ => return None,
+            };
+            total.add(number, unit)?;
+            rest = rest.get(unit_at + 1..)?;
+        }
+    }
+    total.finish()
+}
+
+#[derive(Default)]
+struct Parts {
+    months: f64,
+    days: f64,
+    nanos: f64,
+}
+
+impl Parts {
+    /// Fractions of a unit go down to the next: half a month is 15 days.
+    fn add(&mut self, number: f64, unit: &str) -> Option<()> {
+        const SECOND: f64 = 1e9;
+        let unit = unit.to_ascii_lowercase();
+        let singular = if unit == "ms" { "millisecond" } else { unit.trim_end_matches('s') };
+        match singular {
+            "year" | "yr" | "y" => self.add_months(number * 12.0),
+            "decade" => self.add_months(number * 120.0),
+            "century" | "centurie" => self.add_months(number * 1_200.0),
+            "month" | "mon" => self.add_months(number),
+            "week" | "w" => self.add_days(number * 7.0),
+            "day" | "d" => self.add_days(number),
+            "hour" | "hr" | "h" => self.nanos += number * 3_600.0 * SECOND,
+            "minute" | "min" | "m" => self.nanos += number * 60.0 * SECOND,
+            "second" | "sec" | "" => self.nanos += number * SECOND,
+            "millisecond" | "msec" => self.nanos += number * 1e6,
+            "microsecond" | "usec" | "u" => self.nanos += number * 1e3,
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn add_months(&mut self, months: f64) {
+        self.months += months.trunc();
+        self.add_days(months.fract() * 30.0);
+    }
+
+    fn add_days(&mut self, days: f64) {
+        self.days += days.trunc();
+        self.nanos += days.fract() * 86_400e9;
+    }
+
+    fn scaled(self, factor: f64) -> Self {
+        Self { months: self.months * factor, days: self.days * factor, nanos: self.nanos * factor }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "the bounds are checked")]
+    fn finish(self) -> Option<IntervalMonthDayNano> {
+        let fits = self.months.abs() <= f64::from(i32::MAX)
+            && self.days.abs() <= f64::from(i32::MAX)
+            && self.nanos.abs() < 9.2e18;
+        // Microseconds are what Postgres keeps.
+        let micros = (self.nanos / 1e3).round() as i64;
+        fits.then(|| {
+            IntervalMonthDayNano::new(self.months as i32, self.days as i32, micros * 1_000)
+        })
+    }
+}
+
+// ---- bytes and arrays
+
+fn bytea(text: &str) -> Read<Vec<u8>> {
+    let fault = || invalid("bytea", text);
+    if let Some(digits) = text.strip_prefix("\\x") {
+        let digits: Vec<u8> = digits.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+        let pairs = digits.chunks(2).map(|pair| match pair {
+            [high, low] => hex(*high)?.checked_mul(16)?.checked_add(hex(*low)?),
+            _ => None,
+        });
+        return pairs.collect::<Option<Vec<u8>>>().ok_or_else(fault);
+    }
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        if *byte != b'\\' {
+            bytes.push(*byte);
+            continue;
+        }
+        match rest {
+            [b'\\', after @ ..] => {
+                bytes.push(b'\\');
+                rest = after;
+            }
+            [a @ b'0'..=b'3', b @ b'0'..=b'7', c @ b'0'..=b'7', after @ ..] => {
+                bytes.push((a - b'0') * 64 + (b - b'0') * 8 + (c - b'0'));
+                rest = after;
+            }
+            _ => return Err(fault()),
+        }
+    }
+    Ok(bytes)
+}
+
+fn hex(digit: u8) -> Option<u8> {
+    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
+}
+
+/// Arrays of one dimension: `{1,NULL,"a b"}`.
+fn array(item: &PgType, text: &str, zone: &TimeZone) -> Read<ScalarValue> {
+    let fault =
+        || Fault { sqlstate: "22P02", message: format!("malformed array literal: \"{text}\"") };
+    let items = array_items(text.trim()).ok_or_else(fault)?;
+    let values = items.iter().map(|value| from_text(item, value.as_deref(), zone));
+    list(item, values.collect::<Read<Vec<_>>>()?)
+}
+
+/// An Arrow list of values of one type.
+pub fn list(item: &PgType, values: Vec<ScalarValue>) -> Read<ScalarValue> {
+    Ok(ScalarValue::List(ScalarValue::new_list_nullable(&values, &item.to_arrow())))
+}
+
+fn array_items(text: &str) -> Option<Vec<Option<String>>> {
+    let inner = text.strip_prefix('{')?.strip_suffix('}')?;
+    let mut items = Vec::new();
+    let mut chars = inner.chars().peekable();
+    if inner.trim().is_empty() {
+        return Some(items);
+    }
+    loop {
+        let mut value = String::new();
+        let mut quoted = false;
+        while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        if chars.next_if_eq(&'"').is_some() {
+            quoted = true;
+            loop {
+                match chars.next()? {
+                    '"' => break,
+                    '\\' => value.push(chars.next()?),
+                    c => value.push(c),
+                }
+            }
+            while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        } else {
+            while let Some(c) = chars.next_if(|c| *c != ',') {
+                match c {
+                    '{' | '}' | '"' => return None,
+                    '\\' => value.push(chars.next()?),
+                    c => value.push(c),
+                }
+            }
+            value.truncate(value.trim_end().len());
+            if value.is_empty() {
+                return None;
+            }
+        }
+        let is_null = !quoted && value.eq_ignore_ascii_case("null");
+        items.push((!is_null).then_some(value));
+        match chars.next() {
+            None => return Some(items),
+            Some(',') => {}
+            Some(_) => return None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(pg_type: &PgType, text: &str) -> String {
+        match from_text(pg_type, Some(text), &TimeZone::parse("Europe/Berlin").unwrap()) {
+            Ok(value) => format!("{value:?}"),
+            Err(fault) => fault.sqlstate.to_owned(),
+        }
+    }
+
+    #[test]
+    fn numbers() {
+        assert_eq!(shown(&PgType::Int4, " -5 "), "Int32(-5)");
+        assert_eq!(shown(&PgType::Int4, ""), "22P02");
+        assert_eq!(shown(&PgType::Int4, "1.5"), "22P02");
+        assert_eq!(shown(&PgType::Int4, "3000000000"), "22003");
+        assert_eq!(shown(&PgType::Float8, "1e400"), "22003");
+        assert_eq!(shown(&PgType::Float8, "-Infinity"), "Float64(-inf)");
+        let money = PgType::Numeric(Some((10, 2)));
+        for (text, shown_as) in [
+            ("1.5", "1.50"),
+            ("-0.05", "-0.05"),
+            ("1.500", "1.50"),
+            ("1e3", "1000.00"),
+            (".5", "0.50"),
+            ("0.000", "0.00"),
+        ] {
+            assert_eq!(shown(&money, text), format!("Decimal128({shown_as},10,2)"), "{text}");
+        }
+        assert_eq!(shown(&money, "1.005"), "22003");
+        assert_eq!(shown(&money, "123456789"), "22003");
+        assert_eq!(shown(&money, "1e2000000000"), "22003");
+        assert_eq!(shown(&money, "."), "22P02");
+    }
+
+    #[test]
+    fn dates_and_times() {
+        assert_eq!(shown(&PgType::Date, "1970-01-02"), "Date32(\"1970-01-02\")");
+        assert_eq!(shown(&PgType::Date, "2026-02-30"), "22007");
+        assert_eq!(shown(&PgType::Date, "yesterweek"), "22007");
+        let micros = |pg_type: &PgType, text: &str| match from_text(
+            pg_type,
+            Some(text),
+            &TimeZone::parse("Europe/Berlin").unwrap(),
+        )
+        .unwrap()
+        {
+            ScalarValue::TimestampMicrosecond(Some(micros), _) => micros,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(micros(&PgType::Timestamp, "1970-01-01 00:00:00.0000015"), 2);
+        assert_eq!(micros(&PgType::Timestamp, "1970-01-01T00:00:01+05"), 1_000_000);
+        assert_eq!(micros(&PgType::Timestamptz, "1970-01-01 01:00:00"), 0);
+        assert_eq!(micros(&PgType::Timestamptz, "1970-01-01 00:00:00Z"), 0);
+        assert_eq!(micros(&PgType::Timestamptz, "1970-01-01 05:30:00+05:30"), 0);
+        assert_eq!(
+            micros(&PgType::Timestamptz, "1970-01-01 00:00:00 America/New_York"),
+            18_000_000_000
+        );
+        assert_eq!(micros(&PgType::Timestamp, "0001-01-01 BC"), -62_167_219_200_000_000);
+        assert_eq!(micros(&PgType::Timestamp, "infinity"), i64::MAX);
+        assert_eq!(shown(&PgType::Time, "24:00:01"), "22007");
+    }
+
+    #[test]
+    fn intervals() {
+        let parts = |text: &str| interval(text).map(|i| (i.months, i.days, i.nanoseconds)).unwrap();
+        assert_eq!(parts("1 year 2 mons -3 days 04:05:06.7"), (14, -3, 14_706_700_000_000));
+        assert_eq!(parts("1day 2h"), (0, 1, 7_200_000_000_000));
+        assert_eq!(parts("1.5 months"), (1, 15, 0));
+        assert_eq!(parts("P1Y2M3DT4H5M6S"), (14, 3, 14_706_000_000_000));
+        assert_eq!(parts("2 days ago"), (0, -2, 0));
+        assert_eq!(parts("-90 month"), (-90, 0, 0));
+        assert_eq!(parts("15 MINUTES"), (0, 0, 900_000_000_000));
+        assert_eq!(parts("500 ms"), (0, 0, 500_000_000));
+        assert_eq!(parts("30"), (0, 0, 30_000_000_000));
+        assert!(interval("soon").is_err());
+        assert!(interval("").is_err());
+    }
+
+    #[test]
+    fn arrays_and_bytes() {
+        let items = array_items("{1, NULL ,\"a \\\"b\\\\\",\"null\"}").unwrap();
+        assert_eq!(
+            items,
+            vec![Some("1".to_owned()), None, Some("a \"b\\".to_owned()), Some("null".to_owned()),]
+        );
+        assert_eq!(array_items("{}"), Some(vec![]));
+        for bad in ["", "1", "{1", "{1,}", "{{1}}", "{\"a}", "{a\"b}"] {
+            assert_eq!(array_items(bad), None, "{bad}");
+        }
+        assert_eq!(bytea("\\x00fF").unwrap(), vec![0, 255]);
+        assert_eq!(bytea("a\\\\\\001").unwrap(), vec![b'a', b'\\', 1]);
+        assert!(bytea("\\xabc").is_err());
+        let array = PgType::Array(Box::new(PgType::Int4));
+        assert!(matches!(
+            from_text(&array, Some("{1,2}"), &TimeZone::UTC),
+            Ok(ScalarValue::List(_))
+        ));
+    }
+}
