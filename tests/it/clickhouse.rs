@@ -6,11 +6,12 @@ use std::time::{Duration, Instant};
 
 use canon::backend::clickhouse::{ClickHouse, Pushed};
 use canon::backend::{Backend, BackendError, Prepared, Run};
-use canon::model::{Source, SourceKind};
+use canon::model::{Dedupe, Source, SourceKind};
+use canon::plan::latest::Latest;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::DFSchema;
 use datafusion::functions_aggregate::expr_fn::{count, sum};
-use datafusion::logical_expr::{Expr, Extension, LogicalPlan, col, lit};
+use datafusion::logical_expr::{Expr, Extension, LogicalPlan, LogicalPlanBuilder, col, lit};
 use futures::{StreamExt, TryStreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -73,7 +74,7 @@ async fn every_type_arrives_without_losing_digits() {
                 ip4 Nullable(IPv4), ip6 Nullable(IPv6), date Nullable(Date), date32 Nullable(Date32),
                 dt Nullable(DateTime('Europe/Berlin')), dt3 Nullable(DateTime64(3)),
                 dt9 Nullable(DateTime64(9, 'UTC')), a Array(Nullable(Int32)),
-                al Array(LowCardinality(String)), m Map(String, UInt8),
+                al Array(LowCardinality(String)), au Array(Nullable(UUID)), m Map(String, UInt8),
                 agg SimpleAggregateFunction(max, Nullable(Float64))
             ) ENGINE = MergeTree ORDER BY id",
             "INSERT INTO t SELECT 1, true, -128, 255, -32768, 65535, -2147483648, 4294967295,
@@ -82,7 +83,8 @@ async fn every_type_arrives_without_losing_digits() {
                 '12345678901234567890.12345678901234567890', 'O\\'Brien \\\\ ünï', 'lc', 'ab', 'a\\'b',
                 '61f0c404-5cb3-11e7-907b-a6006ad3dba0', '1.2.3.4', '2001:db8::1', '2026-01-02', '1950-01-02',
                 '2026-01-02 04:04:05', '1969-12-31 23:59:59.999', '2026-01-02 03:04:05.123456789',
-                [1, NULL], ['x', ''], map('k', 1), 2.5",
+                [1, NULL], ['x', ''],
+                ['61f0c404-5cb3-11e7-907b-a6006ad3dba0', NULL], map('k', 1), 2.5",
             "INSERT INTO t (id) VALUES (2)",
         ])
         .await;
@@ -110,8 +112,8 @@ async fn every_type_arrives_without_losing_digits() {
              |12345678901234567890.12345678901234567890|O'Brien \\ ünï|lc|ab|a'b\
              |61f0c404-5cb3-11e7-907b-a6006ad3dba0|1.2.3.4|2001:db8::1|2026-01-02|1950-01-02\
              |2026-01-02T03:04:05Z|1969-12-31T23:59:59.999Z|2026-01-02T03:04:05.123456Z\
-             |[1, ]|[x, ]|2.5",
-            "2||||||||||||||||||||||||||||[]|[]|",
+             |[1, ]|[x, ]|[61f0c404-5cb3-11e7-907b-a6006ad3dba0, ]|2.5",
+            "2||||||||||||||||||||||||||||[]|[]|[]|",
         ]
         .map(str::to_owned)
     );
@@ -512,4 +514,54 @@ async fn statements_can_be_found_in_the_servers_log() {
         found.fetch_one::<u64>().await.is_ok_and(|found| found > 0)
     })
     .await;
+}
+
+/// T11 over the engine's own dedupe and without it; and a key whose rows moved between partitions.
+#[tokio::test]
+async fn the_latest_row_of_each_key_counts_once() {
+    let server = ClickHouseServer::start().await;
+    let columns = "(id Nullable(String), amt Int64, version UInt64, deleted UInt8)";
+    let rows_written =
+        "VALUES ('a', 100, 1, 0), ('b', 50, 1, 0), ('a', 100, 1, 0), ('b', 60, 2, 0)";
+    let tombstones = "VALUES ('a', 0, 3, 1), (NULL, 7, 1, 0), (NULL, 8, 2, 0)";
+    let allowed = "SETTINGS allow_nullable_key = 1";
+    for (table, engine) in [
+        ("plain", "MergeTree ORDER BY tuple()"),
+        ("engine", "ReplacingMergeTree(version, deleted) ORDER BY id"),
+        ("no_tombstones", "ReplacingMergeTree(version) ORDER BY id"),
+        ("other_key", "ReplacingMergeTree(version) ORDER BY (id, amt)"),
+        ("by_amount", "ReplacingMergeTree(version, deleted) PARTITION BY amt ORDER BY id"),
+    ] {
+        let create = format!("CREATE TABLE {table} {columns} ENGINE = {engine} {allowed}");
+        // Each insert is a part of its own, so that nothing is merged before it is read.
+        let (first, second) =
+            rows_written.split_at(rows_written.find(", ('a', 100, 1, 0), ").unwrap());
+        let first = format!("INSERT INTO {table} {first}");
+        let second = format!("INSERT INTO {table} VALUES {}", &second[2..]);
+        server.run(&[&create, &format!("SYSTEM STOP MERGES {table}"), &first, &second]).await;
+        let backend = server.backend();
+        let total = async |filter: Option<Expr>| {
+            let input = scan(&backend, table).await.build().unwrap();
+            let dedupe = Dedupe {
+                by: vec!["id".to_owned()],
+                latest: "version".to_owned(),
+                deleted: Some("deleted".to_owned()),
+            };
+            let mut plan = LogicalPlanBuilder::from(Latest::plan(input, dedupe));
+            if let Some(filter) = filter {
+                plan = plan.filter(filter).unwrap();
+            }
+            let plan = plan
+                .aggregate(Vec::<Expr>::new(), vec![sum(col("amt")), count(lit(1_i64))])
+                .unwrap()
+                .build()
+                .unwrap();
+            rows(&answer(&backend, plan).await.unwrap()).join("")
+        };
+        assert_eq!(total(None).await, "160|2", "{table}");
+        let b_was_50 = Some(col("amt").eq(lit(50_i64)));
+        assert_eq!(total(b_was_50).await, "|0", "{table}: an older row must not win");
+        server.run(&[&format!("INSERT INTO {table} {tombstones}")]).await;
+        assert_eq!(total(None).await, "68|2", "{table}");
+    }
 }

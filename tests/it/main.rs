@@ -5,7 +5,5 @@
 mod backend;
 mod clickhouse;
 mod clickhouse_server;
-//! Tests from outside: the server as its clients see it.
-
-mod wire;
 mod definitions;
+mod wire;
