@@ -9,4 +9,7 @@ mod wire;
 //! Integration tests: one binary, a module for each subject.
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
+mod clickhouse;
+mod clickhouse_server;
 mod definitions;
+mod wire;

@@ -14,8 +14,8 @@ use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 use super::facts::TableFactsSource;
 use super::generate::generate;
 use super::node::Pushed;
-use crate::backend::Prepared;
 use crate::backend::latest::latest_of;
+use crate::backend::{BackendError, Prepared};
 use crate::plan::latest::Latest;
 use crate::plan::source::SourceTable;
 
@@ -30,7 +30,7 @@ pub(super) fn draw(
     // for an engine that doesn't plan by itself.
     let plan = optimize(plan, vec![Arc::new(SimplifyExpressions::new())], state)?;
     if let Some(pushed) = push(&plan, tables)? {
-        return Ok(prepared(pushed)?);
+        return prepared(pushed);
     }
     // Something stays here: below it, columns that nobody needs should not travel.
     let plan = optimize(plan, vec![Arc::new(OptimizeProjections::new())], state)?;
@@ -66,6 +66,9 @@ fn prepared(plan: LogicalPlan) -> Result<Prepared> {
 }
 
 /// The plan as one statement, if it reads sources and ClickHouse can do all of it.
+///
+/// # Errors
+/// A source that can't be read at all.
 fn push(plan: &LogicalPlan, tables: &dyn TableFactsSource) -> Result<Option<LogicalPlan>> {
     let sources = sources(plan)?;
     if sources.is_empty() {
@@ -73,6 +76,10 @@ fn push(plan: &LogicalPlan, tables: &dyn TableFactsSource) -> Result<Option<Logi
     }
     match generate(plan, tables) {
         Ok(sql) => Ok(Some(Pushed::plan(sql, Arc::clone(plan.schema()), sources))),
+        Err(reason) if matches!(plan, LogicalPlan::TableScan(_)) => {
+            let detail = format!("table \"{}\" can't be read: {reason}", sources.join("\", \""));
+            Err(DataFusionError::External(Box::new(BackendError::Internal(detail))))
+        }
         Err(reason) => {
             tracing::debug!(node = %plan.display(), %reason, "stays in datafusion");
             Ok(None)

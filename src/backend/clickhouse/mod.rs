@@ -36,7 +36,7 @@ pub use node::Pushed;
 use self::client::Connection;
 use self::facts::{FactsMap, TableFactsSource};
 use self::freshness::Watermarks;
-use self::node::{BorderPlanner, PushedRun};
+use self::node::{PushedPlanner, PushedRun};
 use super::local::{MEMORY_BYTES_DEFAULT, Reads, backend_error, run_physical, session_state};
 use super::{Backend, BackendError, Prepared, Run, SourceState};
 use crate::model::{Source, SourceColumn};
@@ -57,7 +57,7 @@ impl ClickHouse {
     /// # Errors
     /// [`BackendError::Internal`] where DataFusion can't be set up.
     pub fn new(options: ClickHouseOptions) -> Result<Self, BackendError> {
-        let state = session_state(MEMORY_BYTES_DEFAULT, Some(Arc::new(BorderPlanner)))
+        let state = session_state(MEMORY_BYTES_DEFAULT, vec![Arc::new(PushedPlanner)])
             .map_err(|error| backend_error(error, ""))?;
         Ok(Self {
             connection: Connection::new(options),
