@@ -10,3 +10,12 @@ mod wire;
 #![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 mod definitions;
+//! Tests from outside: the built `canon` binary, asked as its clients ask it.
+
+mod clients;
+mod control;
+mod fixture;
+mod render;
+mod servers;
+mod slt;
+mod stages;
