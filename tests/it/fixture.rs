@@ -15,6 +15,8 @@ use datafusion::parquet::arrow::ArrowWriter;
 use serde::Deserialize;
 use serde_yaml::Value;
 
+use crate::clickhouse_server::ClickHouseServer;
+
 /// A folder of definitions and the tables they are about.
 #[derive(Debug)]
 pub(crate) struct Fixture {
@@ -68,6 +70,16 @@ impl Fixture {
     /// Its name as an identifier: `t1_fan_out`.
     pub(crate) fn identifier(&self) -> String {
         self.name.rsplit('/').next().unwrap().replace('-', "_")
+    }
+
+    /// Makes its tables in a ClickHouse database, and fills them.
+    pub(crate) async fn load_clickhouse(&self, server: &ClickHouseServer) {
+        for table in &self.tables {
+            server.run(&[&table.clickhouse_create()]).await;
+            if let Some(insert) = table.clickhouse_insert() {
+                server.run(&[&insert]).await;
+            }
+        }
     }
 
     /// Writes `metrics/` and `data/*.parquet` into a folder; gives the path of the definitions.
@@ -149,37 +161,40 @@ impl Table {
         sql
     }
 
-    /// `CREATE TABLE` for ClickHouse, and an `INSERT` with the rows as JSON (None: no rows).
-    pub(crate) fn clickhouse_sql(&self, database: &str) -> (String, Option<String>) {
+    fn clickhouse_create(&self) -> String {
         let columns: Vec<String> = self
             .columns
             .iter()
             .map(|column| format!("`{}` {}", column.name, column.clickhouse_type()))
             .collect();
-        let create = format!(
-            "CREATE TABLE `{database}`.`{}` ({}) ENGINE = {} ORDER BY ({})",
-            self.table,
-            columns.join(", "),
-            self.engine,
-            self.order_by.join(", "),
-        );
-        if self.rows.is_empty() {
-            return (create, None);
-        }
-        let mut insert = format!(
-            "INSERT INTO `{database}`.`{}` SETTINGS date_time_input_format = 'best_effort' \
-             FORMAT JSONEachRow\n",
-            self.table
-        );
-        for row in &self.rows {
-            let mut object = serde_json::Map::new();
-            for (column, cell) in self.columns.iter().zip(row) {
-                object.insert(column.name.clone(), json_of(column, cell));
-            }
-            insert.push_str(&serde_json::Value::Object(object).to_string());
-            insert.push('\n');
-        }
-        (create, Some(insert))
+        let (columns, key) = (columns.join(", "), self.order_by.join(", "));
+        format!(
+            "CREATE TABLE `{}` ({columns}) ENGINE = {} ORDER BY ({key})",
+            self.table, self.engine
+        )
+    }
+
+    /// The rows as JSON, so that no text needs ClickHouse's quotes; None where there are no rows.
+    fn clickhouse_insert(&self) -> Option<String> {
+        let objects: Vec<String> = self
+            .rows
+            .iter()
+            .map(|row| {
+                let cells = self.columns.iter().zip(row);
+                let object: serde_json::Map<_, _> = cells
+                    .map(|(column, cell)| (column.name.clone(), json_of(column, cell)))
+                    .collect();
+                serde_json::Value::Object(object).to_string()
+            })
+            .collect();
+        (!objects.is_empty()).then(|| {
+            format!(
+                "INSERT INTO `{}` SETTINGS date_time_input_format = 'best_effort' \
+                 FORMAT JSONEachRow\n{}",
+                self.table,
+                objects.join("\n")
+            )
+        })
     }
 }
 
@@ -255,4 +270,38 @@ fn json_of(column: &Column, cell: &Value) -> serde_json::Value {
 /// The package's folder.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use canon::backend::Backend;
+    use canon::backend::embedded::Embedded;
+    use canon::diagnostic::{Color, render_human};
+    use canon::model::check::check;
+    use canon::model::load::read;
+
+    use super::*;
+    use crate::slt::files_by_fixture;
+
+    #[tokio::test]
+    async fn definitions_of_all_fixtures_are_sound() {
+        let mut faults = String::new();
+        for name in files_by_fixture().into_keys() {
+            let folder = tempfile::tempdir().unwrap();
+            let metrics = Fixture::load(&name).write_embedded(folder.path());
+            let read = read(&metrics).unwrap();
+            let backend = Embedded::open(&folder.path().join("data")).unwrap();
+            let mut sources = BTreeMap::new();
+            for table in read.tables() {
+                if let Some(columns) = backend.describe(&table).await.unwrap() {
+                    sources.insert(table.clone(), columns);
+                }
+            }
+            let checked = check(&read, &sources);
+            faults += &render_human(&checked.findings, read.texts(), Color::Never);
+        }
+        assert!(faults.is_empty(), "{faults}");
+    }
 }

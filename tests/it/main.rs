@@ -1,4 +1,4 @@
-//! One binary for all tests that run canon as its users do.
+//! Tests from outside: one binary for all tests that run canon as its users do.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -12,10 +12,13 @@ mod wire;
 mod definitions;
 //! Tests from outside: the built `canon` binary, asked as its clients ask it.
 
+mod clickhouse_server;
 mod clients;
 mod control;
+mod definitions;
 mod fixture;
 mod render;
 mod servers;
 mod slt;
 mod stages;
+mod wire;

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use tokio_postgres::{Client, Config, Error, NoTls};
 
+use crate::clickhouse_server::ClickHouseServer;
 use crate::fixture::Fixture;
 
 /// Enough for a debug build on a busy machine; a process that ends is noticed at once.
@@ -26,15 +27,6 @@ pub(crate) struct Canon {
     _folder: TempDir,
 }
 
-/// Where a ClickHouse with the fixture's tables is.
-#[derive(Debug)]
-pub(crate) struct ClickHouseDatabase {
-    pub(crate) url: String,
-    pub(crate) database: String,
-    pub(crate) user: String,
-    pub(crate) password: String,
-}
-
 impl Canon {
     /// Serves the fixture from Parquet files.
     pub(crate) async fn embedded(fixture: &Fixture) -> Self {
@@ -42,11 +34,11 @@ impl Canon {
     }
 
     /// Serves the fixture from ClickHouse.
-    pub(crate) async fn over_clickhouse(fixture: &Fixture, place: &ClickHouseDatabase) -> Self {
+    pub(crate) async fn over_clickhouse(fixture: &Fixture, place: &ClickHouseServer) -> Self {
         Self::start(fixture, Some(place)).await
     }
 
-    async fn start(fixture: &Fixture, place: Option<&ClickHouseDatabase>) -> Self {
+    async fn start(fixture: &Fixture, place: Option<&ClickHouseServer>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let metrics = fixture.write_embedded(folder.path());
         let port = free_port();

@@ -19,6 +19,7 @@ use sqllogictest::{AsyncDB, ColumnType, DBOutput, Record, Runner};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
+use crate::clickhouse_server::ClickHouseServer;
 use crate::fixture::{Fixture, root};
 use crate::render::Raw;
 use crate::servers::Canon;
@@ -268,6 +269,19 @@ async fn check(canon: &Canon, files: &[PathBuf]) -> Vec<String> {
 
 fn report(failures: &[String]) {
     assert!(failures.is_empty(), "{} records failed:\n{}", failures.len(), failures.join("\n"));
+}
+
+#[tokio::test]
+async fn clickhouse() {
+    let mut failures = Vec::new();
+    for (name, files) in files_by_fixture() {
+        let fixture = Fixture::load(&name);
+        let server = ClickHouseServer::start().await;
+        fixture.load_clickhouse(&server).await;
+        let canon = Canon::over_clickhouse(&fixture, &server).await;
+        failures.extend(check(&canon, &files).await);
+    }
+    report(&failures);
 }
 
 #[tokio::test]

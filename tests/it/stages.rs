@@ -17,6 +17,10 @@ const SHARED: [&str; 4] = ["functions", "diagnostic", "observe", "error"];
 /// What stands above the stages and puts them together.
 const TOPS: [&str; 3] = ["cli", "main", "lib"];
 
+/// Loads the demo's tables into a ClickHouse: it writes, which the backend never does, so it shares
+/// nothing with the backend but the crate.
+const LOADER: &str = "cli/demo/clickhouse.rs";
+
 /// A path in a source file: its first segments.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Used {
@@ -51,9 +55,9 @@ fn one_stage_knows_the_wire_protocol_and_one_the_clickhouse_client() {
                 "clickhouse" => "backend/clickhouse",
                 _ => continue,
             };
-            // `clickhouse::` in `backend/mod.rs` is the module of that name beside it.
-            let is_module = file.ends_with("src/backend/mod.rs") && used.first == "clickhouse";
-            if !within(place) && !is_module {
+            // Beside `mod clickhouse;` the name is that module's.
+            let is_module = text.contains(&format!("mod {};", used.first));
+            if !within(place) && !is_module && !within(LOADER) {
                 faults.push(format!("{}: {} outside {place}", file.display(), used.first));
             }
         }

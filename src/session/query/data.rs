@@ -181,7 +181,8 @@ impl QueryEngine {
 
     /// What is noted of the statement when it ends.
     pub(super) fn statement(&self, planned: &PlannedQuery, context: &RequestContext) -> Statement {
-        let version = |version: &Arc<MetricVersion>| format!("{}@{}", version.metric, version.version);
+        let version =
+            |version: &Arc<MetricVersion>| format!("{}@{}", version.metric, version.version);
         let versions = planned.versions.iter().map(version).collect();
         let (role, application) = (context.role.clone(), context.application_name.clone());
         let text = Arc::clone(&planned.text);

@@ -66,7 +66,9 @@ pub(crate) fn with_native(native: Native, data_type: &DataType, nullable: bool) 
         (Stored::WideInteger, DataType::Decimal256(_, 0)) => format!("toDecimal256({column}, 0)"),
         (Stored::Truth, DataType::Boolean) => format!("CAST({column} AS Bool)"),
         (stored, data_type) => {
-            return Err(NotPushable::new(format!("a column stored as {stored:?}, read as {data_type}")));
+            return Err(NotPushable::new(format!(
+                "a column stored as {stored:?}, read as {data_type}"
+            )));
         }
     };
     Ok(Value { native: Some(native), ..Value::column(sql, data_type.clone(), nullable) })
@@ -191,9 +193,7 @@ impl Native {
                 _ => None,
             },
             Stored::Uuid => match value {
-                ScalarValue::Utf8(Some(text)) if is_uuid(text) => {
-                    Some(format!("toUUID('{text}')"))
-                }
+                ScalarValue::Utf8(Some(text)) if is_uuid(text) => Some(format!("toUUID('{text}')")),
                 _ => None,
             },
             Stored::Unsigned => literal::integer_of(value).map(|number| number.to_string()),
