@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod answers;
 mod backend;
 //! Tests from outside: the server as its clients see it.
 
@@ -17,6 +18,7 @@ mod clients;
 mod control;
 mod definitions;
 mod fixture;
+mod parameters;
 mod render;
 mod servers;
 mod slt;

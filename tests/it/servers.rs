@@ -117,12 +117,17 @@ impl Postgres {
         Self { child, port, _folder: folder }
     }
 
+    /// A connection to a database of its, as its superuser.
+    pub(crate) async fn connect_to(&self, database: &str) -> Client {
+        connect_to(self.port, "postgres", database).await.unwrap()
+    }
+
     /// A connection to a new database with the fixture's tables.
     pub(crate) async fn with_fixture(&self, fixture: &Fixture) -> Client {
         let database = fixture.identifier();
-        let admin = connect(self.port, "postgres").await.unwrap();
+        let admin = self.connect_to("postgres").await;
         admin.batch_execute(&format!("CREATE DATABASE {database}")).await.unwrap();
-        let client = connect_to(self.port, "postgres", &database).await.unwrap();
+        let client = self.connect_to(&database).await;
         for table in &fixture.tables {
             client.batch_execute(&table.postgres_sql()).await.unwrap();
         }
