@@ -1,9 +1,8 @@
-//! One binary for all tests that run canon as its users do.
+//! One binary for all tests that run canon from outside, as its users do.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod backend;
-//! Tests from outside: the server as its clients see it.
-
-mod wire;
 mod definitions;
+mod scratch;
+mod wire;
