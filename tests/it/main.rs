@@ -1,4 +1,4 @@
-//! One binary for all tests that run canon as its users do.
+//! One binary for all tests that run canon from outside, as its users do.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -15,4 +15,6 @@ mod render;
 mod servers;
 mod slt;
 mod stages;
+mod definitions;
+mod scratch;
 mod wire;
