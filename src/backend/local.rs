@@ -53,9 +53,11 @@ pub(crate) fn session_state(
     extension_planners: Vec<Arc<dyn ExtensionPlanner + Send + Sync>>,
 ) -> Result<SessionState> {
     let registry = registry();
-    let config = SessionConfig::from(registry.options.clone())
-        .with_target_partitions(cores())
-        .with_information_schema(false);
+    let mut options = registry.options.clone();
+    // The check takes an expression for nullable that the logical plan has proven not to be.
+    options.execution.skip_physical_aggregate_schema_check = true;
+    let config =
+        SessionConfig::from(options).with_target_partitions(cores()).with_information_schema(false);
     let pool = TrackConsumersPool::new(GreedyMemoryPool::new(memory_bytes), TOP_CONSUMERS);
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
@@ -107,9 +109,13 @@ static CPU: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores())
         .thread_name("canon-cpu")
+        .thread_stack_size(WORKER_STACK_BYTES)
         .enable_all()
         .build()
 });
+
+/// Plans of deep statements are walked recursively.
+const WORKER_STACK_BYTES: usize = 16 << 20;
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)

@@ -56,7 +56,7 @@ pub trait Backend: Send + Sync + Debug {
 #[derive(Debug, Clone)]
 pub struct Prepared {
     /// The plan with the border in it: pushed parts are extension nodes whose equality is their
-    /// statement's text. Equal plans over equal data give equal answers, so it is a cache key.
+    /// statement's text.
     pub plan: LogicalPlan,
     /// The statements that the backend will be sent, in the order of the plan.
     pub pushed: Vec<String>,

@@ -6,6 +6,7 @@
 //! plan that means what Postgres means.
 
 pub mod semantics;
+mod wall_clock;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -55,6 +56,7 @@ impl Registry {
         for udf in SessionStateDefaults::default_scalar_functions() {
             registry.add_scalar(udf);
         }
+        registry.add_scalar(wall_clock::udf());
         for udf in SessionStateDefaults::default_aggregate_functions() {
             registry.add_aggregate(udf);
         }

@@ -15,7 +15,7 @@ use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, lit};
 
 use super::functions::{Value, parse_array};
-use super::typing::{field_of, is_reg, is_vector, list_of, pg_type_of, tag_of};
+use super::typing::{field_of, is_reg, is_vector, list_of, pg_type_of, tag_of, type_name};
 
 /// The two functions behind casts of the `reg…` types, bound to a definition set.
 #[derive(Debug, Clone)]
@@ -27,10 +27,6 @@ pub(super) struct RegCasts {
 /// Gives a plan and its subqueries Postgres's types.
 pub(super) fn apply(plan: LogicalPlan, casts: &RegCasts) -> Result<LogicalPlan> {
     let done = plan.transform_up_with_subqueries(|node| {
-        // A LIMIT counts in int8 as the planner wrote it.
-        if matches!(node, LogicalPlan::Limit(_)) {
-            return Ok(Transformed::no(node));
-        }
         let schema = input_schema(&node);
         let names = NamePreserver::new(&node);
         let node = node.map_expressions(|expr| {
@@ -53,10 +49,6 @@ fn input_schema(node: &LogicalPlan) -> DFSchema {
 
 fn rewrite(expr: Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Transformed<Expr>> {
     Ok(match expr {
-        Expr::Literal(ScalarValue::Int64(Some(number)), None) => match i32::try_from(number) {
-            Ok(number) => Transformed::yes(lit(number)),
-            Err(_) => Transformed::no(lit(number)),
-        },
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let (mut left, mut right) = (*left, *right);
             if unifies(op) {
@@ -189,7 +181,7 @@ fn meet(expr: Expr, other: &Expr, schema: &DFSchema, casts: &RegCasts) -> Result
 fn type_field(field: &Field) -> FieldRef {
     match tag_of(field) {
         Some(tag) if !field.data_type().is_decimal() => field_of(tag),
-        _ => Arc::new(Field::new("", field.data_type().clone(), true)),
+        _ => Arc::new(Field::new("value", field.data_type().clone(), true)),
     }
 }
 
@@ -284,15 +276,15 @@ fn function_arguments(
         "canon_any" | "canon_all" if args.len() == 3 => {
             let (_, left) = args[1].to_field(schema)?;
             if let Expr::Placeholder(Placeholder { id, field: None }) = &args[2] {
-                let item = tag_of(&left).unwrap_or("text");
+                let item = type_name(&pg_type_of(&left));
                 let field = Some(field_of(&format!("_{item}")));
                 args[2] = Expr::Placeholder(Placeholder { id: id.clone(), field });
             }
             let array = args[2].to_field(schema)?.1;
             let array_is_list = matches!(array.data_type(), DataType::List(_));
             if array_is_list && let Expr::Placeholder(Placeholder { id, field: None }) = &args[1] {
-                let item = tag_of(&array).and_then(|tag| tag.strip_prefix('_')).unwrap_or("text");
-                let field = Some(field_of(item));
+                let array = type_name(&pg_type_of(&array));
+                let field = Some(field_of(array.strip_prefix('_').unwrap_or("text")));
                 args[1] = Expr::Placeholder(Placeholder { id: id.clone(), field });
             }
         }
@@ -326,7 +318,7 @@ pub(super) fn for_the_wire(plan: LogicalPlan, casts: &RegCasts) -> Result<Logica
         let tag = tag_of(field).unwrap_or_default();
         let pg_type = pg_type_of(field);
         let sent = pg_type.to_arrow();
-        let text = Arc::new(Field::new("", DataType::Utf8, true));
+        let text = field_of("text");
         let expr = if is_reg(tag) || is_vector(tag) {
             cast(column, &text, &schema, casts)?
         } else if *field.data_type() != sent {

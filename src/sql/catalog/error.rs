@@ -18,6 +18,8 @@ pub enum CatalogError {
     UndefinedFunction { name: String, position: Option<usize> },
     #[error("{kind} \"{name}\" does not exist")]
     UndefinedObject { kind: &'static str, name: String },
+    #[error("unrecognized configuration parameter \"{name}\"")]
+    UndefinedSetting { name: String },
     #[error("{message}")]
     InvalidText { message: String },
     #[error("{message}")]
@@ -41,7 +43,7 @@ impl ClientError for CatalogError {
             Self::UndefinedColumn { .. } => "42703",
             Self::AmbiguousColumn { .. } => "42702",
             Self::UndefinedFunction { .. } => "42883",
-            Self::UndefinedObject { .. } => "42704",
+            Self::UndefinedObject { .. } | Self::UndefinedSetting { .. } => "42704",
             Self::InvalidText { .. } => "22P02",
             Self::InvalidArgument { .. } => "22023",
             Self::UndefinedParameter { .. } => "42P02",
@@ -59,6 +61,7 @@ impl ClientError for CatalogError {
             | Self::UndefinedColumn { .. }
             | Self::AmbiguousColumn { .. }
             | Self::UndefinedObject { .. }
+            | Self::UndefinedSetting { .. }
             | Self::InvalidText { .. }
             | Self::InvalidArgument { .. }
             | Self::UndefinedParameter { .. }
@@ -82,6 +85,7 @@ impl ClientError for CatalogError {
             | Self::UndefinedRelation { .. }
             | Self::AmbiguousColumn { .. }
             | Self::UndefinedObject { .. }
+            | Self::UndefinedSetting { .. }
             | Self::InvalidText { .. }
             | Self::InvalidArgument { .. }
             | Self::UndefinedParameter { .. }

@@ -125,6 +125,11 @@ fn replace_expr(
     match expr {
         Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == ARRAY_SUBQUERY => {
             match args.as_slice() {
+                [Expr::ScalarSubquery(subquery)] if is_always_empty(&subquery.subquery) => {
+                    let item = subquery.subquery.schema().field(0).data_type().clone();
+                    let empty = ScalarValue::List(ScalarValue::new_list_nullable(&[], &item));
+                    Ok(Transformed::yes(Expr::Literal(empty, None)))
+                }
                 [Expr::ScalarSubquery(subquery)] => build(Kind::Array, subquery, None),
                 _ => Err(DataFusionError::Internal("ARRAY of no subquery".to_owned())),
             }
@@ -135,6 +140,12 @@ fn replace_expr(
         }
         Expr::ScalarSubquery(subquery) if !subquery.outer_ref_columns.is_empty() => {
             build(Kind::Scalar, &subquery, None)
+        }
+        Expr::Exists(Exists { subquery, negated })
+        | Expr::InSubquery(InSubquery { subquery, negated, .. })
+            if is_always_empty(&subquery.subquery) =>
+        {
+            Ok(Transformed::yes(Expr::Literal(ScalarValue::Boolean(Some(negated)), None)))
         }
         Expr::Exists(Exists { subquery, negated }) => {
             let exists = build(Kind::Exists, &subquery, None)?;

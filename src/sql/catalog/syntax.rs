@@ -21,6 +21,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use super::definitions::SYSTEM_COLUMNS;
 use super::error::CatalogError;
 use super::labels::{folded, label_of, last_part};
+use super::literals;
 use super::owner::schema_of;
 use super::planning::Context;
 
@@ -74,6 +75,7 @@ impl VisitorMut for Pass<'_> {
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<CatalogError> {
+        literals::bare_in_query(query);
         let Some(frame) = self.frames.pop() else { return ControlFlow::Continue(()) };
         match self.frames.last_mut() {
             Some(parent) if parent.visited < parent.ctes.len() => {
@@ -112,6 +114,7 @@ impl VisitorMut for Pass<'_> {
     }
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<CatalogError> {
+        literals::bare_in_select(select);
         self.expand_wildcards(select);
         let names = unique_names(select);
         if let Some(frame) = self.frames.last_mut()
@@ -345,7 +348,17 @@ fn rewrite_expr(expr: &mut Expr, context: &Context<'_>) -> Result<(), CatalogErr
                 *expr = rewritten;
             }
         }
+        Expr::Value(_) => literals::typed(expr),
+        Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+            if let Some(escape) = escape_char.take().and_then(|value| value.value.into_string())
+                && escape != "\\"
+            {
+                let args = vec![take(pattern), text(&escape)];
+                **pattern = call("canon_escaped_pattern", args);
+            }
+        }
         Expr::Function(function) => {
+            literals::bare_in_window(function);
             if let Some(rewritten) = rewrite_function(function, context)? {
                 *expr = rewritten;
             }
