@@ -39,7 +39,8 @@ pub trait Backend: Send + Sync + Debug {
     /// [`BackendError::Internal`] where the plan can't be run at all.
     fn prepare(&self, plan: LogicalPlan) -> Result<Prepared, BackendError>;
 
-    /// Runs a prepared plan; batches have its output schema by position (names may differ).
+    /// Runs a prepared plan; batches have its output schema by position (names may differ). An error
+    /// in the stream is its last item, a [`BackendError`] inside: `BackendError::from` takes it out.
     /// Dropping the stream, or cancelling `run.cancel`, stops the work in the backend too.
     async fn execute(
         &self,

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use canon::backend::embedded::Embedded;
 use canon::backend::{Backend, BackendError, Run, RunStats};
-use canon::model::{Dedupe, Source, SourceColumn, SourceKind};
+use canon::model::{Dedupe, Source, SourceKind};
 use canon::plan::latest::Latest;
 use canon::plan::source::SourceTable;
 use datafusion::arrow::array::*;
@@ -418,10 +418,4 @@ async fn memory_is_bounded_and_reads_are_counted() {
     let _: Vec<RecordBatch> = stream.try_collect().await.unwrap();
     assert_eq!(run.stats.rows_read.load(Ordering::Relaxed), 500_000);
     assert!(run.stats.bytes_read.load(Ordering::Relaxed) > 0);
-}
-
-/// Columns with a name, a type and whether they may be NULL.
-#[allow(dead_code)]
-pub(crate) fn columns(described: &[SourceColumn]) -> Vec<(String, DataType, bool)> {
-    described.iter().map(|c| (c.name.clone(), c.data_type.clone(), c.nullable)).collect()
 }

@@ -5,8 +5,9 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use canon::backend::clickhouse::{ClickHouse, Pushed};
+use canon::backend::embedded::Embedded;
 use canon::backend::{Backend, BackendError, Prepared, Run};
-use canon::model::{Dedupe, Source, SourceKind};
+use canon::model::{Dedupe, Source, SourceColumn, SourceKind};
 use canon::plan::latest::Latest;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::DFSchema;
@@ -16,7 +17,7 @@ use futures::{StreamExt, TryStreamExt};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::backend::{answer, rows, run, scan};
+use crate::backend::{answer, rows, run, scan, write_parquet};
 use crate::clickhouse_server::ClickHouseServer;
 
 /// A plan that is one statement, written by hand.
@@ -118,6 +119,57 @@ async fn every_type_arrives_without_losing_digits() {
         .map(str::to_owned)
     );
     assert_eq!(backend.describe("nope").await.unwrap(), None);
+}
+
+/// The same rows in both backends have the same types and values.
+#[tokio::test]
+async fn both_backends_answer_alike() {
+    let server = ClickHouseServer::start().await;
+    server
+        .run(&[
+            "CREATE TABLE t (
+                id Int64, b Nullable(Bool), i16 Nullable(Int16), i32 Nullable(Int32), f32 Nullable(Float32),
+                f64 Nullable(Float64), d18 Nullable(Decimal(18, 2)), d76 Nullable(Decimal(76, 20)),
+                u64 Nullable(UInt64), s Nullable(String), uuid Nullable(UUID), date Nullable(Date32),
+                at Nullable(DateTime64(6, 'UTC')), a Array(Nullable(Int32))
+            ) ENGINE = MergeTree ORDER BY id",
+            "INSERT INTO t SELECT number, number % 2 = 0, number - 5, number * 1000, number / 4, number / 3,
+                number / 8, number * 7, number, concat('O\\'B\\\\', toString(number), '\\n'),
+                toUUID(concat('61f0c404-5cb3-11e7-907b-a6006ad3dba', toString(number))), toDate32('1969-12-28') + number,
+                toDateTime64('1969-12-31 23:59:58.5', 6, 'UTC') + number, [number, NULL] FROM numbers(10)",
+            "INSERT INTO t (id) VALUES (10)",
+        ])
+        .await;
+    let clickhouse = server.backend();
+    let dir = tempfile::tempdir().unwrap();
+    let plan = scan(&clickhouse, "t").await.build().unwrap();
+    let found = answer(&clickhouse, plan).await.unwrap();
+    write_parquet(&dir.path().join("t.parquet"), &found);
+    let embedded = Embedded::open(dir.path()).unwrap();
+    let types = |columns: Vec<SourceColumn>| -> Vec<(String, DataType)> {
+        columns.into_iter().map(|column| (column.name, column.data_type)).collect()
+    };
+    assert_eq!(
+        types(clickhouse.describe("t").await.unwrap().unwrap()),
+        types(embedded.describe("t").await.unwrap().unwrap())
+    );
+    for filter in [
+        lit(true),
+        col("s").eq(lit("O'B\\3\n")),
+        col("uuid").eq(lit("61f0c404-5cb3-11e7-907b-a6006ad3dba4")),
+        col("u64").gt(lit(7_i64)),
+        col("d18").lt(lit(0.5)),
+        col("b").is_null(),
+    ] {
+        let ask = async |backend: &dyn Backend| {
+            let plan = scan(backend, "t").await.filter(filter.clone()).unwrap().build().unwrap();
+            let plan = canon::functions::analyze(plan).unwrap();
+            rows(&answer(backend, plan).await.unwrap())
+        };
+        let (here, there) = (ask(&embedded).await, ask(&clickhouse).await);
+        assert!(!here.is_empty(), "{filter}");
+        assert_eq!(here, there, "{filter}");
+    }
 }
 
 #[tokio::test]
@@ -379,6 +431,8 @@ struct Relay {
 const THROUGH: u8 = 0;
 const CLOSE_AT_ONCE: u8 = 1;
 const BREAK_OFF: u8 = 2;
+/// Answers once on each connection, and hangs up at the next request.
+const ONE_ANSWER: u8 = 3;
 
 impl Relay {
     async fn before(server: &ClickHouseServer) -> Relay {
@@ -401,6 +455,25 @@ impl Relay {
                     }
                     let (mut from_client, mut to_client) = client.split();
                     let (mut from_server, mut to_server) = upstream.split();
+                    if mode == ONE_ANSWER {
+                        let (mut request, mut reply) = (vec![0; 65_536], vec![0; 65_536]);
+                        let mut answered = false;
+                        loop {
+                            tokio::select! {
+                                read = from_client.read(&mut request) => match read {
+                                    Ok(read) if read > 0 && !answered => {
+                                        to_server.write_all(&request[..read]).await.unwrap();
+                                    }
+                                    _ => return,
+                                },
+                                read = from_server.read(&mut reply) => {
+                                    let read = read.unwrap();
+                                    to_client.write_all(&reply[..read]).await.unwrap();
+                                    answered = read > 0;
+                                }
+                            }
+                        }
+                    }
                     let up = tokio::io::copy(&mut from_client, &mut to_server);
                     let down = async {
                         let mut bytes = vec![0; 4096];
@@ -441,6 +514,18 @@ async fn a_server_that_was_away_is_found_again() {
     options.url = "http://127.0.0.1:1".to_owned();
     let error = ClickHouse::new(options).unwrap().ping().await.unwrap_err();
     assert!(matches!(error, BackendError::Unreachable { .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_while_idle_is_no_error() {
+    let server = ClickHouseServer::start().await;
+    let relay = Relay::before(&server).await;
+    relay.set(ONE_ANSWER);
+    let mut options = server.options();
+    options.url = relay.url.clone();
+    let backend = ClickHouse::new(options).unwrap();
+    backend.ping().await.unwrap(); // leaves an idle connection, which hangs up when it is used again
+    assert_eq!(ask(&backend, "SELECT 1", &[DataType::Int64]).await.unwrap(), 1);
 }
 
 #[tokio::test]

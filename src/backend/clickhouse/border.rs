@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
@@ -89,18 +89,22 @@ fn push(plan: &LogicalPlan, tables: &dyn TableFactsSource) -> Result<Option<Logi
 
 /// Replaces the largest sub-plans that can be pushed, in sub-queries too.
 fn divide(plan: LogicalPlan, tables: &dyn TableFactsSource) -> Result<LogicalPlan> {
-    if let Some(pushed) = push(&plan, tables)? {
-        return Ok(pushed);
-    }
-    let plan = plan.map_children(|child| divide(child, tables).map(Transformed::yes)).data()?;
-    let plan = plan.map_subqueries(|query| divide(query, tables).map(Transformed::yes)).data()?;
-    match &plan {
-        LogicalPlan::Extension(extension) => match Latest::of(extension) {
-            Some(latest) => latest_of(latest),
-            None => Ok(plan),
-        },
-        _ => Ok(plan),
-    }
+    let divided = plan.transform_down_with_subqueries(|plan| match push(&plan, tables)? {
+        Some(pushed) => Ok(Transformed::new(pushed, true, TreeNodeRecursion::Jump)),
+        None => Ok(Transformed::no(plan)),
+    });
+    let divided = divided.data()?;
+    let deduplicated = divided.transform_up_with_subqueries(|plan| {
+        let latest = match &plan {
+            LogicalPlan::Extension(extension) => Latest::of(extension),
+            _ => None,
+        };
+        match latest.map(latest_of).transpose()? {
+            Some(latest) => Ok(Transformed::yes(latest)),
+            None => Ok(Transformed::no(plan)),
+        }
+    });
+    deduplicated.data()
 }
 
 /// Names of the source tables that a plan reads, each once, in its order.

@@ -309,7 +309,12 @@ impl Connection {
         let query = binds.iter().fold(self.0.plain.query(sql), |query, bind| query.bind(*bind));
         let seconds = LOOK_UP_TIMEOUT.as_secs().to_string();
         let query = query.with_setting("max_execution_time", seconds).with_setting("readonly", "2");
-        let rows = query.fetch_all::<T>();
+        let rows = async {
+            match query.clone().fetch_all::<T>().await {
+                Err(error) if is_network(&error) && !is_connect(&error) => query.fetch_all().await,
+                rows => rows,
+            }
+        };
         let statement = Statement { query_id: "look-up", tables: &[] };
         match tokio::time::timeout(LOOK_UP_TIMEOUT, rows).await {
             Ok(rows) => rows.map_err(|error| backend_error(&error, statement)),

@@ -128,8 +128,11 @@ impl Backend for ClickHouse {
     }
 
     async fn freshness(&self, source: &Source) -> Result<SourceState, BackendError> {
-        let engine = self.facts.facts(&source.table).map(|facts| facts.engine.clone());
-        let parts = engine.is_some_and(|engine| engine.ends_with("MergeTree"));
+        if self.facts.facts(&source.table).is_none() {
+            self.describe(&source.table).await?;
+        }
+        let facts = self.facts.facts(&source.table);
+        let parts = facts.is_some_and(|facts| facts.engine.ends_with("MergeTree"));
         freshness::freshness(&self.connection, &self.watermarks, source, parts).await
     }
 }
