@@ -1,0 +1,3 @@
+//! Integration tests: the library as clients of its parts see it.
+
+mod catalog;
