@@ -18,3 +18,6 @@ mod stages;
 mod definitions;
 mod scratch;
 mod wire;
+//! Integration tests: the library as clients of its parts see it.
+
+mod catalog;
