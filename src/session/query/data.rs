@@ -13,6 +13,7 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast;
 use tokio_util::sync::CancellationToken;
+use tracing::debug_span;
 
 use super::QueryEngine;
 use super::definitions::{Definitions, Set};
@@ -127,7 +128,8 @@ impl QueryEngine {
         now: DateTime<Utc>,
         zone: Tz,
     ) -> Result<Runnable, QueryError> {
-        let filled = parameters::fill(bound, filling, now, zone).map_err(PlanError::from)?;
+        let fill = || parameters::fill(bound, filling, now, zone);
+        let filled = debug_span!("fill").in_scope(fill).map_err(PlanError::from)?;
         let logical = plan::plan(&set.model, &filled)?;
         let sources = sources_of(&set.model, &logical)?;
         let prepared = match filling {
@@ -181,7 +183,8 @@ impl QueryEngine {
 
     /// What is noted of the statement when it ends.
     pub(super) fn statement(&self, planned: &PlannedQuery, context: &RequestContext) -> Statement {
-        let version = |version: &Arc<MetricVersion>| format!("{}@{}", version.metric, version.version);
+        let version =
+            |version: &Arc<MetricVersion>| format!("{}@{}", version.metric, version.version);
         let versions = planned.versions.iter().map(version).collect();
         let (role, application) = (context.role.clone(), context.application_name.clone());
         let text = Arc::clone(&planned.text);
