@@ -1,9 +1,10 @@
-//! One binary for all tests that run canon from outside, as its users do.
+//! One binary for all tests that run canon as its users do.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod answers;
 mod backend;
+mod catalog;
 mod clickhouse;
 mod clickhouse_server;
 mod clients;
@@ -15,9 +16,4 @@ mod render;
 mod servers;
 mod slt;
 mod stages;
-mod definitions;
-mod scratch;
 mod wire;
-//! Integration tests: the library as clients of its parts see it.
-
-mod catalog;
