@@ -1,20 +1,11 @@
-//! Tests from outside: one binary for all tests that run canon as its users do.
+//! Tests from outside: the built `canon` binary and its parts, asked as their users ask them. One
+//! binary for all, a module for each subject.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
 
 mod answers;
 mod backend;
-//! Tests from outside: the server as its clients see it.
-
-mod wire;
-//! Integration tests: one binary, a module for each subject.
-#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
-
 mod clickhouse;
-mod clickhouse_server;
-mod definitions;
-//! Tests from outside: the built `canon` binary, asked as its clients ask it.
-
 mod clickhouse_server;
 mod clients;
 mod control;
