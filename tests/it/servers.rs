@@ -41,10 +41,9 @@ impl Canon {
     async fn start(fixture: &Fixture, place: Option<&ClickHouseServer>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let metrics = fixture.write_embedded(folder.path());
-        let port = free_port();
         let mut command = Command::new(env!("CARGO_BIN_EXE_canon"));
         command.arg("serve").arg("--metrics").arg(&metrics);
-        command.arg("--listen").arg(format!("127.0.0.1:{port}"));
+        command.arg("--listen").arg("127.0.0.1:0");
         if let Some(place) = place {
             command.arg("--clickhouse-url").arg(&place.url);
             command.env("CANON_CLICKHOUSE_DATABASE", &place.database);
@@ -53,7 +52,7 @@ impl Canon {
         }
         let log = folder.path().join("canon.log");
         let mut child = spawn_logged(command, &log);
-        wait_until_ready(&mut child, port, "analyst", &log).await;
+        let port = wait_until(&mut child, &log, async || announced_port(&log)).await;
         Self { child, port, _folder: folder }
     }
 
@@ -113,7 +112,8 @@ impl Postgres {
         command.args(["-c", "timezone=UTC"]);
         let log = folder.path().join("postgres.log");
         let mut child = spawn_logged(command, &log);
-        wait_until_ready(&mut child, port, "postgres", &log).await;
+        let answers = async || connect(port, "postgres").await.ok();
+        wait_until(&mut child, &log, answers).await;
         Self { child, port, _folder: folder }
     }
 
@@ -173,14 +173,12 @@ fn spawn_logged(mut command: Command, log: &Path) -> Child {
     command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"))
 }
 
-/// Returns when `SELECT 1` is answered; panics with the log when the process ends before that.
-async fn wait_until_ready(child: &mut Child, port: u16, role: &str, log: &Path) {
+/// Returns what `ready` finds; panics with the log when the process ends before that.
+async fn wait_until<T>(child: &mut Child, log: &Path, ready: impl AsyncFn() -> Option<T>) -> T {
     let started = Instant::now();
     loop {
-        if let Ok(client) = connect(port, role).await
-            && client.simple_query("SELECT 1").await.is_ok()
-        {
-            return;
+        if let Some(found) = ready().await {
+            return found;
         }
         if let Some(status) = child.try_wait().unwrap() {
             panic!("the server ended with {status}:\n{}", tail_of(log));
@@ -192,6 +190,15 @@ async fn wait_until_ready(child: &mut Child, port: u16, role: &str, log: &Path) 
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// The port in canon's line `canon is ready: psql -h HOST -p PORT canon`.
+fn announced_port(log: &Path) -> Option<u16> {
+    let text = fs::read_to_string(log).unwrap();
+    let (_, rest) = text.split_once("canon is ready: ")?;
+    let (line, _) = rest.split_once('\n')?;
+    let (_, port) = line.split_once(" -p ")?;
+    port.split(' ').next()?.parse().ok()
 }
 
 fn tail_of(log: &Path) -> String {

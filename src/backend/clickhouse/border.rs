@@ -10,6 +10,7 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
+use tracing::debug_span;
 
 use super::facts::TableFactsSource;
 use super::generate::generate;
@@ -28,7 +29,8 @@ pub(super) fn draw(
     let schema = Arc::clone(plan.schema());
     // Folds constants and takes casts off columns, so that keys prune; DataFusion's other rules are
     // for an engine that doesn't plan by itself.
-    let plan = optimize(plan, vec![Arc::new(SimplifyExpressions::new())], state)?;
+    let simplify = || optimize(plan, vec![Arc::new(SimplifyExpressions::new())], state);
+    let plan = debug_span!("simplify_pushed").in_scope(simplify)?;
     if let Some(pushed) = push(&plan, tables)? {
         return prepared(pushed);
     }
@@ -74,7 +76,7 @@ fn push(plan: &LogicalPlan, tables: &dyn TableFactsSource) -> Result<Option<Logi
     if sources.is_empty() {
         return Ok(None); // constants are no reason to ask another server
     }
-    match generate(plan, tables) {
+    match debug_span!("generate").in_scope(|| generate(plan, tables)) {
         Ok(sql) => Ok(Some(Pushed::plan(sql, Arc::clone(plan.schema()), sources))),
         Err(reason) if matches!(plan, LogicalPlan::TableScan(_)) => {
             let detail = format!("table \"{}\" can't be read: {reason}", sources.join("\", \""));

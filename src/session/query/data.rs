@@ -13,6 +13,7 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast;
 use tokio_util::sync::CancellationToken;
+use tracing::debug_span;
 
 use super::QueryEngine;
 use super::definitions::{Definitions, Set};
@@ -127,7 +128,8 @@ impl QueryEngine {
         now: DateTime<Utc>,
         zone: Tz,
     ) -> Result<Runnable, QueryError> {
-        let filled = parameters::fill(bound, filling, now, zone).map_err(PlanError::from)?;
+        let fill = || parameters::fill(bound, filling, now, zone);
+        let filled = debug_span!("fill").in_scope(fill).map_err(PlanError::from)?;
         let logical = plan::plan(&set.model, &filled)?;
         let sources = sources_of(&set.model, &logical)?;
         let prepared = match filling {

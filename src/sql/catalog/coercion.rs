@@ -14,6 +14,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, lit};
 
+use super::error::CatalogError;
 use super::functions::{Value, parse_array};
 use super::typing::{field_of, is_reg, is_vector, list_of, pg_type_of, tag_of, type_name};
 
@@ -27,6 +28,9 @@ pub(super) struct RegCasts {
 /// Gives a plan and its subqueries Postgres's types.
 pub(super) fn apply(plan: LogicalPlan, casts: &RegCasts) -> Result<LogicalPlan> {
     let done = plan.transform_up_with_subqueries(|node| {
+        if matches!(node, LogicalPlan::Limit(_)) {
+            return node.map_expressions(|expr| Ok(Transformed::yes(with_type(expr, "int8"))));
+        }
         let schema = input_schema(&node);
         let names = NamePreserver::new(&node);
         let node = node.map_expressions(|expr| {
@@ -72,7 +76,7 @@ fn rewrite(expr: Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Transforme
             Transformed::yes(Expr::Between(Between::new(expr, negated, low.into(), high.into())))
         }
         Expr::Like(Like { negated, expr, pattern, escape_char, case_insensitive }) => {
-            let pattern = Box::new(with_type(*pattern, "text"));
+            let pattern = Box::new(as_pattern(*pattern));
             let expr = Box::new(with_type(*expr, "text"));
             Transformed::yes(Expr::Like(Like::new(
                 negated,
@@ -92,6 +96,22 @@ fn rewrite(expr: Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Transforme
             let case = Expr::Case(Case::new(Some(operand), arms, else_expr));
             Transformed::yes(as_branches(case, &results, schema)?)
         }
+        Expr::Case(case) => {
+            let results = case.when_then_expr.iter().map(|(_, then)| then.as_ref());
+            let results: Vec<_> = results.chain(case.else_expr.as_deref()).cloned().collect();
+            Transformed::yes(as_branches(Expr::Case(case), &results, schema)?)
+        }
+        Expr::ScalarSubquery(subquery) => {
+            let tag = tag_of(subquery.subquery.schema().field(0)).map(str::to_owned);
+            let scalar = Expr::ScalarSubquery(subquery);
+            match tag {
+                Some(tag) => Transformed::yes(Expr::Cast(Cast::new_from_field(
+                    Box::new(scalar),
+                    field_of(&tag),
+                ))),
+                None => Transformed::no(scalar),
+            }
+        }
         Expr::Cast(Cast { expr, field }) => Transformed::yes(cast(*expr, &field, schema, casts)?),
         Expr::ScalarFunction(ScalarFunction { func, args }) => {
             let args = function_arguments(func.name(), args, schema, casts)?;
@@ -108,10 +128,10 @@ fn rewrite(expr: Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Transforme
 }
 
 /// An expression whose value is that of one of its branches, in their Postgres type where they
-/// share one that Arrow's type doesn't tell.
+/// share one that Arrow's type doesn't tell. Literals take the type of the other branches.
 fn as_branches(expr: Expr, results: &[Expr], schema: &DFSchema) -> Result<Expr> {
     let mut shared: Option<String> = None;
-    for result in results {
+    for result in results.iter().filter(|result| !is_literal(result)) {
         let (_, field) = result.to_field(schema)?;
         if field.data_type().is_null() {
             continue;
@@ -126,6 +146,16 @@ fn as_branches(expr: Expr, results: &[Expr], schema: &DFSchema) -> Result<Expr> 
         Some(tag) => Expr::Cast(Cast::new_from_field(Box::new(expr), field_of(&tag))),
         None => expr,
     })
+}
+
+/// A text of no type yet, or a whole number: an OID where it stands beside one.
+fn is_literal(expr: &Expr) -> bool {
+    match expr {
+        Expr::Cast(Cast { expr, .. }) => {
+            matches!(expr.as_ref(), Expr::Literal(ScalarValue::Int64(_), _))
+        }
+        other => is_untyped(other),
+    }
 }
 
 /// Operators whose sides take each other's type.
@@ -199,6 +229,20 @@ fn with_type(expr: Expr, type_name: &str) -> Expr {
     }
 }
 
+/// A parameter that is a pattern: a text, whatever it is matched with.
+fn as_pattern(expr: Expr) -> Expr {
+    match expr {
+        Expr::Placeholder(Placeholder { id, field }) => {
+            let field = match field {
+                Some(field) if !is_text(field.data_type()) => field,
+                _ => field_of("text"),
+            };
+            Expr::Placeholder(Placeholder { id, field: Some(field) })
+        }
+        other => other,
+    }
+}
+
 fn cast(expr: Expr, target: &FieldRef, schema: &DFSchema, casts: &RegCasts) -> Result<Expr> {
     let tag = tag_of(target).unwrap_or_default().to_owned();
     if let Expr::Placeholder(Placeholder { id, field: None }) = expr {
@@ -216,6 +260,13 @@ fn cast(expr: Expr, target: &FieldRef, schema: &DFSchema, casts: &RegCasts) -> R
         (&expr, target.data_type())
     {
         return Ok(plain(lit(array_literal(text, &tag, item.data_type())?)));
+    }
+    if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = &expr
+        && !is_reg(&tag)
+        && ScalarValue::from(text.trim()).cast_to(target.data_type()).is_err()
+    {
+        let type_name = type_name(&pg_type_of(target));
+        return Err(CatalogError::invalid_text(&type_name, text).into());
     }
     if from_text && is_reg(&tag) {
         let args = vec![expr, lit(tag)];

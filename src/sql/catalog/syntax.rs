@@ -11,8 +11,8 @@ use std::sync::LazyLock;
 
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableAlias, TableAliasColumnDef,
+    FunctionArguments, Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select,
+    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableAlias, TableAliasColumnDef,
     TableFactor, TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -114,6 +114,7 @@ impl VisitorMut for Pass<'_> {
     }
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<CatalogError> {
+        join_laterals(&mut select.from);
         literals::bare_in_select(select);
         self.expand_wildcards(select);
         let names = unique_names(select);
@@ -231,6 +232,39 @@ impl Pass<'_> {
 
 fn is_system_column(name: &str) -> bool {
     SYSTEM_COLUMNS.iter().any(|(system, _)| *system == name)
+}
+
+/// `a, LATERAL b JOIN c ON …` as `a CROSS JOIN LATERAL b JOIN c ON …`, which is the same, and lets
+/// DataFusion see that `b` reads `a`.
+fn join_laterals(from: &mut Vec<TableWithJoins>) {
+    let mut joined: Vec<TableWithJoins> = Vec::with_capacity(from.len());
+    for tables in from.drain(..) {
+        let lateral = matches!(tables.relation, TableFactor::Derived { lateral: true, .. });
+        match joined.last_mut() {
+            Some(before) if lateral && tables.joins.iter().all(keeps_left_rows) => {
+                before.joins.push(Join {
+                    relation: tables.relation,
+                    global: false,
+                    join_operator: JoinOperator::CrossJoin(JoinConstraint::None),
+                });
+                before.joins.extend(tables.joins);
+            }
+            _ => joined.push(tables),
+        }
+    }
+    *from = joined;
+}
+
+/// Whether a join may be moved behind a cross join with what stands left of it.
+fn keeps_left_rows(join: &Join) -> bool {
+    matches!(
+        join.join_operator,
+        JoinOperator::Join(_)
+            | JoinOperator::Inner(_)
+            | JoinOperator::CrossJoin(_)
+            | JoinOperator::Left(_)
+            | JoinOperator::LeftOuter(_)
+    )
 }
 
 /// The relations of a FROM clause with their columns.
