@@ -89,12 +89,16 @@ impl Opened {
     /// definitions have errors.
     pub async fn load(&self) -> Result<Arc<Model>, Failure> {
         let read = load::read(&self.folder).map_err(Failure::message)?;
-        let checked = crate::model::check::check(&read, &describe(self.backend.as_ref(), &read).await?);
+        let checked =
+            crate::model::check::check(&read, &describe(self.backend.as_ref(), &read).await?);
         let shown = || diagnostic::render_human(&checked.findings, read.texts(), color_of_stderr());
         match &checked.model {
             Some(model) => {
                 if !checked.findings.is_empty() {
-                    tracing::warn!(findings = checked.findings.len(), "definitions have warnings; canon check shows them");
+                    tracing::warn!(
+                        findings = checked.findings.len(),
+                        "definitions have warnings; canon check shows them"
+                    );
                 }
                 Ok(Arc::clone(model))
             }
@@ -128,11 +132,14 @@ async fn open_backend(args: &SourceArgs, read: &Read) -> Result<Arc<dyn Backend>
     let project = read.project();
     if let Some(url) = &args.clickhouse_url {
         let configured = match project.map(|project| &project.backend) {
-            Some(BackendConfig::ClickHouse { database, user, .. }) => (Some(database), user.as_ref()),
+            Some(BackendConfig::ClickHouse { database, user, .. }) => {
+                (Some(database), user.as_ref())
+            }
             _ => (None, None),
         };
         let default = || "default".to_owned();
-        let database = args.clickhouse_database.clone().or(configured.0.cloned()).unwrap_or_else(default);
+        let database =
+            args.clickhouse_database.clone().or(configured.0.cloned()).unwrap_or_else(default);
         let user = args.clickhouse_user.clone().or(configured.1.cloned());
         return clickhouse(url, &database, user, password(args, PASSWORD_ENV)?);
     }
@@ -192,10 +199,8 @@ fn password(args: &SourceArgs, variable: &str) -> Result<Option<String>, Failure
 
 /// Runs `canon check`.
 pub(super) async fn check(args: CheckArgs, out: &mut impl Write) -> ExitCode {
-    let source = SourceArgs {
-        metrics: args.folder.unwrap_or(args.source.metrics.clone()),
-        ..args.source
-    };
+    let source =
+        SourceArgs { metrics: args.folder.unwrap_or(args.source.metrics.clone()), ..args.source };
     let format = match args.format {
         FindingsFormat::Human if std::io::stdout().is_terminal() => Format::Human(Color::Always),
         FindingsFormat::Human => Format::Human(Color::Never),

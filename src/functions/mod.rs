@@ -5,8 +5,15 @@
 //! [`semantics`], before types are coerced, so that every later stage and both backends see one
 //! plan that means what Postgres means.
 
+mod calendar;
+pub mod numeric;
 pub mod semantics;
-mod wall_clock;
+mod text;
+pub mod time;
+mod types;
+mod udf;
+
+pub use calendar::Unit;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -23,6 +30,7 @@ use datafusion::logical_expr::{
     ScalarUDF, TableSource, WindowUDF,
 };
 use datafusion::optimizer::analyzer::AnalyzerRule;
+use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
 use datafusion::optimizer::analyzer::type_coercion::TypeCoercion;
 use datafusion::sql::planner::{NullOrdering, ParserOptions, PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
@@ -50,13 +58,16 @@ impl Registry {
             aggregate: HashMap::new(),
             window: HashMap::new(),
             expr_planners: SessionStateDefaults::default_expr_planners(),
-            type_planner: None,
+            type_planner: Some(Arc::new(types::PostgresTypes)),
             options: ConfigOptions::new(),
         };
         for udf in SessionStateDefaults::default_scalar_functions() {
             registry.add_scalar(udf);
         }
-        registry.add_scalar(wall_clock::udf());
+        // Ours come last: they replace DataFusion's of the same name.
+        for udf in numeric::all().into_iter().chain(time::all()).chain(text::all()) {
+            registry.add_scalar(udf);
+        }
         for udf in SessionStateDefaults::default_aggregate_functions() {
             registry.add_aggregate(udf);
         }
@@ -123,6 +134,7 @@ pub fn coerce(expr: Expr, schema: &DFSchema) -> Result<(Expr, DataType)> {
 
 /// A whole plan with Postgres's meaning and coerced types.
 pub fn analyze(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plan = ResolveGroupingFunction::new().analyze(plan, &registry().options)?;
     let plan = semantics::apply(plan)?;
     TypeCoercion::new().analyze(plan, &registry().options)
 }

@@ -1,10 +1,463 @@
 //! Where DataFusion's functions and operators differ from Postgres's, replaced in a plan.
 
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::error::Result;
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::expr::{
+    AggregateFunction, AggregateFunctionParams, InList, ScalarFunction, WindowFunction,
+};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{
+    Aggregate, Between, BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, Projection,
+    Window, WindowFunctionDefinition, lit,
+};
+
+use super::udf::call;
+use super::{numeric, registry, text, time, types};
+use crate::sql::types::PgType;
 
 /// Gives every expression of a plan Postgres's meaning. Runs before type coercion, and does nothing
 /// to a plan that it has been applied to.
+///
+/// # Errors
+/// Texts that are no values of the types that they are compared with or cast to.
 pub fn apply(plan: LogicalPlan) -> Result<LogicalPlan> {
-    Ok(plan)
+    // Types may change below a node that stays as it is, so its schema is computed anew as well.
+    let mut changed = false;
+    let plan = plan.transform_up_with_subqueries(|plan| {
+        let rewritten = node(plan)?;
+        changed |= rewritten.transformed;
+        if !changed {
+            return Ok(rewritten);
+        }
+        let plan = rewritten.data.recompute_schema()?;
+        Ok(Transformed::yes(plan))
+    })?;
+    Ok(plan.data)
+}
+
+fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
+    let inputs = plan.inputs();
+    let schema = match inputs.as_slice() {
+        [input] => Arc::clone(input.schema()),
+        _ => Arc::new(merge_schema(&inputs)),
+    };
+    let preserver = NamePreserver::new(&plan);
+    let plan = plan.map_expressions(|expr| {
+        let name = preserver.save(&expr);
+        Ok(expression(expr, &schema)?.update_data(|expr| name.restore(expr)))
+    })?;
+    if !plan.transformed {
+        return Ok(plan);
+    }
+    Ok(Transformed::yes(match plan.data {
+        LogicalPlan::Aggregate(aggregate) => split_aggregate(aggregate)?,
+        LogicalPlan::Window(window) => split_window(window)?,
+        other => other,
+    }))
+}
+
+/// One expression over the columns of `schema`.
+fn expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    expr.transform_up(|expr| match expr {
+        Expr::BinaryExpr(binary) => binary_operator(binary, schema),
+        Expr::Cast(cast) => explicit_cast(cast, schema),
+        Expr::Between(between) => bounds(between, schema),
+        Expr::InList(list) => items(list, schema),
+        Expr::ScalarFunction(function) => scalar(function, schema),
+        Expr::AggregateFunction(function) => aggregate(function, schema),
+        Expr::WindowFunction(function) => window(*function, schema),
+        other => Ok(Transformed::no(other)),
+    })
+}
+
+// ---- operators
+
+fn binary_operator(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let BinaryExpr { left, op, right } = binary;
+    match op {
+        Operator::Eq
+        | Operator::NotEq
+        | Operator::Lt
+        | Operator::LtEq
+        | Operator::Gt
+        | Operator::GtEq
+        | Operator::IsDistinctFrom
+        | Operator::IsNotDistinctFrom => {
+            let right = literal_as(*right, &left, schema)?;
+            let left = literal_as(*left, &right.data, schema)?;
+            let changed = left.transformed || right.transformed;
+            let expr = BinaryExpr::new(Box::new(left.data), op, Box::new(right.data));
+            Ok(Transformed::new_transformed(Expr::BinaryExpr(expr), changed))
+        }
+        Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide => {
+            arithmetic(*left, op, *right, schema)
+        }
+        _ => Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))),
+    }
+}
+
+fn arithmetic(left: Expr, op: Operator, right: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let (a, b) = (left.get_type(schema)?, right.get_type(schema)?);
+    let integers = a.is_integer() && b.is_integer();
+    let function = match op {
+        Operator::Plus if integers => Some(numeric::checked_add()),
+        Operator::Minus if integers => Some(numeric::checked_sub()),
+        Operator::Multiply if integers => Some(numeric::checked_mul()),
+        Operator::Divide if is_float(&a) && b.is_numeric() || a.is_numeric() && is_float(&b) => {
+            Some(numeric::float_div())
+        }
+        Operator::Divide if is_exact(&a) && is_exact(&b) && !integers => {
+            Some(numeric::numeric_div())
+        }
+        _ => None,
+    };
+    if let Some(function) = function {
+        return Ok(Transformed::yes(call(function, vec![left, right])));
+    }
+    // A date and an interval make a timestamp.
+    let to_timestamp = |expr: Expr| Expr::Cast(Cast::new(Box::new(expr), time::TIMESTAMP));
+    let (left, right, changed) = match (&a, op, &b) {
+        (DataType::Date32, Operator::Plus | Operator::Minus, DataType::Interval(_)) => {
+            (to_timestamp(left), right, true)
+        }
+        (DataType::Interval(_), Operator::Plus, DataType::Date32) => {
+            (left, to_timestamp(right), true)
+        }
+        _ => (left, right, false),
+    };
+    let expr = Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)));
+    Ok(Transformed::new_transformed(expr, changed))
+}
+
+fn is_float(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Float16 | DataType::Float32 | DataType::Float64)
+}
+
+fn is_exact(data_type: &DataType) -> bool {
+    data_type.is_integer() || matches!(data_type, DataType::Decimal128(_, _))
+}
+
+/// A quoted literal has no type of its own: beside a number or a date it is one.
+fn literal_as(expr: Expr, other: &Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let Some(literal) = quoted(&expr).map(str::to_owned) else {
+        return Ok(Transformed::no(expr));
+    };
+    let data_type = other.get_type(schema)?;
+    let pg_type = match &data_type {
+        // Any number of digits may be compared with.
+        DataType::Decimal128(_, _) | DataType::Decimal256(_, _) => PgType::Numeric(None),
+        DataType::Boolean | DataType::Date32 | DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            PgType::of_arrow(&data_type)
+        }
+        number if number.is_signed_integer() || is_float(number) => PgType::of_arrow(number),
+        _ => return Ok(Transformed::no(expr)),
+    };
+    Ok(Transformed::yes(Expr::Literal(text::read(&pg_type, &literal)?, None)))
+}
+
+fn quoted(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Literal(
+            ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)),
+            _,
+        ) => Some(text),
+        _ => None,
+    }
+}
+
+fn bounds(between: Between, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let low = literal_as(between.low.as_ref().clone(), &between.expr, schema)?;
+    let high = literal_as(between.high.as_ref().clone(), &between.expr, schema)?;
+    let changed = low.transformed || high.transformed;
+    let Between { expr, negated, .. } = between;
+    let between = Between::new(expr, negated, Box::new(low.data), Box::new(high.data));
+    let expr = Expr::Between(between);
+    Ok(Transformed::new_transformed(expr, changed))
+}
+
+fn items(list: InList, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    if !list.list.iter().any(|item| quoted(item).is_some()) {
+        return Ok(Transformed::no(Expr::InList(list)));
+    }
+    let mut changed = false;
+    let mut items = Vec::with_capacity(list.list.len());
+    for item in list.list {
+        let item = literal_as(item, &list.expr, schema)?;
+        changed |= item.transformed;
+        items.push(item.data);
+    }
+    let expr = Expr::InList(InList { expr: list.expr, list: items, negated: list.negated });
+    Ok(Transformed::new_transformed(expr, changed))
+}
+
+// ---- casts
+
+fn explicit_cast(cast: Cast, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let Cast { expr, field } = cast;
+    let from = expr.get_type(schema)?;
+    let to = field.data_type().clone();
+    if types::is_unconstrained(&field) {
+        return to_numeric(*expr, &from);
+    }
+    if let Some(literal) = quoted(&expr)
+        && let DataType::Date32 | DataType::Timestamp(TimeUnit::Microsecond, _) = &to
+    {
+        let value = text::read(&PgType::of_arrow(&to), literal)?;
+        return Ok(Transformed::yes(Expr::Literal(value, None)));
+    }
+    let inner = *expr;
+    let function = match (&from, &to) {
+        (DataType::Float32 | DataType::Float64 | DataType::Decimal128(_, _), to)
+            if to.is_integer() =>
+        {
+            let integer = call(numeric::to_integer(), vec![inner]);
+            return Ok(Transformed::yes(cast_unless(integer, &DataType::Int64, to)));
+        }
+        // The planner writes AT TIME ZONE as a cast to nanoseconds of a zone; no type of canon's is so.
+        (from, DataType::Timestamp(TimeUnit::Nanosecond, Some(zone))) => {
+            let function = match from {
+                DataType::Timestamp(_, Some(_)) => time::wall_clock(),
+                _ => time::instant_at(),
+            };
+            return Ok(Transformed::yes(call(function, vec![inner, lit(zone.as_ref())])));
+        }
+        (DataType::Float32 | DataType::Float64, DataType::Utf8) => text::float_text(),
+        (DataType::Timestamp(_, _), DataType::Utf8) => time::timestamp_text(),
+        (DataType::Utf8, DataType::Date32) => text::text_to_date(),
+        (DataType::Utf8, DataType::Timestamp(TimeUnit::Microsecond, None)) => {
+            text::text_to_timestamp()
+        }
+        (DataType::Utf8, DataType::Timestamp(TimeUnit::Microsecond, Some(_))) => {
+            text::text_to_timestamptz()
+        }
+        _ => {
+            let cast = Cast { expr: Box::new(inner), field };
+            return Ok(Transformed::no(Expr::Cast(cast)));
+        }
+    };
+    Ok(Transformed::yes(call(function, vec![inner])))
+}
+
+/// To `numeric` without precision: the digits stay as they are.
+fn to_numeric(expr: Expr, from: &DataType) -> Result<Transformed<Expr>> {
+    if let Some(literal) = quoted(&expr) {
+        let value = text::read(&PgType::Numeric(None), literal)?;
+        return Ok(Transformed::yes(Expr::Literal(value, None)));
+    }
+    let to = match numeric::as_decimal(from) {
+        Some(to) if *from != DataType::Null => to,
+        _ => DataType::Decimal128(38, 10),
+    };
+    Ok(Transformed::yes(cast_unless(expr, from, &to)))
+}
+
+fn cast_unless(expr: Expr, from: &DataType, to: &DataType) -> Expr {
+    if from == to { expr } else { Expr::Cast(Cast::new(Box::new(expr), to.clone())) }
+}
+
+// ---- functions
+
+fn scalar(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    match (function.func.name(), function.args.as_slice()) {
+        // concat writes truth as t and f, unlike a cast.
+        ("concat" | "concat_ws", _) => {
+            let mut changed = false;
+            let mut args = Vec::with_capacity(function.args.len());
+            for arg in function.args {
+                let data_type = arg.get_type(schema)?;
+                let arg = match data_type {
+                    DataType::Boolean => Some(letter_of(arg.clone())),
+                    ref float if is_float(float) => Some(call(text::float_text(), vec![arg.clone()])),
+                    DataType::Timestamp(_, _) => Some(call(time::timestamp_text(), vec![arg.clone()])),
+                    _ => None,
+                }
+                .map_or(arg, |written| {
+                    changed = true;
+                    written
+                });
+                args.push(arg);
+            }
+            let expr = Expr::ScalarFunction(ScalarFunction { func: function.func, args });
+            Ok(Transformed::new_transformed(expr, changed))
+        }
+        ("mod", [left, right]) => {
+            let (left, right) = (Box::new(left.clone()), Box::new(right.clone()));
+            let expr = BinaryExpr::new(left, Operator::Modulo, right);
+            Ok(Transformed::yes(Expr::BinaryExpr(expr)))
+        }
+        _ => Ok(Transformed::no(Expr::ScalarFunction(function))),
+    }
+}
+
+fn letter_of(truth: Expr) -> Expr {
+    let case = datafusion::logical_expr::Case::new(
+        None,
+        vec![
+            (Box::new(truth.clone()), Box::new(lit("t"))),
+            (Box::new(Expr::Not(Box::new(truth))), Box::new(lit("f"))),
+        ],
+        None,
+    );
+    Expr::Case(case)
+}
+
+/// An aggregate as Postgres means it, perhaps an expression over others.
+fn aggregate(function: AggregateFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let [arg, ..] = function.params.args.as_slice() else {
+        return Ok(Transformed::no(Expr::AggregateFunction(function)));
+    };
+    let arg_type = arg.get_type(schema)?;
+    let over = |name: &str, arg: Expr| -> Result<Expr> {
+        let params = AggregateFunctionParams { args: vec![arg], ..function.params.clone() };
+        Ok(Expr::AggregateFunction(AggregateFunction { func: aggregate_named(name)?, params }))
+    };
+    let rewritten = match (function.func.name(), &arg_type) {
+        ("sum", DataType::Int64 | DataType::UInt64 | DataType::UInt32) => {
+            over("sum", wide(arg.clone()))?
+        }
+        ("avg", DataType::Decimal128(_, _)) => {
+            call(numeric::numeric_mean(), vec![over("sum", arg.clone())?, over("count", arg.clone())?])
+        }
+        ("avg", integer) if integer.is_integer() => call(
+            numeric::float_mean(),
+            vec![over("sum", wide(arg.clone()))?, over("count", arg.clone())?],
+        ),
+        ("percentile_cont" | "median", exact) if is_exact(exact) => {
+            let mut params = function.params.clone();
+            params.args[0] = as_float(arg.clone());
+            for key in &mut params.order_by {
+                key.expr = as_float(key.expr.clone());
+            }
+            Expr::AggregateFunction(AggregateFunction { func: function.func.clone(), params })
+        }
+        _ => return Ok(Transformed::no(Expr::AggregateFunction(function))),
+    };
+    Ok(Transformed::yes(rewritten))
+}
+
+/// Sums of this have 38 digits, which no sum of int8 exceeds.
+fn wide(integer: Expr) -> Expr {
+    Expr::Cast(Cast::new(Box::new(integer), DataType::Decimal128(28, 0)))
+}
+
+fn as_float(number: Expr) -> Expr {
+    Expr::Cast(Cast::new(Box::new(number), DataType::Float64))
+}
+
+fn aggregate_named(name: &str) -> Result<Arc<datafusion::logical_expr::AggregateUDF>> {
+    registry().aggregate.get(name).map(Arc::clone).ok_or_else(|| {
+        datafusion::error::DataFusionError::Internal(format!("no aggregate {name}"))
+    })
+}
+
+/// A window function as Postgres means it, perhaps an expression over others.
+fn window(function: WindowFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let WindowFunctionDefinition::AggregateUDF(aggregate) = &function.fun else {
+        return Ok(Transformed::no(Expr::WindowFunction(Box::new(function))));
+    };
+    let Some(arg) = function.params.args.first() else {
+        return Ok(Transformed::no(Expr::WindowFunction(Box::new(function))));
+    };
+    let arg_type = arg.get_type(schema)?;
+    let over = |name: &str, arg: Expr| -> Result<Expr> {
+        let mut window = function.clone();
+        window.fun = WindowFunctionDefinition::AggregateUDF(aggregate_named(name)?);
+        window.params.args = vec![arg];
+        Ok(Expr::WindowFunction(Box::new(window)))
+    };
+    let rewritten = match (aggregate.name(), &arg_type) {
+        ("sum", DataType::Int64 | DataType::UInt64 | DataType::UInt32) => {
+            over("sum", wide(arg.clone()))?
+        }
+        ("avg", DataType::Decimal128(_, _)) => {
+            call(numeric::numeric_mean(), vec![over("sum", arg.clone())?, over("count", arg.clone())?])
+        }
+        ("avg", integer) if integer.is_integer() => call(
+            numeric::float_mean(),
+            vec![over("sum", wide(arg.clone()))?, over("count", arg.clone())?],
+        ),
+        _ => return Ok(Transformed::no(Expr::WindowFunction(Box::new(function)))),
+    };
+    Ok(Transformed::yes(rewritten))
+}
+
+// ---- expressions over several aggregates
+
+/// Aggregates that became expressions: the aggregates stay, a projection above computes with them
+/// under the old names.
+fn split_aggregate(aggregate: Aggregate) -> Result<LogicalPlan> {
+    let is_call = |expr: &Expr| matches!(expr, Expr::AggregateFunction(_));
+    if aggregate.aggr_expr.iter().all(|expr| is_call(unaliased(expr))) {
+        let Aggregate { input, group_expr, aggr_expr, .. } = aggregate;
+        return Ok(LogicalPlan::Aggregate(Aggregate::try_new(input, group_expr, aggr_expr)?));
+    }
+    let Aggregate { input, group_expr, aggr_expr, .. } = aggregate;
+    let (calls, computed) = split(aggr_expr, is_call)?;
+    let inner = Aggregate::try_new(input, group_expr, calls)?;
+    let keys = inner.schema.fields().len() - inner.aggr_expr.len();
+    let mut exprs = columns_of(&inner.schema, keys);
+    exprs.extend(computed);
+    let inner = Arc::new(LogicalPlan::Aggregate(inner));
+    Ok(LogicalPlan::Projection(Projection::try_new(exprs, inner)?))
+}
+
+fn split_window(window: Window) -> Result<LogicalPlan> {
+    let is_call = |expr: &Expr| matches!(expr, Expr::WindowFunction(_));
+    let Window { input, window_expr, .. } = window;
+    if window_expr.iter().all(|expr| is_call(unaliased(expr))) {
+        return Ok(LogicalPlan::Window(Window::try_new(window_expr, input)?));
+    }
+    let (calls, computed) = split(window_expr, is_call)?;
+    let width = input.schema().fields().len();
+    let inner = Window::try_new(calls, input)?;
+    let mut exprs = columns_of(&inner.schema, width);
+    exprs.extend(computed);
+    let inner = Arc::new(LogicalPlan::Window(inner));
+    Ok(LogicalPlan::Projection(Projection::try_new(exprs, inner)?))
+}
+
+/// The calls inside some expressions, each once, and the expressions over the calls' columns.
+fn split(exprs: Vec<Expr>, is_call: fn(&Expr) -> bool) -> Result<(Vec<Expr>, Vec<Expr>)> {
+    let mut calls: Vec<Expr> = Vec::new();
+    let mut computed = Vec::with_capacity(exprs.len());
+    for expr in exprs {
+        if is_call(unaliased(&expr)) {
+            computed.push(Expr::Column(Column::from_name(expr.schema_name().to_string())));
+            if !calls.contains(&expr) {
+                calls.push(expr);
+            }
+            continue;
+        }
+        let over_columns = expr.transform_down(|expr| {
+            if !is_call(&expr) {
+                return Ok(Transformed::no(expr));
+            }
+            let column = Expr::Column(Column::from_name(expr.schema_name().to_string()));
+            if !calls.contains(&expr) {
+                calls.push(expr);
+            }
+            Ok(Transformed::new(column, true, TreeNodeRecursion::Jump))
+        })?;
+        computed.push(over_columns.data);
+    }
+    Ok((calls, computed))
+}
+
+fn unaliased(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Alias(alias) => unaliased(&alias.expr),
+        other => other,
+    }
+}
+
+fn columns_of(schema: &DFSchema, count: usize) -> Vec<Expr> {
+    let columns = schema.iter().take(count);
+    columns
+        .map(|(qualifier, field)| Expr::Column(Column::new(qualifier.cloned(), field.name())))
+        .collect()
 }

@@ -2,11 +2,18 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod answers;
 mod backend;
-//! Tests from outside: the server as its clients see it.
-
-mod wire;
-//! Integration tests: one binary, a module for each subject.
-#![allow(clippy::unwrap_used, reason = "a helper that fails is a test that fails")]
-
+mod catalog;
+mod clickhouse;
+mod clickhouse_server;
+mod clients;
+mod control;
 mod definitions;
+mod fixture;
+mod parameters;
+mod render;
+mod servers;
+mod slt;
+mod stages;
+mod wire;

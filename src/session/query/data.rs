@@ -64,8 +64,8 @@ pub(crate) struct PlannedQuery {
 /// A question that can be run.
 #[derive(Debug)]
 pub(crate) struct Runnable {
-    /// Before the backend took its part.
-    pub(crate) logical: LogicalPlan,
+    /// Before the backend took its part: equal for equal questions.
+    pub(crate) logical: Arc<LogicalPlan>,
     pub(crate) prepared: Prepared,
     sources: Vec<Source>,
 }
@@ -139,7 +139,7 @@ impl QueryEngine {
             }
             Filling::Types(_) | Filling::Values(_) => self.backend.prepare(logical.clone())?,
         };
-        Ok(Runnable { logical, prepared, sources })
+        Ok(Runnable { logical: Arc::new(logical), prepared, sources })
     }
 
     /// The runnable plan for these parameters, now.
@@ -209,7 +209,7 @@ impl QueryEngine {
         }
         let key = CacheKey {
             model: model.fingerprint,
-            plan: Arc::new(runnable.prepared.plan.clone()),
+            plan: Arc::clone(&runnable.logical),
             sources: tokens,
         };
         let run = Run {

@@ -69,7 +69,9 @@ fn count(call: &AggregateCall) -> Result<Value> {
 fn sum(call: &AggregateCall) -> Result<Value> {
     let arg = call.arg(0)?;
     let narrow = match &arg.origin {
-        Some(origin) if call.data_type == DataType::Int64 && origin.data_type.is_integer() => origin,
+        Some(origin) if call.data_type == DataType::Int64 && origin.data_type.is_integer() => {
+            origin
+        }
         _ => arg,
     };
     let sql = call.of("sum", &narrow.sql);
@@ -105,10 +107,7 @@ pub(crate) fn operator(op: Operator, left: Value, right: Value) -> Result<Value>
         Operator::Plus | Operator::Minus | Operator::Multiply if integers => {
             integer_arithmetic(op, &left, &right)
         }
-        op => Err(NotPushable::new(format!(
-            "{} {op} {}",
-            left.data_type, right.data_type
-        ))),
+        op => Err(NotPushable::new(format!("{} {op} {}", left.data_type, right.data_type))),
     }
 }
 

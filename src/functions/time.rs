@@ -1,0 +1,479 @@
+//! Functions of dates, timestamps and zones.
+
+use std::sync::{Arc, LazyLock};
+
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, Decimal128Array, Float64Array, StringArray, TimestampMicrosecondArray,
+};
+use datafusion::arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
+use datafusion::common::{ScalarValue, exec_err, plan_err};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::interval_arithmetic::Interval;
+use datafusion::logical_expr::preimage::PreimageResult;
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF};
+
+use super::calendar::{self, SECOND, Unit};
+use super::udf::{Function, result};
+use crate::sql::timezone::TimeZone;
+
+macro_rules! function {
+    ($(#[$doc:meta])* $name:ident, $value:expr) => {
+        $(#[$doc])*
+        pub fn $name() -> &'static Arc<ScalarUDF> {
+            static FUNCTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| $value.udf());
+            &FUNCTION
+        }
+    };
+}
+
+function!(
+    /// `date_trunc(unit, moment [, zone])`. Of a date it gives a timestamp without time zone, where
+    /// Postgres would give one of the session's zone; of a timestamptz without a zone it means UTC.
+    date_trunc,
+    Function::new("date_trunc", unit_and_moment, truncated_type, truncate).preimage(unit_preimage)
+);
+function!(
+    /// `extract(field FROM moment)`: numeric, with six digits for seconds and the epoch.
+    extract,
+    Function::new("extract", unit_and_moment, extracted_type, extract_field)
+        .preimage(year_preimage)
+);
+function!(
+    /// `date_part(field, moment)`: float8.
+    date_part,
+    Function::new("date_part", unit_and_moment, part_type, extract_field).preimage(year_preimage)
+);
+function!(
+    /// The wall clock of an instant in a zone: `wall_clock(timestamptz, 'Europe/Berlin')` is a
+    /// timestamp without time zone. `AT TIME ZONE` of a timestamptz is this.
+    wall_clock,
+    Function::new("wall_clock", instant_and_zone, |_, _| Ok(TIMESTAMP), to_wall_clock)
+        .preimage(wall_clock_preimage)
+);
+function!(
+    /// The instant of a wall clock in a zone. `AT TIME ZONE` of a timestamp is this.
+    instant_at,
+    Function::new("instant_at", wall_clock_and_zone, |_, _| Ok(timestamptz()), to_instant)
+);
+function!(
+    /// The text of a timestamp as Postgres prints it; of a timestamptz in UTC, with `+00`.
+    timestamp_text,
+    Function::new("timestamp_text", microseconds, |_, _| Ok(DataType::Utf8), to_text)
+);
+
+/// All of them, for the registry.
+pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
+    [date_trunc(), extract(), date_part(), wall_clock(), instant_at(), timestamp_text()]
+        .into_iter()
+        .map(Arc::clone)
+        .collect()
+}
+
+/// A timestamp without time zone.
+pub const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
+
+/// A timestamp with time zone: an instant.
+pub fn timestamptz() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+/// The canonical type of a date or timestamp of any unit.
+fn canonical(data_type: &DataType) -> Option<DataType> {
+    Some(match data_type {
+        DataType::Date32 | DataType::Date64 => DataType::Date32,
+        DataType::Timestamp(_, None) | DataType::Null => TIMESTAMP,
+        DataType::Timestamp(_, Some(_)) => timestamptz(),
+        _ => return None,
+    })
+}
+
+fn unit_and_moment(types: &[DataType]) -> Result<Vec<DataType>> {
+    let moment = match types {
+        [_, moment] | [_, moment, _] => canonical(moment),
+        _ => None,
+    };
+    match (types.len(), moment) {
+        (2, Some(moment)) => Ok(vec![DataType::Utf8, moment]),
+        (3, Some(moment)) if moment == timestamptz() => {
+            Ok(vec![DataType::Utf8, moment, DataType::Utf8])
+        }
+        _ => plan_err!("a unit and a date or timestamp are expected"),
+    }
+}
+
+fn instant_and_zone(types: &[DataType]) -> Result<Vec<DataType>> {
+    match types {
+        [DataType::Timestamp(_, _) | DataType::Date32 | DataType::Null, _] => {
+            Ok(vec![timestamptz(), DataType::Utf8])
+        }
+        _ => plan_err!("a timestamp with time zone and the name of a zone are expected"),
+    }
+}
+
+fn wall_clock_and_zone(types: &[DataType]) -> Result<Vec<DataType>> {
+    match types {
+        [DataType::Timestamp(_, _) | DataType::Date32 | DataType::Null, _] => {
+            Ok(vec![TIMESTAMP, DataType::Utf8])
+        }
+        _ => plan_err!("a timestamp and the name of a zone are expected"),
+    }
+}
+
+fn microseconds(types: &[DataType]) -> Result<Vec<DataType>> {
+    match types {
+        [data_type] => match canonical(data_type) {
+            Some(DataType::Date32) | None => plan_err!("a timestamp is expected"),
+            Some(canonical) => Ok(vec![canonical]),
+        },
+        _ => plan_err!("a timestamp is expected"),
+    }
+}
+
+fn truncated_type(types: &[DataType], scalars: &[Option<&ScalarValue>]) -> Result<DataType> {
+    if let Some(unit) = unit_of(scalars.first().copied().flatten())?
+        && !unit.truncates()
+    {
+        return plan_err!("date_trunc has no unit {unit:?}");
+    }
+    Ok(match types.get(1) {
+        Some(DataType::Date32) => TIMESTAMP,
+        Some(other) => other.clone(),
+        None => TIMESTAMP,
+    })
+}
+
+fn extracted_type(types: &[DataType], scalars: &[Option<&ScalarValue>]) -> Result<DataType> {
+    let of_date = matches!(types.get(1), Some(DataType::Date32));
+    let unit = field_of(scalars, of_date)?.unwrap_or(Unit::Epoch);
+    Ok(match unit {
+        Unit::Epoch => DataType::Decimal128(20, unit.scale(of_date)),
+        _ => DataType::Decimal128(10, unit.scale(of_date)),
+    })
+}
+
+fn part_type(types: &[DataType], scalars: &[Option<&ScalarValue>]) -> Result<DataType> {
+    field_of(scalars, matches!(types.get(1), Some(DataType::Date32)))?;
+    Ok(DataType::Float64)
+}
+
+fn field_of(scalars: &[Option<&ScalarValue>], of_date: bool) -> Result<Option<Unit>> {
+    let unit = unit_of(scalars.first().copied().flatten())?;
+    match unit {
+        Some(unit) if of_date && !unit.in_dates() => {
+            plan_err!("a date has no field {unit:?}; cast it to timestamp")
+        }
+        unit => Ok(unit),
+    }
+}
+
+/// The unit of a constant argument.
+fn unit_of(scalar: Option<&ScalarValue>) -> Result<Option<Unit>> {
+    let Some(text) = scalar.and_then(|value| value.try_as_str().flatten()) else {
+        return Ok(None);
+    };
+    match Unit::parse(text) {
+        Some(unit) => Ok(Some(unit)),
+        None => plan_err!("unit \"{text}\" not recognized"),
+    }
+}
+
+/// An argument that has to be the same for all rows.
+fn constant<'a>(args: &'a ScalarFunctionArgs, index: usize, what: &str) -> Result<Option<&'a str>> {
+    match args.args.get(index) {
+        Some(ColumnarValue::Scalar(value)) => Ok(value.try_as_str().flatten()),
+        Some(ColumnarValue::Array(array)) if array.len() == 1 => match array.as_string_opt::<i32>() {
+            Some(texts) if texts.is_valid(0) => Ok(Some(texts.value(0))),
+            _ => Ok(None),
+        },
+        _ => exec_err!("{what} must be a constant"),
+    }
+}
+
+fn zone_of(args: &ScalarFunctionArgs, index: usize) -> Result<Option<TimeZone>> {
+    let Some(name) = constant(args, index, "the time zone")? else { return Ok(None) };
+    match TimeZone::parse(name) {
+        Some(zone) => Ok(Some(zone)),
+        None => plan_err!("time zone \"{name}\" not recognized"),
+    }
+}
+
+/// One argument in microseconds since 1970; days become midnights.
+fn micros(args: &ScalarFunctionArgs, index: usize) -> Result<TimestampMicrosecondArray> {
+    let array = match &args.args[index] {
+        ColumnarValue::Array(array) => Arc::clone(array),
+        ColumnarValue::Scalar(value) => value.to_array()?,
+    };
+    match array.data_type() {
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            Ok(array.as_primitive::<TimestampMicrosecondType>().clone())
+        }
+        _ => {
+            let cast = datafusion::arrow::compute::cast(&array, &TIMESTAMP)?;
+            Ok(cast.as_primitive::<TimestampMicrosecondType>().clone())
+        }
+    }
+}
+
+fn out_of_range() -> DataFusionError {
+    DataFusionError::from(datafusion::arrow::error::ArrowError::ArithmeticOverflow(
+        "timestamp out of range".to_owned(),
+    ))
+}
+
+/// Each moment through `compute`, with the type of the function's result.
+fn moments(
+    args: &ScalarFunctionArgs,
+    input: &TimestampMicrosecondArray,
+    mut compute: impl FnMut(i64) -> Option<i64>,
+) -> Result<ColumnarValue> {
+    let mut values = Vec::with_capacity(input.len());
+    for moment in input {
+        values.push(match moment {
+            Some(moment) => Some(compute(moment).ok_or_else(out_of_range)?),
+            None => None,
+        });
+    }
+    let array = TimestampMicrosecondArray::from(values)
+        .with_data_type(args.return_field.data_type().clone());
+    result(args, Arc::new(array))
+}
+
+fn all_null(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
+    Ok(ColumnarValue::Scalar(ScalarValue::try_from(args.return_field.data_type())?))
+}
+
+fn truncate(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
+    let unit = constant(args, 0, "the unit of date_trunc")?;
+    let Some(unit) = unit_of(unit.map(ScalarValue::from).as_ref())? else {
+        return all_null(args);
+    };
+    let input = micros(args, 1)?;
+    if args.args.len() < 3 {
+        return moments(args, &input, |moment| calendar::truncated(unit, moment));
+    }
+    let Some(zone) = zone_of(args, 2)? else { return all_null(args) };
+    let mut offsets = Offsets::new(zone);
+    moments(args, &input, |instant| {
+        let offset = offsets.at(instant)?;
+        let local = calendar::truncated(unit, instant.checked_add(offset)?)?;
+        // Within an hour the offset stays, so that a repeated hour of autumn isn't taken for the other.
+        if unit <= Unit::Hour { local.checked_sub(offset) } else { offsets.instant_of(local) }
+    })
+}
+
+fn extract_field(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
+    let unit = constant(args, 0, "the field of extract")?;
+    let Some(unit) = unit_of(unit.map(ScalarValue::from).as_ref())? else {
+        return all_null(args);
+    };
+    let of_date = matches!(args.arg_fields[1].data_type(), DataType::Date32);
+    let input = micros(args, 1)?;
+    let array: ArrayRef = match args.return_field.data_type() {
+        DataType::Float64 => {
+            let parts = input.iter().map(|moment| calendar::float_field(unit, moment?));
+            Arc::new(parts.collect::<Float64Array>())
+        }
+        data_type => {
+            let field = |moment| calendar::field(unit, moment, of_date).map(i128::from);
+            let fields = input.iter().map(|moment| moment.and_then(field));
+            Arc::new(fields.collect::<Decimal128Array>().with_data_type(data_type.clone()))
+        }
+    };
+    result(args, array)
+}
+
+fn to_wall_clock(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
+    let Some(zone) = zone_of(args, 1)? else { return all_null(args) };
+    let input = micros(args, 0)?;
+    let mut offsets = Offsets::new(zone);
+    moments(args, &input, |instant| instant.checked_add(offsets.at(instant)?))
+}
+
+fn to_instant(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
+    let Some(zone) = zone_of(args, 1)? else { return all_null(args) };
+    let input = micros(args, 0)?;
+    let offsets = Offsets::new(zone);
+    moments(args, &input, |local| offsets.instant_of(local))
+}
+
+fn to_text(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
+    let zoned = matches!(args.arg_fields[0].data_type(), DataType::Timestamp(_, Some(_)));
+    let suffix = if zoned { "+00" } else { "" };
+    let text = |moment| calendar::timestamp_text(moment).map(|text| text + suffix);
+    let input = micros(args, 0)?;
+    let texts: StringArray = input.iter().map(|moment| moment.and_then(text)).collect();
+    result(args, Arc::new(texts))
+}
+
+/// A zone's offsets, kept by day: no zone has two changes within a day that cancel out, so a day
+/// whose ends have one offset has no other.
+struct Offsets {
+    zone: TimeZone,
+    days: Vec<Option<(i64, i64)>>,
+}
+
+/// Days kept; eleven years of sorted or unsorted data without a second look-up.
+const DAYS_KEPT: i64 = 4096;
+
+impl Offsets {
+    fn new(zone: TimeZone) -> Self {
+        Self { zone, days: vec![None; usize::try_from(DAYS_KEPT).unwrap_or_default()] }
+    }
+
+    /// Microseconds east of UTC at an instant.
+    fn at(&mut self, instant: i64) -> Option<i64> {
+        let day = instant.div_euclid(calendar::DAY);
+        let slot = usize::try_from(day.rem_euclid(DAYS_KEPT)).ok()?;
+        if let Some((kept, offset)) = self.days[slot]
+            && kept == day
+        {
+            return Some(offset);
+        }
+        let begin = day.checked_mul(calendar::DAY)?;
+        let (first, last) = (self.exact(begin)?, self.exact(begin + calendar::DAY - 1)?);
+        if first == last {
+            self.days[slot] = Some((day, first));
+            return Some(first);
+        }
+        self.exact(instant)
+    }
+
+    fn exact(&self, instant: i64) -> Option<i64> {
+        let seconds = self.zone.offset_at(calendar::moment_of(instant)?);
+        Some(i64::from(seconds) * SECOND)
+    }
+
+    fn instant_of(&self, local: i64) -> Option<i64> {
+        let seconds = self.zone.offset_of_local(calendar::moment_of(local)?);
+        local.checked_sub(i64::from(seconds) * SECOND)
+    }
+}
+
+/// `date_trunc(unit, x) = begin` is a range of x, so that keys prune.
+fn unit_preimage(
+    args: &[Expr],
+    constant: &ScalarValue,
+    info: &SimplifyContext,
+) -> Result<PreimageResult> {
+    let (Some(Expr::Literal(unit, _)), Some(moment), None) = (args.first(), args.get(1), args.get(2))
+    else {
+        return Ok(PreimageResult::None);
+    };
+    let ScalarValue::TimestampMicrosecond(Some(begin), zone) = constant else {
+        return Ok(PreimageResult::None);
+    };
+    let Some(unit) = unit.try_as_str().flatten().and_then(Unit::parse) else {
+        return Ok(PreimageResult::None);
+    };
+    if calendar::truncated(unit, *begin) != Some(*begin) {
+        return Ok(PreimageResult::None);
+    }
+    let Some(end) = calendar::next(unit, *begin) else { return Ok(PreimageResult::None) };
+    let bound = |micros: i64| match info.get_data_type(moment) {
+        Ok(DataType::Timestamp(TimeUnit::Microsecond, _)) => {
+            Some(ScalarValue::TimestampMicrosecond(Some(micros), zone.clone()))
+        }
+        Ok(DataType::Date32) if unit >= Unit::Day => {
+            let days = i32::try_from(micros.div_euclid(calendar::DAY)).ok()?;
+            Some(ScalarValue::Date32(Some(days)))
+        }
+        _ => None,
+    };
+    range(moment, bound(*begin), bound(end))
+}
+
+/// `extract(year FROM x) = 2026` is a range of x.
+fn year_preimage(
+    args: &[Expr],
+    constant: &ScalarValue,
+    info: &SimplifyContext,
+) -> Result<PreimageResult> {
+    let (Some(Expr::Literal(unit, _)), Some(moment)) = (args.first(), args.get(1)) else {
+        return Ok(PreimageResult::None);
+    };
+    let year = match constant {
+        ScalarValue::Decimal128(Some(year), _, 0) => i64::try_from(*year).ok(),
+        #[allow(clippy::cast_possible_truncation)] // whole and small, as checked
+        ScalarValue::Float64(Some(year)) if year.fract() == 0.0 && year.abs() < 1e6 => {
+            Some(*year as i64)
+        }
+        _ => None,
+    };
+    let is_year = unit.try_as_str().flatten().and_then(Unit::parse) == Some(Unit::Year);
+    let first = |year: i64| {
+        let date = chrono::NaiveDate::from_ymd_opt(i32::try_from(year).ok()?, 1, 1)?;
+        Some(date.to_epoch_days())
+    };
+    let Some((begin, end)) = year
+        .filter(|_| is_year)
+        .and_then(|year| Some((first(year)?, first(year.checked_add(1)?)?)))
+    else {
+        return Ok(PreimageResult::None);
+    };
+    let bound = |days: i32| match info.get_data_type(moment) {
+        Ok(DataType::Timestamp(TimeUnit::Microsecond, zone)) => {
+            let micros = i64::from(days).checked_mul(calendar::DAY)?;
+            Some(ScalarValue::TimestampMicrosecond(Some(micros), zone))
+        }
+        Ok(DataType::Date32) => Some(ScalarValue::Date32(Some(days))),
+        _ => None,
+    };
+    range(moment, bound(begin), bound(end))
+}
+
+/// A wall clock that exists once, away from the hours that are skipped or repeated, is one instant,
+/// and every instant is on the same side of it as its wall clock.
+fn wall_clock_preimage(
+    args: &[Expr],
+    constant: &ScalarValue,
+    _: &SimplifyContext,
+) -> Result<PreimageResult> {
+    let (Some(instant), Some(Expr::Literal(zone, _))) = (args.first(), args.get(1)) else {
+        return Ok(PreimageResult::None);
+    };
+    let ScalarValue::TimestampMicrosecond(Some(local), None) = constant else {
+        return Ok(PreimageResult::None);
+    };
+    let Some(zone) = zone.try_as_str().flatten().and_then(TimeZone::parse) else {
+        return Ok(PreimageResult::None);
+    };
+    let bound = |local: i64| {
+        let offsets = Offsets::new(zone.clone());
+        let instant = offsets.instant_of(local)?;
+        let offset = local - instant;
+        // A change of offset is at most some hours: where none is near, the mapping is one to one.
+        let day = |days: i64| offsets.exact(instant.checked_add(days * calendar::DAY)?);
+        let near = [instant - 6 * 3600 * SECOND, instant, instant + 6 * 3600 * SECOND];
+        let still = near.iter().all(|near| offsets.exact(*near) == Some(offset));
+        let unique = still || changes_elsewhere(&offsets, local, instant, day(-1)?, day(1)?);
+        unique.then(|| ScalarValue::TimestampMicrosecond(Some(instant), Some("UTC".into())))
+    };
+    range(instant, bound(*local), local.checked_add(1).and_then(bound))
+}
+
+/// Near a change of offset: whether the wall clock is neither repeated nor skipped by it.
+fn changes_elsewhere(offsets: &Offsets, local: i64, instant: i64, before: i64, after: i64) -> bool {
+    let candidates = [local - before, local - after];
+    let valid: Vec<i64> = candidates
+        .into_iter()
+        .filter(|candidate| {
+            offsets.exact(*candidate).is_some_and(|offset| candidate + offset == local)
+        })
+        .collect();
+    !valid.is_empty() && valid.iter().all(|candidate| *candidate == instant)
+}
+
+fn range(
+    expr: &Expr,
+    begin: Option<ScalarValue>,
+    end: Option<ScalarValue>,
+) -> Result<PreimageResult> {
+    match (begin, end) {
+        (Some(begin), Some(end)) => {
+            let interval = Box::new(Interval::try_new(begin, end)?);
+            Ok(PreimageResult::Range { expr: expr.clone(), interval })
+        }
+        _ => Ok(PreimageResult::None),
+    }
+}
