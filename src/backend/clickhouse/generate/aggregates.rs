@@ -145,6 +145,7 @@ impl Generator<'_> {
             distinct: *distinct,
             filter,
             descending: order_by.first().map(|key| !key.asc),
+            over: String::new(),
             data_type: datafusion::logical_expr::ExprSchemable::get_type(expr, scope.schema)
                 .map_err(super::expr::untyped)?,
         };
