@@ -52,9 +52,9 @@ impl<'a> Generator<'a> {
     /// A plan as a parenthesised sub-query.
     pub(crate) fn subquery_text(&mut self, plan: &LogicalPlan) -> Result<String> {
         let expr_depth = std::mem::take(&mut self.expr_depth);
-        let sql = self.statement(plan)?;
+        let sql = self.statement(plan);
         self.expr_depth = expr_depth;
-        Ok(parenthesised(&sql))
+        Ok(parenthesised(&sql?))
     }
 
     pub(crate) fn next_alias(&mut self) -> String {
