@@ -11,6 +11,7 @@ mod binder;
 mod context;
 mod error;
 mod from;
+mod literal;
 pub mod markers;
 mod names;
 mod query;

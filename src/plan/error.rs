@@ -1,8 +1,10 @@
 //! Errors of the plan stage.
 
+use datafusion::arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
 
 use crate::error::ClientError;
+use crate::sql::value::{BadCast, Fault};
 
 /// Why a bound query has no plan.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -33,6 +35,9 @@ pub enum PlanError {
     /// Types that don't go together, in the planner's words.
     #[error("{message}")]
     Types { message: String },
+    /// A constant that can't be read as the type that it is cast to.
+    #[error("{message}")]
+    BadConstant { sqlstate: &'static str, message: String },
     /// A bug of ours, or a shape that DataFusion refuses.
     #[error("internal error: {0}")]
     Internal(String),
@@ -50,6 +55,7 @@ impl ClientError for PlanError {
             | Self::MixedCalculation { .. } => "42803",
             Self::NotSupported { .. } => "0A000",
             Self::Types { .. } => "42804",
+            Self::BadConstant { sqlstate, .. } => sqlstate,
             Self::Internal(_) => "XX000",
         }
     }
@@ -97,7 +103,7 @@ impl ClientError for PlanError {
                 Some("Group by it, or move it out of the calculation.".to_owned())
             }
             Self::NotSupported { hint, .. } => hint.clone(),
-            Self::Types { .. } | Self::Internal(_) => None,
+            Self::Types { .. } | Self::BadConstant { .. } | Self::Internal(_) => None,
         }
     }
 }
@@ -105,6 +111,12 @@ impl ClientError for PlanError {
 impl From<DataFusionError> for PlanError {
     fn from(error: DataFusionError) -> Self {
         let root = error.find_root();
+        if let DataFusionError::ArrowError(arrow, _) = root
+            && let ArrowError::CastError(text) | ArrowError::ParseError(text) = arrow.as_ref()
+        {
+            let Fault { sqlstate, message } = BadCast::of_arrow(text).fault();
+            return Self::BadConstant { sqlstate, message };
+        }
         let message = root.strip_backtrace();
         let message = message.lines().next().unwrap_or_default();
         match root {
