@@ -319,7 +319,9 @@ impl Moment {
             "Z" | "z" => Some(TimeZone::UTC),
             zone => Some(offset(zone).or_else(|| TimeZone::parse(zone))?),
         };
-        Some(Self { date, micros_of_day: clock(time)?, zone })
+        // A zone may stand behind the date alone: so pgjdbc sends dates.
+        let micros_of_day = if time.is_empty() { 0 } else { clock(time)? };
+        Some(Self { date, micros_of_day, zone })
     }
 
     fn micros(&self) -> Option<i64> {
@@ -672,6 +674,7 @@ mod tests {
     #[test]
     fn dates_and_times() {
         assert_eq!(shown(&PgType::Date, "1970-01-02"), "Date32(\"1970-01-02\")");
+        assert_eq!(shown(&PgType::Date, "1970-01-02 +00"), "Date32(\"1970-01-02\")");
         assert_eq!(shown(&PgType::Date, "2026-02-30"), "22007");
         assert_eq!(shown(&PgType::Date, "yesterweek"), "22007");
         let micros = |pg_type: &PgType, text: &str| match from_text(

@@ -53,9 +53,8 @@ impl CatalogError {
     pub(super) fn invalid_text(type_name: &str, text: &str) -> Self {
         let type_name = type_named(type_name)
             .map_or_else(|| type_name.to_owned(), |one| format_type(one.oid, -1));
-        Self::InvalidText {
-            message: format!("invalid input syntax for type {type_name}: \"{text}\""),
-        }
+        let Fault { sqlstate, message } = crate::sql::value::invalid(&type_name, text);
+        Self::BadCast { sqlstate, message }
     }
 }
 
