@@ -43,7 +43,9 @@ impl ClientError for BackendError {
             Self::Cancelled | Self::Timeout => "57014",
             Self::DivisionByZero => "22012",
             Self::OutOfRange => "22003",
-            Self::InvalidText { .. } => "22P02",
+            Self::InvalidText { data_type, text } => {
+                crate::sql::value::invalid(data_type, text).sqlstate
+            }
             Self::OutOfMemory => "53200",
             Self::TooBusy { .. } => "53400",
             Self::SourceChanged { .. } => "55000",

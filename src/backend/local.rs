@@ -36,6 +36,7 @@ use super::guard::{BATCHES_AHEAD, Guarded};
 use super::latest::NewestPlanner;
 use super::{BackendError, Run};
 use crate::functions::registry;
+use crate::sql::value::BadCast;
 
 /// Memory that all queries together may hold for sorts, joins and groups. A query that asks for
 /// more ends with 53200; nothing is spilled to disk.
@@ -249,7 +250,7 @@ fn known_arrow(error: &datafusion::arrow::error::ArrowError) -> Option<BackendEr
     match error {
         ArrowError::DivideByZero => Some(BackendError::DivisionByZero),
         ArrowError::ArithmeticOverflow(_) => Some(BackendError::OutOfRange),
-        ArrowError::CastError(text) | ArrowError::ParseError(text) => Some(cast_error(text)),
+        ArrowError::CastError(text) | ArrowError::ParseError(text) => Some(bad_cast(text)),
         ArrowError::InvalidArgumentError(text) if text.contains("too large to store") => {
             Some(BackendError::OutOfRange) // a decimal beyond its precision
         }
@@ -261,32 +262,11 @@ fn known_arrow(error: &datafusion::arrow::error::ArrowError) -> Option<BackendEr
     }
 }
 
-/// Arrow has one error for texts that aren't numbers and for numbers that don't fit, told apart by
-/// its words (arrow-cast 59: "Can't cast value 300 to type Int8", "Cannot cast to Decimal128(3, 0).
-/// Overflowing on 12345", "Cannot cast string 'x' to value of Int32 type", "Error parsing timestamp
-/// from 'x': …").
-fn cast_error(text: &str) -> BackendError {
-    let lower = text.to_lowercase();
-    if lower.contains("can't cast value") || lower.contains("overflow") {
-        return BackendError::OutOfRange;
+fn bad_cast(text: &str) -> BackendError {
+    match BadCast::of_arrow(text) {
+        BadCast::OutOfRange => BackendError::OutOfRange,
+        BadCast::Invalid { data_type, text } => {
+            BackendError::InvalidText { data_type: data_type.to_owned(), text }
+        }
     }
-    let quoted = text.split_once('\'').and_then(|(_, rest)| rest.rsplit_once('\''));
-    let data_type = [
-        ("Timestamp", "timestamp"),
-        ("timestamp", "timestamp"),
-        ("Date", "date"),
-        ("Time", "time"),
-        ("Int16", "smallint"),
-        ("Int32", "integer"),
-        ("Int64", "bigint"),
-        ("Float", "double precision"),
-        ("ecimal", "numeric"),
-        ("oolean", "boolean"),
-        ("nterval", "interval"),
-    ]
-    .iter()
-    .find(|(arrow, _)| text.contains(arrow))
-    .map_or("value", |(_, postgres)| postgres);
-    let text = quoted.map_or("", |(text, _)| text);
-    BackendError::InvalidText { data_type: data_type.to_owned(), text: text.to_owned() }
 }

@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::aggregate::{self, Call};
 use super::context::{RelationScan, ScanColumn, ScanKind};
 use super::error::BindError;
+use super::literal;
 use super::markers;
 use super::relation::{ColumnKind, MeasureColumn, Relation, Relations};
 use super::scope::{
@@ -474,6 +475,7 @@ impl<'m> Binder<'m> {
             self.bind_query(query, Some(scope), true)?;
         }
         let position = self.position_of(expr);
+        literal::simplify(expr);
         let shown = children_mut(expr).is_none().then(|| expr.to_string());
         let is_transparent = matches!(expr, Expr::Nested(_));
         match children_mut(expr) {

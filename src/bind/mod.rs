@@ -11,6 +11,7 @@ mod binder;
 mod context;
 mod error;
 mod from;
+mod literal;
 pub mod markers;
 mod names;
 mod query;
@@ -25,7 +26,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, SchemaError};
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
+use datafusion::logical_expr::{Expr, ExprSchemable, Limit, LogicalPlan};
 use datafusion::sql::planner::SqlToRel;
 use datafusion::sql::sqlparser::ast::{Query, Statement};
 use tracing::debug_span;
@@ -81,17 +82,25 @@ pub fn bind(
 /// The parameters of a plan by number, with their types where the planner inferred them.
 fn parameters_of(plan: &LogicalPlan) -> Result<BTreeMap<usize, Option<DataType>>, DataFusionError> {
     let mut named = plan.get_parameter_types()?;
-    for (name, data_type) in arrays_of(plan)? {
+    for (name, data_type) in told_by_place(plan)? {
         named.entry(name).or_default().get_or_insert(data_type);
     }
     let number = |name: &str| name.strip_prefix('$').and_then(|digits| digits.parse().ok());
     Ok(named.into_iter().filter_map(|(name, it)| Some((number(&name)?, it))).collect())
 }
 
-/// Parameters that stand for arrays, in `x = ANY ($1)`, with the type that `x` tells.
-fn arrays_of(plan: &LogicalPlan) -> Result<Vec<(String, DataType)>, DataFusionError> {
-    let mut arrays = Vec::new();
+/// Types that the planner doesn't infer: the array in `x = ANY ($1)`, whose items are like `x`, and
+/// the numbers of LIMIT and OFFSET.
+fn told_by_place(plan: &LogicalPlan) -> Result<Vec<(String, DataType)>, DataFusionError> {
+    let mut told = Vec::new();
     plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Limit(Limit { skip, fetch, .. }) = node {
+            for bound in [skip, fetch].into_iter().flatten() {
+                if let Expr::Placeholder(number) = &**bound {
+                    told.push((number.id.clone(), DataType::Int64));
+                }
+            }
+        }
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 let Expr::ScalarFunction(call) = expr else {
@@ -102,14 +111,14 @@ fn arrays_of(plan: &LogicalPlan) -> Result<Vec<(String, DataType)>, DataFusionEr
                 {
                     let input = node.inputs().first().map(|input| item.get_type(input.schema()));
                     if let Some(Ok(item)) = input {
-                        arrays.push((array.id.clone(), DataType::new_list(item, true)));
+                        told.push((array.id.clone(), DataType::new_list(item, true)));
                     }
                 }
                 Ok(TreeNodeRecursion::Continue)
             })
         })
     })?;
-    Ok(arrays)
+    Ok(told)
 }
 
 /// A planning error in our words: names are resolved before, so what is left is types.

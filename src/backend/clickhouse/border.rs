@@ -91,9 +91,15 @@ fn push(plan: &LogicalPlan, tables: &dyn TableFactsSource) -> Result<Option<Logi
 
 /// Replaces the largest sub-plans that can be pushed, in sub-queries too.
 fn divide(plan: LogicalPlan, tables: &dyn TableFactsSource) -> Result<LogicalPlan> {
-    let divided = plan.transform_down_with_subqueries(|plan| match push(&plan, tables)? {
-        Some(pushed) => Ok(Transformed::new(pushed, true, TreeNodeRecursion::Jump)),
-        None => Ok(Transformed::no(plan)),
+    let divided = plan.transform_down_with_subqueries(|plan| {
+        // The node around a sub-query's plan is part of the expression that holds it.
+        if matches!(plan, LogicalPlan::Subquery(_)) {
+            return Ok(Transformed::no(plan));
+        }
+        match push(&plan, tables)? {
+            Some(pushed) => Ok(Transformed::new(pushed, true, TreeNodeRecursion::Jump)),
+            None => Ok(Transformed::no(plan)),
+        }
     });
     let divided = divided.data()?;
     let deduplicated = divided.transform_up_with_subqueries(|plan| {

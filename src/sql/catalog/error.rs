@@ -6,6 +6,7 @@ use datafusion::error::DataFusionError;
 use super::directory::type_named;
 use super::naming::format_type;
 use crate::error::ClientError;
+use crate::sql::value::{BadCast, Fault};
 
 /// Why a catalogue query has no answer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -24,6 +25,9 @@ pub enum CatalogError {
     UndefinedSetting { name: String },
     #[error("{message}")]
     InvalidText { message: String },
+    /// A value that can't be read as the type that it is cast to.
+    #[error("{message}")]
+    BadCast { sqlstate: &'static str, message: String },
     #[error("{message}")]
     InvalidArgument { message: String },
     #[error("there is no parameter ${number}")]
@@ -49,9 +53,8 @@ impl CatalogError {
     pub(super) fn invalid_text(type_name: &str, text: &str) -> Self {
         let type_name = type_named(type_name)
             .map_or_else(|| type_name.to_owned(), |one| format_type(one.oid, -1));
-        Self::InvalidText {
-            message: format!("invalid input syntax for type {type_name}: \"{text}\""),
-        }
+        let Fault { sqlstate, message } = crate::sql::value::invalid(&type_name, text);
+        Self::BadCast { sqlstate, message }
     }
 }
 
@@ -64,6 +67,7 @@ impl ClientError for CatalogError {
             Self::UndefinedFunction { .. } => "42883",
             Self::UndefinedObject { .. } | Self::UndefinedSetting { .. } => "42704",
             Self::InvalidText { .. } => "22P02",
+            Self::BadCast { sqlstate, .. } => sqlstate,
             Self::InvalidArgument { .. } => "22023",
             Self::UndefinedParameter { .. } => "42P02",
             Self::Cardinality => "21000",
@@ -84,6 +88,7 @@ impl ClientError for CatalogError {
             | Self::UndefinedObject { .. }
             | Self::UndefinedSetting { .. }
             | Self::InvalidText { .. }
+            | Self::BadCast { .. }
             | Self::InvalidArgument { .. }
             | Self::UndefinedParameter { .. }
             | Self::Cardinality
@@ -110,6 +115,7 @@ impl ClientError for CatalogError {
             | Self::UndefinedObject { .. }
             | Self::UndefinedSetting { .. }
             | Self::InvalidText { .. }
+            | Self::BadCast { .. }
             | Self::InvalidArgument { .. }
             | Self::UndefinedParameter { .. }
             | Self::Cardinality
@@ -185,9 +191,10 @@ fn of_execution(message: &str) -> CatalogError {
     CatalogError::InvalidArgument { message: first_line(message) }
 }
 
-/// Arrow's words for a text that is no value of the type.
+/// Arrow's words for a value that can't be cast.
 fn of_arrow(message: &str) -> CatalogError {
-    CatalogError::InvalidText { message: first_line(message) }
+    let Fault { sqlstate, message } = BadCast::of_arrow(&first_line(message)).fault();
+    CatalogError::BadCast { sqlstate, message }
 }
 
 fn first_line(message: &str) -> String {
