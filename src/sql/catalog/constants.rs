@@ -49,7 +49,7 @@ mod tests {
 
     fn plan(exprs: Vec<Vec<Expr>>) -> LogicalPlan {
         let empty = LogicalPlanBuilder::empty(true);
-        let project = |plan: LogicalPlanBuilder, exprs| plan.project::<Expr>(exprs).unwrap();
+        let project = |plan: LogicalPlanBuilder, exprs: Vec<Expr>| plan.project(exprs).unwrap();
         exprs.into_iter().fold(empty, project).build().unwrap()
     }
 
