@@ -6,6 +6,6 @@ mod key;
 mod sources;
 mod store;
 
-pub use key::{CacheKey, ModelFingerprint};
+pub use key::{CacheKey, KeyPlan, ModelFingerprint};
 pub use sources::SourceStates;
 pub use store::{Answer, Cache, CacheStats, Outcome};

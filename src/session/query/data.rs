@@ -22,7 +22,7 @@ use super::measured::Measured;
 use super::parameters::{self, Filling};
 use crate::backend::{Prepared, Run};
 use crate::bind::{self, BindSettings};
-use crate::cache::{Answer, CacheKey};
+use crate::cache::{Answer, CacheKey, KeyPlan};
 use crate::error::QueryError;
 use crate::model::{MetricVersion, Model, Source, Status};
 use crate::observe::Statement;
@@ -65,7 +65,7 @@ pub(crate) struct PlannedQuery {
 #[derive(Debug)]
 pub(crate) struct Runnable {
     /// Before the backend took its part: equal for equal questions.
-    pub(crate) logical: Arc<LogicalPlan>,
+    logical: KeyPlan,
     pub(crate) prepared: Prepared,
     sources: Vec<Source>,
 }
@@ -99,7 +99,7 @@ impl QueryEngine {
         let now = Utc::now();
         let typed = Filling::Types(&params);
         let runnable = self.runnable(set, &bound.plan, &typed, now, zone)?;
-        let schema = Arc::clone(runnable.logical.schema().inner());
+        let schema = Arc::clone(runnable.logical.plan().schema().inner());
         let pg_types = schema.fields().iter().map(|field| PgType::of(field));
         let columns = bound.names.into_iter().zip(pg_types);
         let columns = columns.map(|(name, pg_type)| Column { name, pg_type }).collect();
@@ -139,7 +139,7 @@ impl QueryEngine {
             }
             Filling::Types(_) | Filling::Values(_) => self.backend.prepare(logical.clone())?,
         };
-        Ok(Runnable { logical: Arc::new(logical), prepared, sources })
+        Ok(Runnable { logical: KeyPlan::new(logical), prepared, sources })
     }
 
     /// The runnable plan for these parameters, now.
@@ -209,7 +209,7 @@ impl QueryEngine {
         }
         let key = CacheKey {
             model: model.fingerprint,
-            plan: Arc::clone(&runnable.logical),
+            plan: runnable.logical.clone(),
             sources: tokens,
         };
         let run = Run {
@@ -220,7 +220,7 @@ impl QueryEngine {
             stats: statement.stats(),
         };
         let (backend, runnable) = (Arc::clone(&self.backend), Arc::clone(runnable));
-        let schema: SchemaRef = positional_schema(&runnable.logical);
+        let schema: SchemaRef = positional_schema(runnable.logical.plan());
         let compute = move |task: CancellationToken| async move {
             let run = Run { cancel: task, ..run };
             let stream = backend.execute(&runnable.prepared, &run).await;
