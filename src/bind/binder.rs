@@ -109,11 +109,8 @@ impl Found {
         self.columns.extend(other.columns);
         match (&mut self.measures, other.measures) {
             (Some(mine), Some(theirs)) => mine.absorb(theirs),
-            (mine @ None, Some(mut theirs)) => {
-                theirs.direct = false;
-                *mine = Some(theirs);
-            }
-            (_, None) => {}
+            (mine @ None, theirs) => *mine = theirs,
+            (Some(_), None) => {}
         }
     }
 }
@@ -468,6 +465,21 @@ impl<'m> Binder<'m> {
         scope: &Scope<'_>,
         clause: Clause,
     ) -> Result<Found, BindError> {
+        let mut found = self.resolve_parts(expr, scope, clause)?;
+        if let (false, Some(measures)) = (matches!(expr, Expr::Nested(_)), &mut found.measures) {
+            measures.direct = false;
+        }
+        Ok(found)
+    }
+
+    /// As [`resolve_children`](Self::resolve_children), but a measure that is the only part still
+    /// counts as itself.
+    fn resolve_parts(
+        &mut self,
+        expr: &mut Expr,
+        scope: &Scope<'_>,
+        clause: Clause,
+    ) -> Result<Found, BindError> {
         let mut found = Found::default();
         if let Some(query) = subquery_mut(expr) {
             self.bind_query(query, Some(scope), true)?;
@@ -484,9 +496,6 @@ impl<'m> Binder<'m> {
                 let what = format!("the expression {}", shown.unwrap_or_default());
                 return Err(BindError::NotSupported { what, hint: None, position });
             }
-        }
-        if let (Expr::Nested(_), Some(measures)) = (&*expr, &mut found.measures) {
-            measures.direct = true;
         }
         Ok(found)
     }
@@ -621,7 +630,7 @@ impl<'m> Binder<'m> {
         }
         let filter = function.filter.take();
         let mut call = Expr::Function(function.clone());
-        let inner = self.resolve_children(&mut call, scope, Clause::Aggregate)?;
+        let inner = self.resolve_parts(&mut call, scope, Clause::Aggregate)?;
         let filter = match filter {
             Some(mut filter) => {
                 self.resolve(&mut filter, scope, Clause::Filter)?;
