@@ -176,6 +176,9 @@ impl Case {
             let statements = [vec![drop], clickhouse_statements(table)].concat();
             server.run(&statements.iter().map(String::as_str).collect::<Vec<_>>()).await;
         }
+        if let Some(keep) = std::env::var_os("CANON_PROPERTY_KEEP") {
+            let _ = std::process::Command::new("cp").arg("-r").arg(folder.path()).arg(keep).status();
+        }
         let embedded = Canon::open(Arc::new(Embedded::open(&data).unwrap()), &yaml).await;
         let clickhouse = Canon::open(Arc::new(server.backend()), &yaml).await;
         Self { seed, world, definitions, embedded, clickhouse, _folder: folder }

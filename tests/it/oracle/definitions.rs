@@ -96,7 +96,7 @@ impl Definitions {
     /// The files of the definitions folder.
     pub(crate) fn files(&self, world: &World) -> BTreeMap<PathBuf, String> {
         let project = format!(
-            "project: oracle\ntimezone: {}\nweek_start: monday\nbackend:\n  embedded: {{path: .}}\n",
+            "project: oracle\ntimezone: {}\nweek_start: monday\nbackend:\n  embedded: {{path: ../data}}\n",
             self.zone.name()
         );
         let mut entities = String::new();
