@@ -32,23 +32,23 @@ const REPEATS: usize = 3_000;
 const QUESTIONS: [(&str, &str); 5] = [
     (
         "one measure by one column",
-        "SELECT channel, MEASURE(revenue) AS r FROM orders WHERE gross_amount > {} GROUP BY channel",
+        "SELECT channel, MEASURE(revenue) AS r FROM orders WHERE metric_time >= TIMESTAMP '2026-01-01 00:00:00.{}' GROUP BY channel",
     ),
     (
         "by month, filtered, sorted",
-        "SELECT date_trunc('month', metric_time) AS month, MEASURE(revenue) AS r FROM orders WHERE metric_time >= DATE '2026-01-01' AND gross_amount > {} GROUP BY 1 ORDER BY 1 LIMIT 100",
+        "SELECT date_trunc('month', metric_time) AS month, MEASURE(revenue) AS r FROM orders WHERE metric_time >= TIMESTAMP '2026-01-01 00:00:00.{}' GROUP BY 1 ORDER BY 1 LIMIT 100",
     ),
     (
         "ratio, joined dimension, HAVING",
-        "SELECT customer_country, MEASURE(average_order_value) AS aov FROM orders WHERE gross_amount > {} GROUP BY customer_country HAVING MEASURE(orders_completed) > 10 ORDER BY aov DESC",
+        "SELECT customer_country, MEASURE(average_order_value) AS aov FROM orders WHERE metric_time >= TIMESTAMP '2026-01-01 00:00:00.{}' GROUP BY customer_country HAVING MEASURE(orders_completed) > 10 ORDER BY aov DESC",
     ),
     (
         "three measures, two dimensions",
-        "SELECT channel, location_city, MEASURE(revenue) AS r, MEASURE(orders_completed) AS n, MEASURE(discount_rate) AS d FROM orders WHERE gross_amount > {} GROUP BY channel, location_city",
+        "SELECT channel, location_city, MEASURE(revenue) AS r, MEASURE(orders_completed) AS n, MEASURE(discount_rate) AS d FROM orders WHERE metric_time >= TIMESTAMP '2026-01-01 00:00:00.{}' GROUP BY channel, location_city",
     ),
     (
         "as Metabase nests it",
-        "SELECT source.country, source.month, SUM(source.revenue) AS r FROM (SELECT orders.customer_country AS country, date_trunc('month', orders.metric_time) AS month, orders.revenue AS revenue, orders.gross_amount AS gross FROM orders) AS source WHERE source.gross > {} GROUP BY source.country, source.month ORDER BY source.month ASC",
+        "SELECT source.country, source.month, SUM(source.revenue) AS r FROM (SELECT orders.customer_country AS country, date_trunc('month', orders.metric_time) AS month, orders.revenue AS revenue FROM orders WHERE orders.metric_time >= TIMESTAMP '2026-01-01 00:00:00.{}') AS source GROUP BY source.country, source.month ORDER BY source.month ASC",
     ),
 ];
 
@@ -130,7 +130,7 @@ pub(crate) async fn run() -> Result<()> {
     let planner = Planner::over(&server).await?;
     report::part("planning: SQL text to ClickHouse SQL, over the demo's definitions");
     for (name, question) in QUESTIONS {
-        let text = |number: usize| question.replace("{}", &number.to_string());
+        let text = |number: usize| question.replace("{}", &format!("{number:06}"));
         for number in 0..WARM_UP {
             planner.plan(&text(number)).await.map_err(|error| format!("{name}: {error}"))?;
         }

@@ -21,9 +21,9 @@ impl Budget {
 
 pub(crate) fn machine() {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let profile = if cfg!(debug_assertions) { "dev: times say little" } else { "release" };
+    let profile = if cfg!(debug_assertions) { "dev (its times say little)" } else { "release" };
     let now = chrono::Utc::now().format("%Y-%m-%d %H:%M UTC");
-    println!("canon {}, {profile} profile, {cores} cores, {now}", env!("CARGO_PKG_VERSION"));
+    println!("canon {}, profile {profile}, {cores} cores, {now}", env!("CARGO_PKG_VERSION"));
 }
 
 pub(crate) fn part(title: &str) {

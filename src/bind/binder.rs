@@ -109,8 +109,11 @@ impl Found {
         self.columns.extend(other.columns);
         match (&mut self.measures, other.measures) {
             (Some(mine), Some(theirs)) => mine.absorb(theirs),
-            (mine @ None, theirs) => *mine = theirs,
-            (Some(_), None) => {}
+            (mine @ None, Some(mut theirs)) => {
+                theirs.direct = false;
+                *mine = Some(theirs);
+            }
+            (_, None) => {}
         }
     }
 }
@@ -465,31 +468,21 @@ impl<'m> Binder<'m> {
         scope: &Scope<'_>,
         clause: Clause,
     ) -> Result<Found, BindError> {
-        let mut found = self.resolve_parts(expr, scope, clause)?;
-        if let (false, Some(measures)) = (matches!(expr, Expr::Nested(_)), &mut found.measures) {
-            measures.direct = false;
-        }
-        Ok(found)
-    }
-
-    /// As [`resolve_children`](Self::resolve_children), but a measure that is the only part still
-    /// counts as itself.
-    fn resolve_parts(
-        &mut self,
-        expr: &mut Expr,
-        scope: &Scope<'_>,
-        clause: Clause,
-    ) -> Result<Found, BindError> {
         let mut found = Found::default();
         if let Some(query) = subquery_mut(expr) {
             self.bind_query(query, Some(scope), true)?;
         }
         let position = self.position_of(expr);
         let shown = children_mut(expr).is_none().then(|| expr.to_string());
+        let is_transparent = matches!(expr, Expr::Nested(_));
         match children_mut(expr) {
             Some(children) => {
                 for child in children {
-                    found.absorb(self.resolve(child, scope, clause)?);
+                    let of_child = self.resolve(child, scope, clause)?;
+                    if is_transparent {
+                        return Ok(of_child);
+                    }
+                    found.absorb(of_child);
                 }
             }
             None => {
@@ -617,6 +610,24 @@ impl<'m> Binder<'m> {
         }
     }
 
+    /// What is in the arguments of an aggregate call; of a single one also whether it is a metric
+    /// and nothing else.
+    fn resolve_arguments(
+        &mut self,
+        call: &mut Expr,
+        scope: &Scope<'_>,
+    ) -> Result<Found, BindError> {
+        let mut found: Option<Found> = None;
+        for child in children_mut(call).unwrap_or_default() {
+            let of_child = self.resolve(child, scope, Clause::Aggregate)?;
+            match &mut found {
+                None => found = Some(of_child),
+                Some(found) => found.absorb(of_child),
+            }
+        }
+        Ok(found.unwrap_or_default())
+    }
+
     fn resolve_aggregate(
         &mut self,
         function: &mut Function,
@@ -630,7 +641,7 @@ impl<'m> Binder<'m> {
         }
         let filter = function.filter.take();
         let mut call = Expr::Function(function.clone());
-        let inner = self.resolve_parts(&mut call, scope, Clause::Aggregate)?;
+        let inner = self.resolve_arguments(&mut call, scope)?;
         let filter = match filter {
             Some(mut filter) => {
                 self.resolve(&mut filter, scope, Clause::Filter)?;
