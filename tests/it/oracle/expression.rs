@@ -388,7 +388,7 @@ impl Amount {
     pub(crate) fn kind(&self) -> Kind {
         match self {
             // canon's integer constants are bigint, and so is what is computed with them.
-            Self::Negated(it) | Self::OrZero(it) if it.kind == Kind::Int32 => Kind::Int64,
+            Self::OrZero(it) if it.kind == Kind::Int32 => Kind::Int64,
             Self::Of(it) | Self::Negated(it) | Self::When(_, it) | Self::OrZero(it) => it.kind,
             Self::Minus(left, _) => left.kind(),
             Self::Times(left, _) => left.kind,

@@ -83,7 +83,6 @@ impl Value {
                 Self::Quotient { dividend, divisor, scale: expected },
                 Self::Dec { digits, scale },
             ) => {
-                std::env::var_os("LAX").is_some() && (*dividend as f64 / *divisor as f64 - *digits as f64 / pow10(*scale) as f64).abs() < 1e-5 ||
                 expected.is_none_or(|expected| expected == *scale)
                     && rounded(*dividend, *divisor, *scale) == *digits
             }
