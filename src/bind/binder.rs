@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
     DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Spanned, Value,
+    FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Spanned, Value, ValueWithSpan,
 };
 
 use super::aggregate::{self, Call};
@@ -437,6 +437,9 @@ impl<'m> Binder<'m> {
         let (metric, major) = name.rsplit_once("_v")?;
         let (metric, major) = (self.model.metrics.get(metric)?, major.parse::<u64>().ok()?);
         let version = metric.versions.iter().find(|version| version.version.major == major)?;
+        if self.model.served_version(metric, major).is_some() {
+            return None;
+        }
         let successor = version
             .replaced_by
             .as_ref()
@@ -470,6 +473,14 @@ impl<'m> Binder<'m> {
                     *expr = replacement;
                 }
                 Ok(found)
+            }
+            Expr::Value(value) => {
+                plain_string(&mut value.value);
+                Ok(Found::default())
+            }
+            Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+                escape_by_backslash(pattern, escape_char);
+                self.resolve_children(expr, scope, clause)
             }
             _ => self.resolve_children(expr, scope, clause),
         }
@@ -663,7 +674,7 @@ impl<'m> Binder<'m> {
             None => None,
         };
         let mut found = Found { aggregate: true, ..Found::default() };
-        let Some(measures) = inner.measures else {
+        let Some(mut measures) = inner.measures else {
             if let Expr::Function(resolved) = &mut call {
                 resolved.filter = filter;
             }
@@ -676,6 +687,7 @@ impl<'m> Binder<'m> {
         let argument = arguments(&mut resolved).into_iter().next();
         let argument =
             argument.ok_or_else(|| BindError::Internal("a call lost its argument".to_owned()))?;
+        measures.direct = is_pending(&argument);
         let call = Call { function: name, distinct, position };
         let (value, measures) = match conditional(&argument) {
             Some(conditional) => {
@@ -734,6 +746,39 @@ impl<'m> Binder<'m> {
         found.window = true;
         Ok((found, Some(call)))
     }
+}
+
+/// A string written in another way is the same string.
+fn plain_string(value: &mut Value) {
+    if let Value::UnicodeStringLiteral(text) | Value::EscapedStringLiteral(text) = value {
+        *value = Value::SingleQuotedString(std::mem::take(text));
+    }
+}
+
+/// A constant pattern with an escape character of its own, written with the usual one: the planner
+/// knows the backslash only.
+fn escape_by_backslash(pattern: &mut Expr, escape_char: &mut Option<ValueWithSpan>) {
+    let Expr::Value(ValueWithSpan { value, .. }) = pattern else { return };
+    plain_string(value);
+    let Value::SingleQuotedString(text) = value else { return };
+    let Some(ValueWithSpan { value: Value::SingleQuotedString(escape), .. }) = escape_char else {
+        return;
+    };
+    let escape = escape.chars().next();
+    let mut rewritten = String::with_capacity(text.len());
+    let mut chars = text.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            c if Some(c) == escape => {
+                rewritten.push('\\');
+                rewritten.extend(chars.next());
+            }
+            '\\' => rewritten.push_str("\\\\"),
+            c => rewritten.push(c),
+        }
+    }
+    *text = rewritten;
+    *escape_char = None;
 }
 
 /// Forms that the parser gives as calls and the planner knows itself.
@@ -860,6 +905,14 @@ fn call(name: &str, args: Vec<Expr>) -> Expr {
         list.args = args.into_iter().map(unnamed).collect();
     }
     Expr::Function(function)
+}
+
+/// Whether an expression is one measure and nothing else.
+fn is_pending(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_pending(inner),
+        other => is_call_of(other, PENDING),
+    }
 }
 
 fn contains_pending(expr: &Expr) -> bool {

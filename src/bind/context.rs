@@ -68,14 +68,6 @@ impl RelationScan {
     pub fn of(source: &Arc<dyn TableSource>) -> Option<&RelationScan> {
         (source.as_ref() as &dyn Any).downcast_ref::<RelationScan>()
     }
-
-    /// Whether the statement groups, filters or shows by time.
-    pub fn uses_time(&self) -> bool {
-        let is_time = |column: &ScanColumn| {
-            matches!(column.kind, ScanKind::MetricTime | ScanKind::MetricInstant)
-        };
-        self.columns.iter().any(is_time)
-    }
 }
 
 impl TableSource for RelationScan {

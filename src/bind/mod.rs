@@ -23,8 +23,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, SchemaError};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion::sql::planner::SqlToRel;
 use datafusion::sql::sqlparser::ast::{Query, Statement};
 use tracing::debug_span;
@@ -79,9 +80,36 @@ pub fn bind(
 
 /// The parameters of a plan by number, with their types where the planner inferred them.
 fn parameters_of(plan: &LogicalPlan) -> Result<BTreeMap<usize, Option<DataType>>, DataFusionError> {
-    let named = plan.get_parameter_types()?;
+    let mut named = plan.get_parameter_types()?;
+    for (name, data_type) in arrays_of(plan)? {
+        named.entry(name).or_default().get_or_insert(data_type);
+    }
     let number = |name: &str| name.strip_prefix('$').and_then(|digits| digits.parse().ok());
     Ok(named.into_iter().filter_map(|(name, it)| Some((number(&name)?, it))).collect())
+}
+
+/// Parameters that stand for arrays, in `x = ANY ($1)`, with the type that `x` tells.
+fn arrays_of(plan: &LogicalPlan) -> Result<Vec<(String, DataType)>, DataFusionError> {
+    let mut arrays = Vec::new();
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                let Expr::ScalarFunction(call) = expr else {
+                    return Ok(TreeNodeRecursion::Continue);
+                };
+                if let ("array_has", [Expr::Placeholder(array), item]) =
+                    (call.func.name(), call.args.as_slice())
+                {
+                    let input = node.inputs().first().map(|input| item.get_type(input.schema()));
+                    if let Some(Ok(item)) = input {
+                        arrays.push((array.id.clone(), DataType::new_list(item, true)));
+                    }
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(arrays)
 }
 
 /// A planning error in our words: names are resolved before, so what is left is types.

@@ -184,9 +184,8 @@ fn measures_of(model: &Model, entity: &Entity) -> Vec<RelationColumn> {
         let served = metric.served_majors();
         let several = served.len() > 1;
         for version in served.into_iter().filter(|version| on_entity(version)) {
-            // The default's own major is shown once; asked for by its number, it answers too.
-            let is_default = metric.default_version().is_some_and(|it| Arc::ptr_eq(it, version));
-            push(Some(version.version.major), is_default || !several);
+            // With one major there is nothing to tell apart; asked for by its number, it answers too.
+            push(Some(version.version.major), !several);
         }
     }
     columns

@@ -339,11 +339,8 @@ impl Binder<'_> {
         );
         let (mut keys, modifiers) = match group_by {
             GroupByExpr::All(modifiers) => (implied_keys(outputs), modifiers),
-            GroupByExpr::Expressions(mut keys, modifiers) => {
-                for key in &mut keys {
-                    self.group_key(key, outputs, scope)?;
-                }
-                (keys, modifiers)
+            GroupByExpr::Expressions(keys, modifiers) => {
+                (self.explicit_keys(keys, outputs, scope)?, modifiers)
             }
         };
         for modifier in modifiers {
@@ -361,6 +358,31 @@ impl Binder<'_> {
         // An empty pair of parentheses is the total.
         keys.retain(|key| !matches!(key, Expr::Tuple(items) if items.is_empty()));
         Ok(keys)
+    }
+
+    /// The keys as written, without measures. Tools group by every column that they show; a measure
+    /// has one value for each group of the others, so it makes no further groups. Alone it has none.
+    fn explicit_keys(
+        &mut self,
+        keys: Vec<Expr>,
+        outputs: &[Output],
+        scope: &Scope<'_>,
+    ) -> Result<Vec<Expr>, BindError> {
+        let (mut kept, mut refused) = (Vec::new(), None);
+        for mut key in keys {
+            let is_set = matches!(key, Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_));
+            match self.group_key(&mut key, outputs, scope) {
+                Ok(()) => kept.push(key),
+                Err(error @ BindError::MeasureNotAllowed { .. }) if !is_set => {
+                    refused = refused.or(Some(error));
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        match (kept.is_empty(), refused) {
+            (true, Some(error)) => Err(error),
+            _ => Ok(kept),
+        }
     }
 
     /// Resolves a key: an ordinal, a column, an output's name, or any expression.

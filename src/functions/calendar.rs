@@ -239,7 +239,10 @@ mod tests {
             assert_eq!(truncated(unit, after), Some(after), "{unit:?}");
             assert_eq!(truncated(unit, after - 1), Some(at(begin)), "{unit:?}");
         }
-        assert_eq!(truncated(Unit::Century, at("2000-06-01T00:00:00")), Some(at("1901-01-01T00:00:00")));
+        assert_eq!(
+            truncated(Unit::Century, at("2000-06-01T00:00:00")),
+            Some(at("1901-01-01T00:00:00"))
+        );
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod calendar;
 pub mod numeric;
+pub mod percentile;
 pub mod semantics;
 mod text;
 pub mod time;
@@ -71,6 +72,8 @@ impl Registry {
         for udf in SessionStateDefaults::default_aggregate_functions() {
             registry.add_aggregate(udf);
         }
+        registry.add_aggregate(Arc::clone(percentile::percentile_cont()));
+        registry.add_aggregate(Arc::clone(percentile::percentile_disc()));
         for udf in SessionStateDefaults::default_window_functions() {
             for name in udf.aliases().iter().cloned().chain([udf.name().to_owned()]) {
                 registry.window.insert(name, Arc::clone(&udf));

@@ -78,6 +78,11 @@ function!(
     Function::new("checked_mul", integers, wider, |args| integer_op(args, kernels::mul))
 );
 function!(
+    /// `a % b` by its name.
+    modulo,
+    Function::new("mod", exact_pair, wider, |args| integer_op(args, kernels::rem))
+);
+function!(
     /// The nearest int8: decimals half away from zero, floats half to even. Out of range is an error.
     to_integer,
     Function::new("to_integer", one_number, |_, _| Ok(DataType::Int64), nearest_integer)
@@ -119,6 +124,7 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
         checked_add(),
         checked_sub(),
         checked_mul(),
+        modulo(),
         to_integer(),
         round(),
         trunc(),
@@ -146,7 +152,10 @@ pub(super) fn as_decimal(data_type: &DataType) -> Option<DataType> {
 }
 
 fn decimals(types: &[DataType]) -> Result<Vec<DataType>> {
-    types.iter().map(|data_type| as_decimal(data_type).ok_or_else(|| no_number(data_type))).collect()
+    types
+        .iter()
+        .map(|data_type| as_decimal(data_type).ok_or_else(|| no_number(data_type)))
+        .collect()
 }
 
 fn floats(types: &[DataType]) -> Result<Vec<DataType>> {
@@ -173,6 +182,23 @@ fn integers(types: &[DataType]) -> Result<Vec<DataType>> {
         }
     }
     Ok(vec![widest; types.len()])
+}
+
+/// Two integers, or two decimals of one type.
+fn exact_pair(types: &[DataType]) -> Result<Vec<DataType>> {
+    match types {
+        [a, b] if a.is_integer() && b.is_integer() => integers(types),
+        [a, b] => match (as_decimal(a), as_decimal(b)) {
+            (Some(DataType::Decimal128(p, s)), Some(DataType::Decimal128(q, t))) => {
+                let scale = s.max(t);
+                let whole = (i16::from(p) - i16::from(s)).max(i16::from(q) - i16::from(t));
+                let precision = u8::try_from(whole + i16::from(scale)).unwrap_or(38).min(38);
+                Ok(vec![DataType::Decimal128(precision, scale); 2])
+            }
+            _ => Err(no_number(a)),
+        },
+        _ => plan_err!("two numbers are expected"),
+    }
 }
 
 fn wider(types: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType> {
@@ -395,9 +421,7 @@ fn decimal_digits(args: &ScalarFunctionArgs, rounding: Rounding) -> Result<Colum
     let round = |number: i128, digits: i64| rounded_to(number, scale, digits, to_scale, rounding);
     let rounded: Decimal128Array = match arrays.get(1) {
         None => try_unary(numbers, |number| round(number, 0))?,
-        Some(digits) => {
-            try_binary(numbers, digits.as_primitive::<Int64Type>(), round)?
-        }
+        Some(digits) => try_binary(numbers, digits.as_primitive::<Int64Type>(), round)?,
     };
     result(args, Arc::new(rounded.with_data_type(args.return_field.data_type().clone())))
 }

@@ -12,12 +12,12 @@ use datafusion::logical_expr::expr::{
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    Aggregate, Between, BinaryExpr, Cast, Expr, ExprSchemable, LogicalPlan, Operator, Projection,
+    Aggregate, Between, BinaryExpr, Cast, Expr, ExprSchemable, Like, LogicalPlan, Operator, Projection,
     Window, WindowFunctionDefinition, lit,
 };
 
 use super::udf::call;
-use super::{numeric, registry, text, time, types};
+use super::{numeric, percentile, registry, text, time, types};
 use crate::sql::types::PgType;
 
 /// Gives every expression of a plan Postgres's meaning. Runs before type coercion, and does nothing
@@ -48,6 +48,9 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     };
     let preserver = NamePreserver::new(&plan);
     let plan = plan.map_expressions(|expr| {
+        if is_split_off(&expr) {
+            return Ok(Transformed::no(expr));
+        }
         let name = preserver.save(&expr);
         Ok(expression(expr, &schema)?.update_data(|expr| name.restore(expr)))
     })?;
@@ -71,6 +74,8 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::ScalarFunction(function) => scalar(function, schema),
         Expr::AggregateFunction(function) => aggregate(function, schema),
         Expr::WindowFunction(function) => window(*function, schema),
+        Expr::Negative(inner) => negative(*inner, schema),
+        Expr::Like(like) => standard_escape(like),
         other => Ok(Transformed::no(other)),
     })
 }
@@ -101,7 +106,12 @@ fn binary_operator(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<
     }
 }
 
-fn arithmetic(left: Expr, op: Operator, right: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+fn arithmetic(
+    left: Expr,
+    op: Operator,
+    right: Expr,
+    schema: &DFSchema,
+) -> Result<Transformed<Expr>> {
     let (a, b) = (left.get_type(schema)?, right.get_type(schema)?);
     let integers = a.is_integer() && b.is_integer();
     let function = match op {
@@ -134,6 +144,40 @@ fn arithmetic(left: Expr, op: Operator, right: Expr, schema: &DFSchema) -> Resul
     Ok(Transformed::new_transformed(expr, changed))
 }
 
+/// The negative of the least integer is out of range.
+fn negative(inner: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let data_type = inner.get_type(schema)?;
+    if inner.as_literal().is_some() || !data_type.is_signed_integer() {
+        return Ok(Transformed::no(Expr::Negative(Box::new(inner))));
+    }
+    let zero = Expr::Literal(ScalarValue::new_zero(&data_type)?, None);
+    Ok(Transformed::yes(call(numeric::checked_sub(), vec![zero, inner])))
+}
+
+/// A constant pattern with another escape character, with the backslash.
+fn standard_escape(like: Like) -> Result<Transformed<Expr>> {
+    let (Some(escape), Some(pattern)) = (like.escape_char, quoted(&like.pattern)) else {
+        return Ok(Transformed::no(Expr::Like(like)));
+    };
+    if escape == '\\' {
+        return Ok(Transformed::no(Expr::Like(like)));
+    }
+    let mut standard = String::with_capacity(pattern.len());
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            character if character == escape => {
+                standard.push('\\');
+                standard.extend(characters.next());
+            }
+            '\\' => standard.push_str("\\\\"),
+            other => standard.push(other),
+        }
+    }
+    let pattern = Box::new(lit(standard));
+    Ok(Transformed::yes(Expr::Like(Like { pattern, escape_char: None, ..like })))
+}
+
 fn is_float(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Float16 | DataType::Float32 | DataType::Float64)
 }
@@ -162,10 +206,9 @@ fn literal_as(expr: Expr, other: &Expr, schema: &DFSchema) -> Result<Transformed
 
 fn quoted(expr: &Expr) -> Option<&str> {
     match expr {
-        Expr::Literal(
-            ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)),
-            _,
-        ) => Some(text),
+        Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _) => {
+            Some(text)
+        }
         _ => None,
     }
 }
@@ -272,8 +315,12 @@ fn scalar(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Exp
                 let data_type = arg.get_type(schema)?;
                 let arg = match data_type {
                     DataType::Boolean => Some(letter_of(arg.clone())),
-                    ref float if is_float(float) => Some(call(text::float_text(), vec![arg.clone()])),
-                    DataType::Timestamp(_, _) => Some(call(time::timestamp_text(), vec![arg.clone()])),
+                    ref float if is_float(float) => {
+                        Some(call(text::float_text(), vec![arg.clone()]))
+                    }
+                    DataType::Timestamp(_, _) => {
+                        Some(call(time::timestamp_text(), vec![arg.clone()]))
+                    }
                     _ => None,
                 }
                 .map_or(arg, |written| {
@@ -285,13 +332,21 @@ fn scalar(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Exp
             let expr = Expr::ScalarFunction(ScalarFunction { func: function.func, args });
             Ok(Transformed::new_transformed(expr, changed))
         }
-        ("mod", [left, right]) => {
-            let (left, right) = (Box::new(left.clone()), Box::new(right.clone()));
-            let expr = BinaryExpr::new(left, Operator::Modulo, right);
-            Ok(Transformed::yes(Expr::BinaryExpr(expr)))
+        // DataFusion's planner makes this of EXTRACT; the name alone means Postgres's date_part.
+        ("date_part", [_, moment]) if !is_ours(&function.func) => {
+            match moment.get_type(schema)? {
+                DataType::Date32 | DataType::Timestamp(_, _) => {
+                    Ok(Transformed::yes(call(time::extract(), function.args)))
+                }
+                _ => Ok(Transformed::no(Expr::ScalarFunction(function))),
+            }
         }
         _ => Ok(Transformed::no(Expr::ScalarFunction(function))),
     }
+}
+
+fn is_ours(function: &Arc<datafusion::logical_expr::ScalarUDF>) -> bool {
+    function == time::date_part()
 }
 
 fn letter_of(truth: Expr) -> Expr {
@@ -320,20 +375,23 @@ fn aggregate(function: AggregateFunction, schema: &DFSchema) -> Result<Transform
         ("sum", DataType::Int64 | DataType::UInt64 | DataType::UInt32) => {
             over("sum", wide(arg.clone()))?
         }
-        ("avg", DataType::Decimal128(_, _)) => {
-            call(numeric::numeric_mean(), vec![over("sum", arg.clone())?, over("count", arg.clone())?])
-        }
+        ("avg", DataType::Decimal128(_, _)) => call(
+            numeric::numeric_mean(),
+            vec![over("sum", arg.clone())?, over("count", arg.clone())?],
+        ),
         ("avg", integer) if integer.is_integer() => call(
             numeric::float_mean(),
             vec![over("sum", wide(arg.clone()))?, over("count", arg.clone())?],
         ),
-        ("percentile_cont" | "median", exact) if is_exact(exact) => {
+        ("median", number) if number.is_numeric() => {
             let mut params = function.params.clone();
-            params.args[0] = as_float(arg.clone());
-            for key in &mut params.order_by {
-                key.expr = as_float(key.expr.clone());
-            }
-            Expr::AggregateFunction(AggregateFunction { func: function.func.clone(), params })
+            params.args.push(lit(0.5));
+            let func = Arc::clone(percentile::percentile_cont());
+            Expr::AggregateFunction(AggregateFunction { func, params })
+        }
+        ("approx_distinct", _) => {
+            let count = Box::new(Expr::AggregateFunction(function));
+            Expr::Cast(Cast::new(count, DataType::Int64))
         }
         _ => return Ok(Transformed::no(Expr::AggregateFunction(function))),
     };
@@ -345,20 +403,18 @@ fn wide(integer: Expr) -> Expr {
     Expr::Cast(Cast::new(Box::new(integer), DataType::Decimal128(28, 0)))
 }
 
-fn as_float(number: Expr) -> Expr {
-    Expr::Cast(Cast::new(Box::new(number), DataType::Float64))
-}
-
 fn aggregate_named(name: &str) -> Result<Arc<datafusion::logical_expr::AggregateUDF>> {
-    registry().aggregate.get(name).map(Arc::clone).ok_or_else(|| {
-        datafusion::error::DataFusionError::Internal(format!("no aggregate {name}"))
-    })
+    registry()
+        .aggregate
+        .get(name)
+        .map(Arc::clone)
+        .ok_or_else(|| datafusion::error::DataFusionError::Internal(format!("no aggregate {name}")))
 }
 
 /// A window function as Postgres means it, perhaps an expression over others.
 fn window(function: WindowFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let WindowFunctionDefinition::AggregateUDF(aggregate) = &function.fun else {
-        return Ok(Transformed::no(Expr::WindowFunction(Box::new(function))));
+        return ranking(function);
     };
     let Some(arg) = function.params.args.first() else {
         return Ok(Transformed::no(Expr::WindowFunction(Box::new(function))));
@@ -374,9 +430,10 @@ fn window(function: WindowFunction, schema: &DFSchema) -> Result<Transformed<Exp
         ("sum", DataType::Int64 | DataType::UInt64 | DataType::UInt32) => {
             over("sum", wide(arg.clone()))?
         }
-        ("avg", DataType::Decimal128(_, _)) => {
-            call(numeric::numeric_mean(), vec![over("sum", arg.clone())?, over("count", arg.clone())?])
-        }
+        ("avg", DataType::Decimal128(_, _)) => call(
+            numeric::numeric_mean(),
+            vec![over("sum", arg.clone())?, over("count", arg.clone())?],
+        ),
         ("avg", integer) if integer.is_integer() => call(
             numeric::float_mean(),
             vec![over("sum", wide(arg.clone()))?, over("count", arg.clone())?],
@@ -384,6 +441,20 @@ fn window(function: WindowFunction, schema: &DFSchema) -> Result<Transformed<Exp
         _ => return Ok(Transformed::no(Expr::WindowFunction(Box::new(function)))),
     };
     Ok(Transformed::yes(rewritten))
+}
+
+/// Ranks are int8.
+fn ranking(function: WindowFunction) -> Result<Transformed<Expr>> {
+    let unsigned = matches!(
+        function.fun.name(),
+        "row_number" | "rank" | "dense_rank" | "ntile"
+    );
+    let rank = Expr::WindowFunction(Box::new(function));
+    if unsigned {
+        Ok(Transformed::yes(Expr::Cast(Cast::new(Box::new(rank), DataType::Int64))))
+    } else {
+        Ok(Transformed::no(rank))
+    }
 }
 
 // ---- expressions over several aggregates
@@ -421,6 +492,13 @@ fn split_window(window: Window) -> Result<LogicalPlan> {
     Ok(LogicalPlan::Projection(Projection::try_new(exprs, inner)?))
 }
 
+/// How the calls inside larger expressions are named, by which they are known to be done.
+const SPLIT_OFF: &str = "canon: ";
+
+fn is_split_off(expr: &Expr) -> bool {
+    matches!(expr, Expr::Alias(alias) if alias.name.starts_with(SPLIT_OFF))
+}
+
 /// The calls inside some expressions, each once, and the expressions over the calls' columns.
 fn split(exprs: Vec<Expr>, is_call: fn(&Expr) -> bool) -> Result<(Vec<Expr>, Vec<Expr>)> {
     let mut calls: Vec<Expr> = Vec::new();
@@ -437,10 +515,12 @@ fn split(exprs: Vec<Expr>, is_call: fn(&Expr) -> bool) -> Result<(Vec<Expr>, Vec
             if !is_call(&expr) {
                 return Ok(Transformed::no(expr));
             }
-            let column = Expr::Column(Column::from_name(expr.schema_name().to_string()));
-            if !calls.contains(&expr) {
-                calls.push(expr);
+            let name = format!("{SPLIT_OFF}{}", expr.schema_name());
+            let named = expr.alias(&name);
+            if !calls.contains(&named) {
+                calls.push(named);
             }
+            let column = Expr::Column(Column::from_name(name));
             Ok(Transformed::new(column, true, TreeNodeRecursion::Jump))
         })?;
         computed.push(over_columns.data);

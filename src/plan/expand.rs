@@ -6,13 +6,14 @@ use std::sync::Arc;
 use chrono_tz::Tz;
 use datafusion::common::{Column, TableReference};
 use datafusion::logical_expr::{
-    Expr, JoinType, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScanBuilder,
-    lit,
+    Expr, JoinType, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan,
+    TableScanBuilder, lit,
 };
 
 use super::error::PlanError;
 use super::latest::Latest;
 use super::source::SourceTable;
+use super::trace::columns_of;
 use crate::bind::{RelationScan, ScanKind};
 use crate::functions::registry;
 use crate::model::entity::BASE;
@@ -58,15 +59,15 @@ pub(crate) fn row_time(model: &Model, scan: &RelationScan) -> Option<TimeOf> {
 /// One row for each row of the entity: related entities are joined left, on their keys.
 pub(crate) fn expand_scan(
     model: &Model,
+    node: &TableScan,
     scan: &RelationScan,
-    alias: &str,
     time: Option<&TimeOf>,
     extras: &[(String, Expr)],
 ) -> Result<LogicalPlan, PlanError> {
-    let relation = TableReference::bare(alias);
+    let relation = node.table_name.clone();
     let mut outputs: Vec<(String, Expr)> = Vec::new();
     let no_time = || PlanError::NoRowTime { relation: scan.relation.name.clone() };
-    for column in &scan.columns {
+    for column in columns_of(node, scan) {
         let expr = match &column.kind {
             ScanKind::Dimension(index) => scan.relation.entity.dimensions[*index].expr.clone(),
             ScanKind::MetricTime => time.ok_or_else(no_time)?.wall_clock()?,

@@ -22,7 +22,7 @@ use super::atoms::{Atom, Atoms, atom_name};
 use super::error::PlanError;
 use super::expand::{TimeOf, row_time};
 use super::rewrite::{Needs, Rewriter, aggregated, filtered, formula_of, projected};
-use super::trace::{Fanout, Part, instance_of, scan_column};
+use super::trace::{Fanout, Part, instance_of, scan_column, uses_time};
 use crate::bind::{RelationScan, ScanKind, markers};
 use crate::functions::registry;
 use crate::model::MetricVersion;
@@ -223,7 +223,7 @@ impl Evaluation<'_, '_, '_> {
         let scans = scans_of(self.input);
         let mut branches: Vec<Branch> = Vec::new();
         for (index, atom) in self.atoms.iter().enumerate() {
-            let uses_time = scans.get(&atom.instance).is_some_and(|scan| scan.uses_time());
+            let uses_time = scans.get(&atom.instance).is_some_and(|scan| scan.uses_time);
             let time = match (uses_time, &atom.time) {
                 (false, _) => None,
                 (true, Some(time)) => Some(time.clone()),
@@ -247,13 +247,13 @@ impl Evaluation<'_, '_, '_> {
     fn place_plain(
         &self,
         branches: &mut Vec<Branch>,
-        scans: &BTreeMap<usize, &RelationScan>,
+        scans: &BTreeMap<usize, Scanned<'_>>,
     ) -> Result<(), PlanError> {
         let has_rows_own_time = |branch: &Branch| match (branch.instance, &branch.time) {
             (_, None) => true,
             (Some(instance), Some(time)) => {
                 let scan = scans.get(&instance);
-                scan.and_then(|scan| row_time(self.rewriter.model, scan)).as_ref() == Some(time)
+                scan.and_then(|scan| row_time(self.rewriter.model, scan.relation)).as_ref() == Some(time)
             }
             (None, Some(_)) => false,
         };
@@ -372,7 +372,7 @@ impl Evaluation<'_, '_, '_> {
         let missing = || PlanError::Internal(format!("no scan r{instance}"));
         let scan = scans.get(&instance).ok_or_else(missing)?;
         let base = || Some(TableReference::bare(BASE));
-        let key = scan.relation.entity.key.iter();
+        let key = scan.relation.relation.entity.key.iter();
         Ok(key.map(|name| Expr::Column(Column::new(base(), name))).collect())
     }
 
@@ -649,15 +649,23 @@ fn is_count(expr: &Expr) -> bool {
 }
 
 /// The scans of the rows that a plan gives, by number.
-fn scans_of(plan: &LogicalPlan) -> BTreeMap<usize, &RelationScan> {
+fn scans_of(plan: &LogicalPlan) -> BTreeMap<usize, Scanned<'_>> {
     let mut scans = BTreeMap::new();
     collect_scans(plan, &mut scans);
     scans
 }
 
-fn collect_scans<'p>(plan: &'p LogicalPlan, scans: &mut BTreeMap<usize, &'p RelationScan>) {
+/// A scan under an aggregation.
+struct Scanned<'p> {
+    relation: &'p RelationScan,
+    uses_time: bool,
+}
+
+fn collect_scans<'p>(plan: &'p LogicalPlan, scans: &mut BTreeMap<usize, Scanned<'p>>) {
     match plan {
-        LogicalPlan::TableScan(scan) => scans.extend(instance_of(scan)),
+        LogicalPlan::TableScan(scan) => scans.extend(instance_of(scan).map(|(instance, relation)| {
+            (instance, Scanned { relation, uses_time: uses_time(scan, relation) })
+        })),
         LogicalPlan::Projection(_)
         | LogicalPlan::SubqueryAlias(_)
         | LogicalPlan::Filter(_)

@@ -65,8 +65,7 @@ impl<'m> Rewriter<'m> {
                     let plain = || row_time(self.model, relation);
                     let time = needs.times.get(&instance).cloned().or_else(plain);
                     let extras = needs.extras.get(&instance).map_or(&[][..], Vec::as_slice);
-                    let alias = scan.table_name.table();
-                    expand_scan(self.model, relation, alias, time.as_ref(), extras)
+                    expand_scan(self.model, scan, relation, time.as_ref(), extras)
                 }
                 None => Ok(plan.clone()),
             },

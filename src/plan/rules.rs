@@ -7,7 +7,8 @@ use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::analyzer::AnalyzerRule;
 use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
 use datafusion::optimizer::push_down_filter::PushDownFilter;
-use datafusion::optimizer::{Optimizer, OptimizerContext};
+use datafusion::optimizer::optimize_projections::OptimizeProjections;
+use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 use tracing::debug_span;
 
 use super::error::PlanError;
@@ -20,12 +21,14 @@ use crate::model::Model;
 ///
 /// 1. `grouping()` becomes an expression over the grouping id, while the aggregation is still the
 ///    statement's own.
-/// 2. Measures and relations are replaced by what they stand for.
-/// 3. Postgres's meaning and coerced types, over the whole plan.
-/// 4. Constants are folded, so that 5 and 6 see them.
-/// 5. Filters move down to the source that they are about: below joins, so that a filter of time is
+/// 2. Columns that nobody reads go, so that a `SELECT *` in a subquery joins nothing and counts by
+///    no time.
+/// 3. Measures and relations are replaced by what they stand for.
+/// 4. Postgres's meaning and coerced types, over the whole plan.
+/// 5. Constants are folded, so that 6 and 7 see them.
+/// 6. Filters move down to the source that they are about: below joins, so that a filter of time is
 ///    a filter of one table, but never below a dedupe.
-/// 6. Filters on wall clocks become ranges of the event column.
+/// 7. Filters on wall clocks become ranges of the event column.
 pub(crate) fn apply(model: &Model, bound: &LogicalPlan) -> Result<LogicalPlan, PlanError> {
     let resolved = match calls_grouping(bound)? {
         true => {
@@ -34,11 +37,14 @@ pub(crate) fn apply(model: &Model, bound: &LogicalPlan) -> Result<LogicalPlan, P
         }
         false => bound,
     };
-    let rewrite = || Rewriter::new(model).rewrite(resolved, &Needs::default());
+    let prune = || optimized(resolved.clone(), Arc::new(OptimizeProjections::new()));
+    let pruned = debug_span!("prune").in_scope(prune)?;
+    let rewrite = || Rewriter::new(model).rewrite(&pruned, &Needs::default());
     let plan = debug_span!("rewrite").in_scope(rewrite)?;
     let plan = debug_span!("analyze").in_scope(|| functions::analyze(plan))?;
     let plan = debug_span!("simplify").in_scope(|| functions::simplify(plan))?;
-    let plan = debug_span!("push_filters").in_scope(|| push_filters(plan))?;
+    let push_filters = || optimized(plan, Arc::new(PushDownFilter::new()));
+    let plan = debug_span!("push_filters").in_scope(push_filters)?;
     debug_span!("time_ranges").in_scope(|| time_ranges::apply(plan))
 }
 
@@ -56,8 +62,12 @@ fn calls_grouping(plan: &LogicalPlan) -> Result<bool, PlanError> {
     Ok(found)
 }
 
-fn push_filters(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
-    let optimizer = Optimizer::with_rules(vec![Arc::new(PushDownFilter::new())]);
+/// One pass of one of DataFusion's rules.
+fn optimized(
+    plan: LogicalPlan,
+    rule: Arc<dyn OptimizerRule + Send + Sync>,
+) -> Result<LogicalPlan, PlanError> {
+    let optimizer = Optimizer::with_rules(vec![rule]);
     let context = OptimizerContext::new().with_max_passes(1);
     Ok(optimizer.optimize(plan, &context, |_, _| {})?)
 }

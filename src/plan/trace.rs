@@ -15,6 +15,23 @@ pub(crate) fn instance_of(scan: &TableScan) -> Option<(usize, &RelationScan)> {
     Some((number, relation))
 }
 
+/// The columns that a scan gives.
+pub(crate) fn columns_of<'p>(
+    scan: &'p TableScan,
+    relation: &'p RelationScan,
+) -> impl Iterator<Item = &'p ScanColumn> {
+    let all = 0..relation.columns.len();
+    let given = scan.projection.clone().unwrap_or_else(|| all.collect());
+    given.into_iter().filter_map(|index| relation.columns.get(index))
+}
+
+/// Whether a scan gives a time: then the statement groups, filters or shows by it.
+pub(crate) fn uses_time(scan: &TableScan, relation: &RelationScan) -> bool {
+    let is_time =
+        |column: &ScanColumn| matches!(column.kind, ScanKind::MetricTime | ScanKind::MetricInstant);
+    columns_of(scan, relation).any(is_time)
+}
+
 /// The column of a scan that a plan's column is, unchanged, through projections, aliases and joins.
 pub(crate) fn scan_column<'p>(
     plan: &'p LogicalPlan,

@@ -85,12 +85,3 @@ expect 'an instant in the session zone' '2026-01-06 19:00:00+09' \
   "$(PGTZ=Asia/Tokyo run -c 'SELECT completed_at FROM orders WHERE order_id = 1')"
 expect 'prepared by hand' '90.00' \
   "$(run -c 'PREPARE q (text) AS SELECT SUM(revenue) FROM orders WHERE channel = $1' -c "EXECUTE q ('shop')")"
-expect 'a cursor' $'1|web\n2|shop\n3|web' "$(run <<'SQL'
-BEGIN;
-DECLARE c CURSOR FOR SELECT order_id, channel FROM orders ORDER BY order_id;
-FETCH 2 FROM c;
-FETCH 1 FROM c;
-CLOSE c;
-COMMIT;
-SQL
-)"

@@ -77,11 +77,6 @@ with connect() as conn:
     with conn.cursor() as cursor:
         cursor.execute(rows)
         check("fetchmany", [(1,), (2,), (3,), (4,)], cursor.fetchmany(4))
-    with conn.cursor("named") as cursor:
-        cursor.itersize = 4
-        cursor.execute(rows)
-        check("a server cursor", list(range(1, 12)), [order for (order,) in cursor])
-
     with conn.pipeline():
         cursors = [conn.execute(total, [channel]) for channel in ("shop", "app", "web")]
     check("a pipeline", [Decimal("90.00"), Decimal("78.00"), Decimal("337.00")],

@@ -52,6 +52,12 @@ impl Generator<'_> {
         block.columns = columns;
         block.group_by = Some(key_sql.join(", "));
         block.enter(Stage::Group);
+        // A total of which nobody asks anything is one row still; only a call of an aggregate
+        // makes it so.
+        if keys.is_empty() && aggregates.iter().all(Option::is_none) {
+            block.having.push("count() >= 0".to_owned());
+            block.enter(Stage::Having);
+        }
         Ok(block)
     }
 
@@ -145,6 +151,7 @@ impl Generator<'_> {
             distinct: *distinct,
             filter,
             descending: order_by.first().map(|key| !key.asc),
+            over: String::new(),
             data_type: datafusion::logical_expr::ExprSchemable::get_type(expr, scope.schema)
                 .map_err(super::expr::untyped)?,
         };

@@ -40,7 +40,10 @@ pub(crate) fn cast(value: Value, to: &DataType) -> Result<Value> {
             let sql = format!("toDecimalString({}, {scale})", value.sql);
             Ok(Value::new(sql, Utf8, false).from_parts([&value]))
         }
-        (Boolean, to) if to.is_integer() => Ok(derived(&value, &format!("to{to}"), to)),
+        (Boolean, to) if to.is_integer() => {
+            let range = Some((0, 1));
+            Ok(Value { range, ..derived(&value, &format!("to{to}"), to) })
+        }
         (Utf8 | LargeUtf8 | Utf8View, Utf8 | LargeUtf8 | Utf8View) => {
             Ok(Value { data_type: to.clone(), ..value })
         }
@@ -97,10 +100,33 @@ fn integer_to_decimal(value: Value, to: &DataType, precision: u8, scale: i8) -> 
     }
 }
 
+/// A smaller scale rounds half away from zero; a number beyond the precision is an error, which
+/// ClickHouse itself would notice only beyond the width.
 fn decimals(value: &Value, to: &DataType, from: (u8, i8), into: (u8, i8)) -> Result<Value> {
     let whole = |(precision, scale): (u8, i8)| i16::from(precision) - i16::from(scale);
-    if into.1 >= from.1 && whole(into) >= whole(from) {
-        return lossless(value.cast_sql(to)?, value.clone(), to);
+    let rounded = if into.1 < from.1 {
+        format!("round({}, {})", value.sql, into.1)
+    } else {
+        value.sql.clone()
+    };
+    // Rounding up may need one digit more.
+    let needed = whole(from) + i16::from(into.1 < from.1);
+    if whole(into) >= needed {
+        let rounded = Value { sql: rounded, ..value.clone() };
+        let sql = rounded.cast_sql(to)?;
+        return if into.1 >= from.1 {
+            lossless(sql, value.clone(), to)
+        } else {
+            Ok(Value::new(sql, to.clone(), false).from_parts([value]))
+        };
     }
-    Err(NotPushable::new("a cast to a decimal that may not hold the number"))
+    if rounded.len() > 4_000 {
+        return Err(NotPushable::new("a long expression cast to a smaller decimal"));
+    }
+    let digits = usize::try_from(whole(into)).unwrap_or_default();
+    let limit = format!("toDecimal256('1{}', 0)", "0".repeat(digits));
+    let message = literal::text("numeric field overflow: out of range");
+    let checked = format!("{rounded} + throwIf(abs({rounded}) >= {limit}, {message})");
+    let checked = Value { sql: checked, ..value.clone() };
+    Ok(Value::new(checked.cast_sql(to)?, to.clone(), false).from_parts([value]))
 }

@@ -7,7 +7,7 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Operator;
 
 use super::literal::{self, DATE_RANGE, MICROS_PER_DAY};
-use super::native::{Native, Stored, midnight};
+use super::native::{Native, Stored};
 use super::value::{Binding, Value};
 use super::{NotPushable, Result};
 
@@ -228,15 +228,5 @@ fn unwrap_all(value: Value, constants: &[ScalarValue]) -> (Value, Vec<ScalarValu
     match narrower {
         Some(narrower) => unwrap_all(origin.as_ref().clone(), &narrower),
         None => (value, constants.to_vec()),
-    }
-}
-
-/// The midnight of a day as a constant, for a date that is compared with timestamps.
-pub(crate) fn midnight_of(days: i32, data_type: &DataType) -> Option<ScalarValue> {
-    match data_type {
-        DataType::Timestamp(_, zone) => {
-            Some(ScalarValue::TimestampMicrosecond(Some(midnight(days)), zone.clone()))
-        }
-        _ => None,
     }
 }

@@ -8,7 +8,7 @@ use datafusion::logical_expr::{
 };
 
 use super::nodes::Generator;
-use super::value::{Binding, Level, Value};
+use super::value::{Binding, Value};
 use super::{NotPushable, Result, casts, compare, functions, literal};
 
 /// Expressions deeper than this aren't pushed: the walk is recursive.
@@ -378,9 +378,4 @@ pub(crate) fn conjuncts(predicate: &Expr) -> Vec<&Expr> {
         Expr::Alias(alias) => conjuncts(&alias.expr),
         other => vec![other],
     }
-}
-
-/// Whether a value depends on aggregates or windows.
-pub(crate) fn is_computed(value: &Value) -> bool {
-    value.level > Level::Row
 }

@@ -86,7 +86,12 @@ pub(crate) fn null(data_type: &DataType) -> Result<String> {
 /// A literal with its type.
 pub(crate) fn literal(value: &ScalarValue) -> Result<Value> {
     let data_type = value.data_type();
-    let sql = if value.is_null() { null(&data_type)? } else { literal_sql(value)? };
+    let sql = match value {
+        // An interval has no text of its own: it is written with what it is added to.
+        ScalarValue::IntervalMonthDayNano(Some(_)) => String::new(),
+        value if value.is_null() => null(&data_type)?,
+        value => literal_sql(value)?,
+    };
     let range = integer_of(value).map(|number| (number, number));
     let binding = if sql.starts_with('-') { Binding::Sum } else { Binding::Atom };
     let sql = if binding == Binding::Sum { format!("({sql})") } else { sql };

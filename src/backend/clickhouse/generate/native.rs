@@ -6,7 +6,7 @@
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 
-use super::literal::{self, MICROS_PER_DAY, date_text, timestamp_text};
+use super::literal::{self, date_text, timestamp_text};
 use super::value::Value;
 use super::{NotPushable, Result};
 use crate::model::SourceColumn;
@@ -75,8 +75,7 @@ pub(crate) fn with_native(native: Native, data_type: &DataType, nullable: bool) 
         (Stored::DateTime | Stored::DateTime64(_), DataType::Timestamp(_, _)) => {
             format!("toDateTime64({column}, 6, 'UTC')")
         }
-        (Stored::FixedString, _) => format!("trimRight(toString({column}), '\\0')"),
-        (Stored::Enum(_) | Stored::Uuid | Stored::AsText, _) => format!("toString({column})"),
+        (Stored::FixedString | Stored::Enum(_) | Stored::Uuid | Stored::AsText, _) => format!("toString({column})"),
         (Stored::Unsigned, DataType::Int16) => format!("toInt16({column})"),
         (Stored::Unsigned, DataType::Int32) => format!("toInt32({column})"),
         (Stored::Unsigned, DataType::Int64) => format!("toInt64({column})"),
@@ -258,17 +257,6 @@ fn is_uuid(text: &str) -> bool {
             8 | 13 | 18 | 23 => character == '-',
             _ => matches!(character, '0'..='9' | 'a'..='f'),
         })
-}
-
-/// The nearest constant on the right side of an ordered comparison that ClickHouse can hold, for
-/// days outside its range: every stored day is on the same side of both.
-pub(crate) fn clamp_date(days: i32) -> i32 {
-    days.clamp(literal::DATE_RANGE.0, literal::DATE_RANGE.1)
-}
-
-/// The midnight of a day.
-pub(crate) fn midnight(days: i32) -> i64 {
-    i64::from(days) * MICROS_PER_DAY
 }
 
 #[cfg(test)]

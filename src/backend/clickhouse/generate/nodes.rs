@@ -14,7 +14,7 @@ use super::compare;
 use super::expr::{Scope, conjuncts};
 use super::literal::{self, clickhouse_type};
 use super::native::{self, Native};
-use super::value::{Level, Value};
+use super::value::Value;
 use super::{NotPushable, Result};
 use crate::backend::clickhouse::facts::TableFactsSource;
 use crate::plan::latest::Latest;
@@ -52,9 +52,9 @@ impl<'a> Generator<'a> {
     /// A plan as a parenthesised sub-query.
     pub(crate) fn subquery_text(&mut self, plan: &LogicalPlan) -> Result<String> {
         let expr_depth = std::mem::take(&mut self.expr_depth);
-        let sql = self.statement(plan)?;
+        let sql = self.statement(plan);
         self.expr_depth = expr_depth;
-        Ok(parenthesised(&sql))
+        Ok(parenthesised(&sql?))
     }
 
     pub(crate) fn next_alias(&mut self) -> String {
@@ -513,7 +513,7 @@ fn join_keyword(join: &Join) -> Result<&'static str> {
         JoinType::Inner => "INNER JOIN",
         JoinType::Left if keyed => "LEFT JOIN",
         JoinType::Right if keyed => "RIGHT JOIN",
-        JoinType::Full if keyed && join.filter.is_none() => "FULL JOIN",
+        JoinType::Full if keyed => "FULL JOIN",
         JoinType::LeftSemi if keyed && join.filter.is_none() => "LEFT SEMI JOIN",
         JoinType::LeftAnti if keyed && join.filter.is_none() => "LEFT ANTI JOIN",
         other => return Err(NotPushable::new(format!("a {other} join on such a condition"))),
@@ -597,9 +597,4 @@ fn is_over(condition: &Expr, names: &[String]) -> bool {
 fn node_name(plan: &LogicalPlan) -> String {
     let text = plan.display().to_string();
     text.split([':', ' ']).next().unwrap_or_default().to_owned()
-}
-
-/// Whether some of the asked columns are aggregates or windows.
-pub(crate) fn computes(block: &Block) -> bool {
-    block.columns.iter().flatten().any(|value| value.level > Level::Row)
 }

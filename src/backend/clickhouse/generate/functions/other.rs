@@ -1,0 +1,105 @@
+//! Comparisons, conditions, casts and patterns.
+
+use datafusion::logical_expr::Operator;
+
+use super::super::literal;
+use super::super::value::{Binding, Value};
+use super::super::{NotPushable, Result};
+use super::{Call, Entry, Form};
+
+#[rustfmt::skip]
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry { name: "= <> < <= > >=", signature: "any, any -> bool", constants: &[], form: Form::Syntax,
+        examples: &[("1 = 1.0", Some("t")), ("1 < 1.5", Some("t")), ("'a' < 'B'", Some("f")), ("'a' = 'a '", Some("f")), ("'ä' > 'z'", Some("t")), ("nullif(1, 1) = 1", None),
+            ("2.50 >= 2.5", Some("t")), ("date '2026-02-03' = timestamp '2026-02-03 00:00:00'", Some("t")), ("timestamp '2026-02-03 00:00:00' >= '2026-02-03'", Some("t")),
+            ("date '1960-02-03' > '0001-01-01'", Some("t")), ("date '2026-02-03' < '9999-12-31'", Some("t")), ("timestamp '2026-02-03 00:00:00' < '9999-12-31'", Some("t")), ("true > false", Some("t"))] },
+    Entry { name: "IS [NOT] DISTINCT FROM", signature: "any, any -> bool", constants: &[], form: Form::Syntax,
+        examples: &[("nullif(1, 1) IS DISTINCT FROM 1", Some("t")), ("1 IS DISTINCT FROM 1", Some("f")), ("nullif(1, 1) IS NOT DISTINCT FROM nullif(2, 2)", Some("t"))] },
+    Entry { name: "AND OR NOT", signature: "bool, bool -> bool", constants: &[], form: Form::Syntax,
+        examples: &[("1 = 1 AND nullif(1, 1) = 1", None), ("1 = 2 AND nullif(1, 1) = 1", Some("f")), ("1 = 1 OR nullif(1, 1) = 1", Some("t")), ("NOT (nullif(1, 1) = 1)", None), ("NOT 1 = 2", Some("t")),
+            ("(1 = 1 OR 1 = 2) AND 1 = 2", Some("f")), ("1 = 1 OR 1 = 2 AND 1 = 2", Some("t"))] },
+    Entry { name: "IS NULL, TRUE, FALSE, UNKNOWN", signature: "any -> bool", constants: &[], form: Form::Syntax,
+        examples: &[("nullif(1, 1) IS NULL", Some("t")), ("1 IS NOT NULL", Some("t")), ("(nullif(1, 1) = 1) IS TRUE", Some("f")), ("(nullif(1, 1) = 1) IS NOT TRUE", Some("t")),
+            ("(1 = 2) IS FALSE", Some("t")), ("(nullif(1, 1) = 1) IS NOT FALSE", Some("t")), ("(nullif(1, 1) = 1) IS UNKNOWN", Some("t")), ("(1 = 1) IS NOT UNKNOWN", Some("t"))] },
+    Entry { name: "IN", signature: "any, list -> bool", constants: &[], form: Form::Syntax,
+        examples: &[("1 IN (1, 2)", Some("t")), ("1 IN (1, NULL)", Some("t")), ("2 IN (1, NULL)", None), ("2 NOT IN (1, NULL)", None), ("1 NOT IN (1, NULL)", Some("f")), ("3 NOT IN (1, 2)", Some("t")),
+            ("nullif(1, 1) IN (1, 2)", None), ("nullif(1, 1) NOT IN (1, 2)", None), ("'b' IN ('a', 'b', 'c')", Some("t")), ("2.50 IN (1, 2.5)", Some("t"))] },
+    Entry { name: "BETWEEN", signature: "any, any, any -> bool", constants: &[], form: Form::Syntax,
+        examples: &[("2 BETWEEN 1 AND 3", Some("t")), ("2 NOT BETWEEN 3 AND 1", Some("t")), ("'b' BETWEEN 'a' AND 'c'", Some("t")), ("nullif(1, 1) BETWEEN 0 AND 3", None),
+            ("timestamp '2026-02-03 10:00:00' BETWEEN '2026-02-03' AND '2026-02-04'", Some("t"))] },
+    Entry { name: "CASE", signature: "conditions and values -> any", constants: &[], form: Form::Syntax,
+        examples: &[("CASE WHEN 1 > 2 THEN 'x' END", None), ("CASE 2 WHEN 1 THEN 'a' WHEN 2 THEN 'b' ELSE 'c' END", Some("b")), ("CASE WHEN nullif(1, 1) = 1 THEN 1 ELSE 2 END", Some("2")),
+            ("CASE WHEN 2 > 1 THEN 1.5 ELSE 2 END", Some("1.5")), ("CASE WHEN 0 <> 0 THEN 1 / 0 ELSE 7 END", Some("7")), ("CASE WHEN 1 = 1 THEN 1 < 2 ELSE true END", Some("t"))] },
+    Entry { name: "coalesce", signature: "any, … -> any", constants: &[], form: Form::Scalar(|call| call.of("coalesce")),
+        examples: &[("coalesce(nullif(1, 1), 2)", Some("2")), ("coalesce(1, 2)", Some("1")), ("coalesce(nullif('a', 'a'), 'b')", Some("b")), ("coalesce(nullif(1.5, 1.5), 0)", Some("0"))] },
+    Entry { name: "nullif", signature: "any, any -> any", constants: &[], form: Form::Scalar(nullif),
+        examples: &[("nullif(1, 1)", None), ("nullif(1, 2)", Some("1")), ("nullif('a', 'b')", Some("a"))] },
+    Entry { name: "greatest", signature: "any, … -> any; NULLs are skipped", constants: &[], form: Form::Scalar(|call| call.of("greatest")),
+        examples: &[("greatest(1, nullif(2, 2), 3)", Some("3")), ("greatest('a', 'b')", Some("b")), ("greatest(1.5, 1.25)", Some("1.5"))] },
+    Entry { name: "least", signature: "any, … -> any; NULLs are skipped", constants: &[], form: Form::Scalar(|call| call.of("least")),
+        examples: &[("least(1, nullif(0, 0), 3)", Some("1")), ("least(date '2026-01-02', date '2026-01-01')", Some("2026-01-01"))] },
+    Entry { name: "~", signature: "text, text -> bool; the pattern a constant of common notation", constants: &[], form: Form::Syntax,
+        examples: &[("'abc' ~ 'b+c$'", Some("t")), ("'abc' ~* '^A.C'", Some("t")), ("'abc' !~ '[b-d]'", Some("f")), ("'a.c' ~ 'a\\.c'", Some("t")), ("'abc' !~* 'X|Y'", Some("t"))] },
+    Entry { name: "CAST", signature: "between numbers, to text, between dates and timestamps", constants: &[], form: Form::Syntax,
+        examples: &[("7::int8::int2", Some("7")), ("true::int", Some("1")), ("12::text", Some("12")), ("-0.05::numeric(5,2)::text", Some("-0.05")), ("1.50::text", Some("1.50")), ("(1 = 1)::text", Some("true")),
+            ("12::numeric(10,2)", Some("12.00")), ("1.555::numeric(10,2)", Some("1.56")), ("-1.555::numeric(10,2)", Some("-1.56")), ("12.5::numeric(3,1)", Some("12.5")), ("12.5::float8", Some("12.5")), ("7::float8", Some("7")),
+            ("date '2026-01-31'::text", Some("2026-01-31")), ("timestamp '1960-01-31 23:59:59.5'::date", Some("1960-01-31")), ("date '1960-01-31'::timestamp", Some("1960-01-31 00:00:00")),
+            ("timestamptz '2026-01-31 23:00:00+00'::timestamp", Some("2026-01-31 23:00:00"))] },
+];
+
+fn nullif(call: &Call) -> Result<Value> {
+    Ok(Value { nullable: true, ..call.of("nullIf")? })
+}
+
+/// A regular expression that Rust's engine, RE2 and Postgres read alike.
+pub(crate) fn regex(op: Operator, left: &Value, right: &Value) -> Result<Value> {
+    let Some(pattern) = right.literal_text() else {
+        return Err(NotPushable::new("a regular expression that isn't a constant"));
+    };
+    if !is_common(pattern) {
+        return Err(NotPushable::new("a regular expression in a notation of its own"));
+    }
+    let insensitive = matches!(op, Operator::RegexIMatch | Operator::RegexNotIMatch);
+    let negated = matches!(op, Operator::RegexNotMatch | Operator::RegexNotIMatch);
+    // In ClickHouse the dot matches newlines unless it is told not to.
+    let flags = if insensitive { "(?i-s)" } else { "(?-s)" };
+    let sql = format!("match({}, {})", left.sql, literal::text(&format!("{flags}{pattern}")));
+    let found = Value::condition(sql, false, Binding::Atom).from_parts([left]);
+    if negated {
+        let sql = format!("NOT {}", found.sql);
+        return Ok(Value { sql, binding: Binding::Not, ..found });
+    }
+    Ok(found)
+}
+
+/// Whether a pattern has only literals, `.`, anchors, alternatives, groups, simple classes and single
+/// quantifiers.
+fn is_common(pattern: &str) -> bool {
+    let mut previous = ' ';
+    let mut in_class = false;
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        let allowed = match character {
+            '\\' => characters.next().is_some_and(|next| next.is_ascii_punctuation()),
+            '[' => !in_class,
+            ']' => in_class,
+            '{' | '}' => false,
+            '*' | '+' | '?' if !in_class => {
+                !matches!(previous, '*' | '+' | '?' | '(' | '|' | '^') && previous != ' '
+            }
+            '&' | '~' if in_class => false,
+            '-' if in_class => previous.is_alphanumeric(),
+            other => !other.is_control(),
+        };
+        if !allowed {
+            return false;
+        }
+        match character {
+            '[' => in_class = true,
+            ']' => in_class = false,
+            _ => {}
+        }
+        previous = if character == ' ' { '_' } else { character };
+    }
+    !in_class
+}

@@ -1,0 +1,264 @@
+//! Dates, timestamps and zones. A timestamp without time zone is kept as if it were in UTC.
+
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::Operator;
+
+use super::super::literal;
+use super::super::value::{Binding, Value};
+use super::super::{NotPushable, Result};
+use super::{Call, Entry, Form};
+use crate::functions::Unit;
+use crate::sql::timezone::TimeZone;
+
+#[rustfmt::skip]
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry { name: "date_trunc", signature: "text, timestamp | timestamptz | date -> timestamp, or timestamptz; microsecond to year", constants: &[0], form: Form::Scalar(date_trunc),
+        examples: &[("date_trunc('year', timestamp '2026-05-17 13:14:15.678901')", Some("2026-01-01 00:00:00")),
+            ("date_trunc('quarter', timestamp '1960-05-17 13:14:15.678901')", Some("1960-04-01 00:00:00")),
+            ("date_trunc('month', timestamp '2026-12-31 23:59:59.999999')", Some("2026-12-01 00:00:00")),
+            ("date_trunc('week', timestamp '1960-05-17 13:14:15.678901')", Some("1960-05-16 00:00:00")),
+            ("date_trunc('week', timestamp '2027-01-03 13:14:15')", Some("2026-12-28 00:00:00")),
+            ("date_trunc('day', timestamp '1960-05-17 13:14:15.678901')", Some("1960-05-17 00:00:00")),
+            ("date_trunc('hour', timestamp '1960-05-17 13:14:15.678901')", Some("1960-05-17 13:00:00")),
+            ("date_trunc('minute', timestamp '1960-05-17 13:14:15.678901')", Some("1960-05-17 13:14:00")),
+            ("date_trunc('second', timestamp '1960-05-17 13:14:15.678901')", Some("1960-05-17 13:14:15")),
+            ("date_trunc('milliseconds', timestamp '1960-05-17 13:14:15.678901')", Some("1960-05-17 13:14:15.678")),
+            ("date_trunc('microseconds', timestamp '2026-05-17 13:14:15.678901')", Some("2026-05-17 13:14:15.678901")),
+            ("date_trunc('day', timestamptz '2026-05-17 23:14:15+02')", Some("2026-05-17 00:00:00+00")),
+            ("date_trunc('month', date '2026-05-17')::date", Some("2026-05-01")), ("date_trunc('day', date '1960-05-17')::date", Some("1960-05-17"))] },
+    Entry { name: "extract", signature: "field FROM timestamp | timestamptz | date -> numeric", constants: &[0], form: Form::Scalar(extract),
+        examples: &[("extract(year from timestamp '1960-01-01 13:14:15.678901')", Some("1960")), ("extract(quarter from date '2026-05-17')", Some("2")),
+            ("extract(month from date '2026-05-17')", Some("5")), ("extract(week from date '2027-01-01')", Some("53")), ("extract(day from date '1960-05-17')", Some("17")),
+            ("extract(dow from date '2026-05-17')", Some("0")), ("extract(isodow from date '2026-05-17')", Some("7")), ("extract(doy from date '2026-05-17')", Some("137")),
+            ("extract(isoyear from date '2027-01-01')", Some("2026")), ("extract(hour from timestamp '1960-05-17 13:14:15.678901')", Some("13")),
+            ("extract(minute from timestamp '1960-05-17 13:14:15.678901')", Some("14")), ("extract(second from timestamp '1960-05-17 13:14:15.678901')", Some("15.678901")),
+            ("extract(milliseconds from timestamp '2026-05-17 13:14:15.678901')", Some("15678.901")), ("extract(microseconds from timestamp '2026-05-17 13:14:15.678901')", Some("15678901")),
+            ("extract(epoch from timestamp '1960-05-17 13:14:15.678901')", Some("-303734744.321099")), ("extract(epoch from timestamptz '2026-05-17 13:14:15+02')", Some("1779016455.000000")),
+            ("extract(epoch from date '2026-05-17')", Some("1778976000")), ("extract(decade from date '2027-01-01')", Some("202")),
+            ("extract(century from date '2000-01-01')", Some("20")), ("extract(millennium from date '2001-01-01')", Some("3"))] },
+    Entry { name: "date_part", signature: "text, timestamp | timestamptz | date -> float8", constants: &[0], form: Form::Scalar(date_part),
+        examples: &[("date_part('year', date '2027-01-01')", Some("2027")), ("date_part('dow', timestamp '2026-05-17 13:14:15')", Some("0")),
+            ("date_part('second', timestamp '2026-05-17 13:14:15.678901')", Some("15.678901")), ("date_part('epoch', timestamp '2026-05-17 13:14:15.678901')", Some("1779023655.678901"))] },
+    Entry { name: "wall_clock", signature: "timestamptz, text -> timestamp: AT TIME ZONE", constants: &[1], form: Form::Scalar(wall_clock),
+        examples: &[("timestamptz '2026-03-29 00:59:59.5+00' AT TIME ZONE 'Europe/Berlin'", Some("2026-03-29 01:59:59.5")),
+            ("timestamptz '2026-03-29 01:00:00+00' AT TIME ZONE 'Europe/Berlin'", Some("2026-03-29 03:00:00")),
+            ("timestamptz '2026-10-25 00:30:00+00' AT TIME ZONE 'Europe/Berlin'", Some("2026-10-25 02:30:00")),
+            ("timestamptz '2026-10-25 01:30:00+00' AT TIME ZONE 'Europe/Berlin'", Some("2026-10-25 02:30:00")),
+            ("timestamptz '2026-03-08 06:59:59+00' AT TIME ZONE 'America/New_York'", Some("2026-03-08 01:59:59")),
+            ("timestamptz '2026-03-08 07:00:00+00' AT TIME ZONE 'America/New_York'", Some("2026-03-08 03:00:00")),
+            ("timestamptz '2026-11-01 05:30:00+00' AT TIME ZONE 'America/New_York'", Some("2026-11-01 01:30:00")),
+            ("timestamptz '2026-11-01 06:30:00+00' AT TIME ZONE 'America/New_York'", Some("2026-11-01 01:30:00")),
+            ("timestamptz '1960-07-01 12:00:00.000001+00' AT TIME ZONE 'America/New_York'", Some("1960-07-01 08:00:00.000001")),
+            ("timestamptz '2026-07-01 12:00:00+00' AT TIME ZONE 'UTC'", Some("2026-07-01 12:00:00"))] },
+    Entry { name: "+ -", signature: "timestamp | timestamptz, interval -> the same; the interval a constant", constants: &[], form: Form::Syntax,
+        examples: &[("timestamp '2026-01-31 10:00:00' + interval '1 month'", Some("2026-02-28 10:00:00")), ("timestamp '2026-03-31 10:00:00.5' - interval '1 month'", Some("2026-02-28 10:00:00.5")),
+            ("timestamp '1960-01-31 10:00:00' + interval '1 month 2 days 3 hours'", Some("1960-03-02 13:00:00")), ("timestamptz '2026-01-31 10:00:00+00' - interval '1 day'", Some("2026-01-30 10:00:00+00")),
+            ("interval '90 seconds' + timestamp '2026-01-31 23:59:00'", Some("2026-02-01 00:00:30")), ("date '2026-01-31' + interval '1 month'", Some("2026-02-28 00:00:00"))] },
+    Entry { name: "+ -", signature: "date, int -> date; date, date -> int", constants: &[], form: Form::Syntax,
+        examples: &[("date '2026-01-31' + 1", Some("2026-02-01")), ("date '1960-01-31' - 31", Some("1959-12-31")), ("1 + date '2026-01-31'", Some("2026-02-01")),
+            ("date '1960-01-31' - date '2026-01-01'", Some("-24077"))] },
+    Entry { name: "timestamp_text", signature: "timestamp | timestamptz -> text: the cast", constants: &[], form: Form::Scalar(timestamp_text),
+        examples: &[("timestamp '2026-01-31 23:00:00'::text", Some("2026-01-31 23:00:00")), ("timestamp '1960-01-31 23:00:00.50'::text", Some("1960-01-31 23:00:00.5")),
+            ("timestamptz '2026-01-31 23:00:00.123456+00'::text", Some("2026-01-31 23:00:00.123456+00"))] },
+];
+
+fn is_date(value: &Value) -> bool {
+    value.data_type == DataType::Date32
+}
+
+fn is_timestamp(value: &Value) -> bool {
+    matches!(value.data_type, DataType::Timestamp(TimeUnit::Microsecond, _))
+}
+
+fn unit_of(call: &Call) -> Result<Unit> {
+    let text = call.text(0, "a unit")?;
+    Unit::parse(text).ok_or_else(|| NotPushable::new(format!("the unit {text}")))
+}
+
+fn date_trunc(call: &Call) -> Result<Value> {
+    let (unit, moment) = (unit_of(call)?, call.arg(1)?);
+    if call.args.len() > 2 {
+        return Err(NotPushable::new("date_trunc in a time zone"));
+    }
+    if !is_date(moment) && !is_timestamp(moment) {
+        return Err(NotPushable::new("date_trunc of something that is no date or timestamp"));
+    }
+    let sql = &moment.sql;
+    // Not toStartOfMinute and its like, which turn moments before 1970 into others (26.7).
+    let name = match unit {
+        Unit::Microsecond if is_timestamp(moment) => return Ok(call.result(sql.clone())),
+        Unit::Millisecond if is_timestamp(moment) => {
+            return Ok(call.result(format!("toStartOfMillisecond({sql})")));
+        }
+        Unit::Second if is_timestamp(moment) => {
+            return Ok(call.result(format!("toStartOfSecond({sql})")));
+        }
+        unit if is_date(moment) && unit <= Unit::Day => {
+            return Ok(call.result(format!("toDateTime64({sql}, 6, 'UTC')")));
+        }
+        Unit::Minute => "minute",
+        Unit::Hour => "hour",
+        Unit::Day => "day",
+        Unit::Week => "week",
+        Unit::Month => "month",
+        Unit::Quarter => "quarter",
+        Unit::Year => "year",
+        other => return Err(NotPushable::new(format!("date_trunc to {other:?}"))),
+    };
+    let zone = if is_date(moment) { "" } else { ", 'UTC'" };
+    let truncated = format!("dateTrunc('{name}', {sql}{zone})");
+    Ok(call.result(format!("toDateTime64({truncated}, 6, 'UTC')")))
+}
+
+/// A field as an integer, or None for the ones with a fraction.
+fn whole_field(unit: Unit, moment: &str) -> Option<String> {
+    Some(match unit {
+        Unit::Year => format!("toYear({moment})"),
+        Unit::Quarter => format!("toQuarter({moment})"),
+        Unit::Month => format!("toMonth({moment})"),
+        Unit::Week => format!("toISOWeek({moment})"),
+        Unit::IsoYear => format!("toISOYear({moment})"),
+        Unit::Day => format!("toDayOfMonth({moment})"),
+        Unit::Dow => format!("toDayOfWeek({moment}) % 7"),
+        Unit::IsoDow => format!("toDayOfWeek({moment})"),
+        Unit::Doy => format!("toDayOfYear({moment})"),
+        Unit::Hour => format!("toHour({moment})"),
+        Unit::Minute => format!("toMinute({moment})"),
+        Unit::Microsecond => in_minute(moment),
+        Unit::Decade => format!("intDiv(toYear({moment}), 10)"),
+        Unit::Century => format!("intDiv(toYear({moment}) + 99, 100)"),
+        Unit::Millennium => format!("intDiv(toYear({moment}) + 999, 1000)"),
+        Unit::Second | Unit::Millisecond | Unit::Epoch => return None,
+    })
+}
+
+/// Microseconds since the last full minute.
+fn in_minute(moment: &str) -> String {
+    format!("positiveModulo(toUnixTimestamp64Micro({moment}), 60000000)")
+}
+
+fn field_of(call: &Call) -> Result<(Unit, &Value)> {
+    let (unit, moment) = (unit_of(call)?, call.arg(1)?);
+    if !is_timestamp(moment) && !(is_date(moment) && unit.in_dates()) {
+        return Err(NotPushable::new("a field of something that is no date or timestamp"));
+    }
+    Ok((unit, moment))
+}
+
+fn extract(call: &Call) -> Result<Value> {
+    let (unit, moment) = field_of(call)?;
+    let sql = &moment.sql;
+    let field = match (unit, whole_field(unit, sql)) {
+        (_, Some(field)) => field,
+        (Unit::Second, _) => format!("toDecimal64({}, 6) / 1000000", in_minute(sql)),
+        (Unit::Millisecond, _) => format!("toDecimal64({}, 3) / 1000", in_minute(sql)),
+        (_, _) if is_date(moment) => format!("toInt64(toInt32({sql})) * 86400"),
+        (_, _) => format!("toDecimal128(toUnixTimestamp64Micro({sql}), 6) / 1000000"),
+    };
+    let field = Value::new(field, call.data_type.clone(), false);
+    Ok(call.result(field.cast_sql(&call.data_type)?))
+}
+
+fn date_part(call: &Call) -> Result<Value> {
+    let (unit, moment) = field_of(call)?;
+    let sql = &moment.sql;
+    if let Some(field) = whole_field(unit, sql) {
+        return Ok(call.result(format!("toFloat64({field})")));
+    }
+    let value = match unit {
+        // Postgres adds the fraction to the whole seconds.
+        Unit::Second => {
+            let micros = in_minute(sql);
+            format!("intDiv({micros}, 1000000) + ({micros} % 1000000) / 1e6")
+        }
+        Unit::Epoch if is_date(moment) => format!("toFloat64(toInt32({sql})) * 86400"),
+        Unit::Epoch => format!("toUnixTimestamp64Micro({sql}) / 1e6"),
+        other => return Err(NotPushable::new(format!("date_part of {other:?}"))),
+    };
+    Ok(Value { binding: Binding::Sum, ..call.result(value) })
+}
+
+/// The clock reads as in UTC, moved by the zone's offset at that instant.
+fn wall_clock(call: &Call) -> Result<Value> {
+    let instant = &call.arg(0)?.sql;
+    let name = call.text(1, "a time zone")?;
+    let zone = TimeZone::parse(name)
+        .ok_or_else(|| NotPushable::new(format!("the time zone {name}")))?;
+    let seconds = match &zone {
+        TimeZone::Named(tz) if *tz == chrono_tz::Tz::UTC => {
+            return Ok(call.result(instant.clone()));
+        }
+        TimeZone::Named(tz) => {
+            format!("timeZoneOffset(toTimeZone({instant}, {}))", literal::text(tz.name()))
+        }
+        TimeZone::Fixed { east_seconds, .. } => east_seconds.to_string(),
+    };
+    let sql = format!("{} + toIntervalSecond({seconds})", call.arg(0)?.at(Binding::Sum));
+    Ok(Value { binding: Binding::Sum, ..call.result(sql) })
+}
+
+fn timestamp_text(call: &Call) -> Result<Value> {
+    let moment = call.arg(0)?;
+    let text = format!("replaceRegexpOne(toString({}), '\\\\.?0+$', '')", moment.sql);
+    Ok(call.result(match moment.data_type {
+        DataType::Timestamp(_, Some(_)) => format!("concat({text}, '+00')"),
+        _ => text,
+    }))
+}
+
+/// Sums and differences of dates and times.
+pub(super) fn operator(op: Operator, left: &Value, right: &Value) -> Result<Value> {
+    let unknown = || {
+        Err(NotPushable::new(format!("{} {op} {}", left.data_type, right.data_type)))
+    };
+    let interval = |value: &Value| matches!(value.data_type, DataType::Interval(_));
+    match op {
+        Operator::Plus | Operator::Minus if is_timestamp(left) && interval(right) => {
+            shifted(left, right, op)
+        }
+        Operator::Plus if interval(left) && is_timestamp(right) => shifted(right, left, op),
+        Operator::Plus | Operator::Minus if is_date(left) && right.data_type.is_integer() => {
+            days_after(left, right, op)
+        }
+        Operator::Plus if left.data_type.is_integer() && is_date(right) => {
+            days_after(right, left, op)
+        }
+        Operator::Minus if is_date(left) && is_date(right) => {
+            let sql = format!("toInt32({}) - toInt32({})", left.sql, right.sql);
+            let days = Value::new(sql, DataType::Int64, false).from_parts([left, right]);
+            Ok(Value { binding: Binding::Sum, ..days })
+        }
+        _ => unknown(),
+    }
+}
+
+fn days_after(date: &Value, days: &Value, op: Operator) -> Result<Value> {
+    let function = if op == Operator::Plus { "addDays" } else { "subtractDays" };
+    let sql = format!("{function}({}, {})", date.sql, days.sql);
+    Ok(Value::new(sql, DataType::Date32, false).from_parts([date, days]))
+}
+
+/// Months first, then days, then time, as in Postgres.
+fn shifted(moment: &Value, interval: &Value, op: Operator) -> Result<Value> {
+    let Some(ScalarValue::IntervalMonthDayNano(Some(interval))) = &interval.literal else {
+        return Err(NotPushable::new("an interval that isn't a constant"));
+    };
+    if interval.nanoseconds % 1_000 != 0 {
+        return Err(NotPushable::new("an interval finer than microseconds"));
+    }
+    let sign: i64 = if op == Operator::Minus { -1 } else { 1 };
+    let parts = [
+        ("toIntervalMonth", i64::from(interval.months)),
+        ("toIntervalDay", i64::from(interval.days)),
+        ("toIntervalMicrosecond", interval.nanoseconds / 1_000),
+    ];
+    let mut sql = moment.at(Binding::Sum);
+    for (function, count) in parts {
+        if count != 0 {
+            sql.push_str(&format!(" + {function}({})", sign * count));
+        }
+    }
+    let shifted = Value::new(sql, moment.data_type.clone(), false).from_parts([moment]);
+    Ok(Value { binding: Binding::Sum, ..shifted })
+}
