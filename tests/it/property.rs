@@ -12,9 +12,9 @@ use std::sync::Arc;
 use canon::backend::Backend;
 use canon::backend::embedded::Embedded;
 use canon::cache::Cache;
+use canon::error::ClientError;
 use canon::model::Model;
 use canon::model::{check, load};
-use canon::error::ClientError;
 use canon::session::{
     Definitions as Loaded, DefinitionsState, Engine, QueryEngine, QueryText, RequestContext,
 };
@@ -229,8 +229,7 @@ impl Case {
         let total = self.embedded.ask(&sql, &question.pins, "UTC").await;
         let holds = |total: &Vec<Value>| {
             question.measures.iter().enumerate().all(|(index, measure)| {
-                let is_additive =
-                    self.definitions.version(measure.reference).shape.is_additive();
+                let is_additive = self.definitions.version(measure.reference).shape.is_additive();
                 let column = question.keys.len() + index;
                 let values = parts.iter().filter_map(|row| row[column].exact());
                 let sum = values.reduce(|a, b| {
@@ -390,9 +389,8 @@ attributes: [{name: name, type: text}]
     };
     let began = active("type: count, entity: visit, time: {event: began}");
     let ended = deprecated("type: count, entity: visit, time: {event: ended}");
-    let none = active(
-        "type: count, entity: visit, eligibility: [{rule: \"shop.city is null\", why: w}]",
-    );
+    let none =
+        active("type: count, entity: visit, eligibility: [{rule: \"shop.city is null\", why: w}]");
     let metrics = [
         metric("visits_made", &(began + &ended)),
         metric("homeless", &none),
@@ -403,10 +401,7 @@ attributes: [{name: name, type: text}]
         ("canon.yaml", project),
         ("entities.yaml", entities),
         ("metrics.yaml", &metrics.join("---\n")),
-        (
-            "visits.csv",
-            "id,began,ended,shop_id\n1,2026-01-31T23:00:00Z,2026-02-01T01:00:00Z,1\n",
-        ),
+        ("visits.csv", "id,began,ended,shop_id\n1,2026-01-31T23:00:00Z,2026-02-01T01:00:00Z,1\n"),
         ("shops.csv", "id,city,region_id\n1,Ulm,1\n"),
         ("regions.csv", "id,name\n1,South\n"),
     ])
@@ -417,10 +412,12 @@ attributes: [{name: name, type: text}]
     assert_eq!(asked(sql, "").await, "1 rows\n  1 | \"South\" | 1\n");
     assert_eq!(asked("SELECT share, difference FROM visits", "").await, "1 rows\n  NULL | 1\n");
     // A difference of counts adds up.
-    let sql = "SELECT shop_city, SUM(SUM(difference)) OVER (ORDER BY shop_city) FROM visits GROUP BY 1";
+    let sql =
+        "SELECT shop_city, SUM(SUM(difference)) OVER (ORDER BY shop_city) FROM visits GROUP BY 1";
     assert_eq!(asked(sql, "").await, "1 rows\n  \"Ulm\" | 1\n");
     // Rows of a metric's relation have the time of the version that is pinned.
-    let sql = "SELECT date_trunc('month', metric_time), COUNT(*) FROM metrics.visits_made GROUP BY 1";
+    let sql =
+        "SELECT date_trunc('month', metric_time), COUNT(*) FROM metrics.visits_made GROUP BY 1";
     assert_eq!(asked(sql, "").await, "1 rows\n  2026-01-01 00:00:00.000000 | 1\n");
     let pinned = asked(sql, "visits_made=1").await;
     assert_eq!(pinned, "1 rows\n  2026-02-01 00:00:00.000000 | 1\n");

@@ -162,7 +162,9 @@ impl<'a> Oracle<'a> {
                 let rows: Vec<&Row> = rows
                     .iter()
                     .filter(|it| is_in(it, question, group))
-                    .filter(|it| filter.is_none_or(|filter| filter.holds(it.row, it.wall) == Some(true)))
+                    .filter(|it| {
+                        filter.is_none_or(|filter| filter.holds(it.row, it.wall) == Some(true))
+                    })
                     .map(|it| it.row)
                     .collect();
                 aggregate(shape, &rows)
@@ -304,8 +306,7 @@ fn weighted(rows: &[&Row], of: &Amount, weight: &Amount) -> Value {
             weights = add(weights, weight);
         }
     }
-    let is_decimal =
-        matches!(of.kind(), Kind::Dec(_)) || matches!(weight.kind(), Kind::Dec(_));
+    let is_decimal = matches!(of.kind(), Kind::Dec(_)) || matches!(weight.kind(), Kind::Dec(_));
     match (products, weights) {
         (Some(products), Some(weights)) if weights.0 != 0 => divided(products, weights, is_decimal),
         _ => Value::Null,

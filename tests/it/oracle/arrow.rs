@@ -50,9 +50,9 @@ fn array(values: &[&Value], kind: Kind) -> ArrayRef {
                 .map(|it| if let Value::Bool(it) = it { Some(*it) } else { None })
                 .collect::<BooleanArray>(),
         ),
-        Kind::Int32 => Arc::new(
-            ints.map(|it| it.map(|it| i32::try_from(it).unwrap())).collect::<Int32Array>(),
-        ),
+        Kind::Int32 => {
+            Arc::new(ints.map(|it| it.map(|it| i32::try_from(it).unwrap())).collect::<Int32Array>())
+        }
         Kind::Int64 => Arc::new(ints.collect::<Int64Array>()),
         Kind::Dec(scale) => {
             let digits = values
@@ -68,9 +68,7 @@ fn array(values: &[&Value], kind: Kind) -> ArrayRef {
                 .map(|it| if let Value::Text(it) = it { Some(it.as_str()) } else { None })
                 .collect::<StringArray>(),
         ),
-        Kind::Instant => {
-            Arc::new(ints.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
-        }
+        Kind::Instant => Arc::new(ints.collect::<TimestampMicrosecondArray>().with_timezone("UTC")),
     }
 }
 

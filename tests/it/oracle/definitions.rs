@@ -105,10 +105,14 @@ impl Definitions {
         }
         let metrics: Vec<String> =
             self.metrics.iter().map(|metric| self.metric_yaml(metric)).collect();
-        [("canon.yaml", project), ("entities.yaml", entities), ("metrics.yaml", metrics.join("---\n"))]
-            .into_iter()
-            .map(|(name, text)| (PathBuf::from(name), text))
-            .collect()
+        [
+            ("canon.yaml", project),
+            ("entities.yaml", entities),
+            ("metrics.yaml", metrics.join("---\n")),
+        ]
+        .into_iter()
+        .map(|(name, text)| (PathBuf::from(name), text))
+        .collect()
     }
 
     fn metric_yaml(&self, metric: &Metric) -> String {
@@ -130,7 +134,8 @@ impl Definitions {
     fn shape_yaml(&self, version: &Version, yaml: &mut String) {
         let mut put = |key: &str, value: String| yaml.push_str(&format!("    {key}: {value}\n"));
         let amount = |amount: &Amount| quoted(&amount.sql(Names::Dotted));
-        let reference = |(metric, major): Reference| format!("{}@{major}", self.metrics[metric].name);
+        let reference =
+            |(metric, major): Reference| format!("{}@{major}", self.metrics[metric].name);
         let (name, expression) = match &version.shape {
             Shape::Count => ("count", None),
             Shape::Sum(of) => ("sum", Some(amount(of))),
@@ -297,7 +302,11 @@ fn parts(known: &[Metric], zone: Tz) -> Vec<Reference> {
         for (major, version) in metric.versions.iter().enumerate() {
             let fits = matches!(
                 version.shape,
-                Shape::Count | Shape::Sum(_) | Shape::CountDistinct(_) | Shape::Min(_) | Shape::Max(_)
+                Shape::Count
+                    | Shape::Sum(_)
+                    | Shape::CountDistinct(_)
+                    | Shape::Min(_)
+                    | Shape::Max(_)
             );
             if fits && version.zone == zone {
                 parts.push((index, major + 1));

@@ -214,9 +214,7 @@ impl Condition {
         match self {
             Self::Time(..) | Self::Date(..) | Self::TimeIsNull(_) | Self::Period(..) => true,
             Self::Not(inner) => inner.uses_time(),
-            Self::And(left, right) | Self::Or(left, right) => {
-                left.uses_time() || right.uses_time()
-            }
+            Self::And(left, right) | Self::Or(left, right) => left.uses_time() || right.uses_time(),
             _ => false,
         }
     }
@@ -334,7 +332,8 @@ fn is_null(negated: bool) -> &'static str {
 
 /// SQL's LIKE, of patterns without escapes.
 fn like(text: &str, pattern: &str) -> bool {
-    let (text, pattern): (Vec<char>, Vec<char>) = (text.chars().collect(), pattern.chars().collect());
+    let (text, pattern): (Vec<char>, Vec<char>) =
+        (text.chars().collect(), pattern.chars().collect());
     fn matches(text: &[char], pattern: &[char]) -> bool {
         match pattern.split_first() {
             None => text.is_empty(),
@@ -419,7 +418,9 @@ impl Amount {
                 _ => Value::Null,
             },
             Self::Times(left, right) => match (row[&left.name].exact(), row[&right.name].exact()) {
-                (Some(left), Some(right)) => shaped(left.0 * right.0, left.1 + right.1, self.kind()),
+                (Some(left), Some(right)) => {
+                    shaped(left.0 * right.0, left.1 + right.1, self.kind())
+                }
                 _ => Value::Null,
             },
             Self::OrZero(it) => match row[&it.name].exact() {

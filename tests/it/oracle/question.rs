@@ -290,10 +290,10 @@ impl Question {
 
     /// In the plainest words.
     pub(crate) fn plain(&self) -> Self {
-        let measures = self.measures.iter().map(|measure| Measure {
-            spelling: Spelling::Call("MEASURE"),
-            ..measure.clone()
-        });
+        let measures = self
+            .measures
+            .iter()
+            .map(|measure| Measure { spelling: Spelling::Call("MEASURE"), ..measure.clone() });
         Self {
             measures: measures.collect(),
             nesting: Nesting::None,
@@ -357,8 +357,7 @@ fn measure(
         false => name.clone(),
     };
     let shape = &definitions.metrics[metric].versions[major - 1].shape;
-    let filter =
-        dice.chance(20).then(|| Condition::random(dice, attributes, true, 1));
+    let filter = dice.chance(20).then(|| Condition::random(dice, attributes, true, 1));
     let mut spellings = vec![
         Spelling::Bare,
         Spelling::Call("MEASURE"),
@@ -383,8 +382,7 @@ fn measure(
 }
 
 fn keys(dice: &mut Dice, attributes: &[Attribute]) -> Vec<Key> {
-    let mut keys: Vec<Key> =
-        dice.some(attributes, 2).into_iter().map(Key::Dimension).collect();
+    let mut keys: Vec<Key> = dice.some(attributes, 2).into_iter().map(Key::Dimension).collect();
     match dice.below(10) {
         0..=4 => {
             let grains = [Grain::Day, Grain::Day, Grain::Week, Grain::Month, Grain::Hour];

@@ -50,9 +50,7 @@ impl Value {
     pub(crate) fn float(&self) -> Option<f64> {
         match self {
             Self::Float(value) => Some(*value),
-            Self::Quotient { dividend, divisor, .. } => {
-                Some(*dividend as f64 / *divisor as f64)
-            }
+            Self::Quotient { dividend, divisor, .. } => Some(*dividend as f64 / *divisor as f64),
             _ => self.exact().map(|(digits, scale)| digits as f64 / pow10(scale) as f64),
         }
     }
@@ -62,9 +60,7 @@ impl Value {
         match (self, other) {
             (Self::Bool(a), Self::Bool(b)) => Some(a.cmp(b)),
             (Self::Text(a), Self::Text(b)) => Some(a.as_bytes().cmp(b.as_bytes())),
-            (Self::Wall(a), Self::Wall(b)) | (Self::Instant(a), Self::Instant(b)) => {
-                Some(a.cmp(b))
-            }
+            (Self::Wall(a), Self::Wall(b)) | (Self::Instant(a), Self::Instant(b)) => Some(a.cmp(b)),
             _ => match (self.exact(), other.exact()) {
                 (Some(a), Some(b)) => {
                     let (a, b, _) = aligned(a, b);

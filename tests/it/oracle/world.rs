@@ -157,11 +157,13 @@ impl World {
     /// The orders that exist, each with all its attributes.
     pub(crate) fn orders(&self) -> Vec<Row> {
         let rows = self.current(ORDERS);
-        rows.into_iter().map(|row| {
-            let mut values = Row::new();
-            self.fill(ORDERS, Some(row), &Value::Null, "", &mut values);
-            values
-        }).collect()
+        rows.into_iter()
+            .map(|row| {
+                let mut values = Row::new();
+                self.fill(ORDERS, Some(row), &Value::Null, "", &mut values);
+                values
+            })
+            .collect()
     }
 
     /// The rows of an entity after duplicates and tombstones are gone.
@@ -226,13 +228,8 @@ impl World {
 
 fn entities(dice: &mut Dice) -> Vec<Entity> {
     let mut label = |text: &'static str| dice.chance(40).then_some(text);
-    let customer = |role, key, missing, unmatched| Link {
-        role,
-        entity: CUSTOMERS,
-        key,
-        missing,
-        unmatched,
-    };
+    let customer =
+        |role, key, missing, unmatched| Link { role, entity: CUSTOMERS, key, missing, unmatched };
     let mut links = vec![customer("customer", "customer_id", label("(none)"), label("(unknown)"))];
     let seller = customer("seller", "seller_id", label("nobody"), label("(unknown)"));
     let region = Link {
