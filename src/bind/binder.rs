@@ -14,7 +14,7 @@ use super::error::BindError;
 use super::markers;
 use super::relation::{ColumnKind, MeasureColumn, Relation, Relations};
 use super::scope::{
-    Columns, Item, Kind, MeasureUse, Origin, Resolved, Scope, column, folded, nearest, quoted,
+    Columns, Item, Kind, MeasureUse, Resolved, Scope, column, folded, nearest, quoted,
 };
 use super::walk::{children_mut, subquery_mut};
 use crate::functions::registry;
@@ -258,8 +258,7 @@ impl<'m> Binder<'m> {
         if table.is_none()
             && let Some(shared) = scope.shared.iter().find(|shared| shared.name == name)
         {
-            let (expr, origin) = (shared.expr.clone(), shared.origin.clone());
-            return Ok(Some(Resolved { expr, kind: Kind::Value, origin }));
+            return Ok(Some(Resolved { expr: shared.expr.clone(), kind: Kind::Value }));
         }
         let mut found = None;
         for item in &scope.items {
@@ -302,7 +301,6 @@ impl<'m> Binder<'m> {
                     (Some((index, it)), None) => Ok(Some(Resolved {
                         expr: column(&item.alias, &format!("c{index}")),
                         kind: it.kind.clone(),
-                        origin: it.origin.clone(),
                     })),
                     (Some(_), Some(_)) => Err(self.ambiguous(idents)),
                 }
@@ -320,18 +318,10 @@ impl<'m> Binder<'m> {
         let missing = || BindError::Internal(format!("r{instance} is not a relation"));
         let relation = Arc::clone(self.relation(instance).ok_or_else(missing)?);
         let declared = &relation.columns[position];
-        let (scan_kind, kind, origin) = match &declared.kind {
-            ColumnKind::Dimension(index) => {
-                let dimension = &relation.entity.dimensions[*index];
-                let name = match dimension.alias_only {
-                    true => dimension.attribute.clone(),
-                    false => dimension.name.clone(),
-                };
-                let origin = Origin { instance, dimension: name };
-                (ScanKind::Dimension(*index), Kind::Value, Some(origin))
-            }
-            ColumnKind::MetricTime => (ScanKind::MetricTime, Kind::Value, None),
-            ColumnKind::MetricInstant => (ScanKind::MetricInstant, Kind::Value, None),
+        let (scan_kind, kind) = match &declared.kind {
+            ColumnKind::Dimension(index) => (ScanKind::Dimension(*index), Kind::Value),
+            ColumnKind::MetricTime => (ScanKind::MetricTime, Kind::Value),
+            ColumnKind::MetricInstant => (ScanKind::MetricInstant, Kind::Value),
             ColumnKind::Measure(measure) => {
                 let version = self.version_of(measure, &relation, idents)?;
                 let used = MeasureUse {
@@ -339,7 +329,7 @@ impl<'m> Binder<'m> {
                     direct: true,
                     instances: [instance].into(),
                 };
-                (ScanKind::Measure(version), Kind::Measure(used), None)
+                (ScanKind::Measure(version), Kind::Measure(used))
             }
         };
         let scanned = ScanColumn { name: declared.name.clone(), kind: scan_kind };
@@ -347,7 +337,7 @@ impl<'m> Binder<'m> {
             it.used.insert(position, scanned);
         }
         let expr = column(&format!("r{instance}"), &declared.name);
-        Ok(Resolved { expr, kind, origin })
+        Ok(Resolved { expr, kind })
     }
 
     /// The version that the session means by a metric; None where it isn't served.

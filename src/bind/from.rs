@@ -81,7 +81,7 @@ impl Binder<'_> {
             };
             scope.shared.retain(|shared| shared.name != name);
             let items = left.clone().chain(right.clone()).collect();
-            scope.shared.push(Shared { name, expr, origin: None, items });
+            scope.shared.push(Shared { name, expr, items });
         }
         if let Some(condition) = condition {
             *constraint = JoinConstraint::On(condition);

@@ -86,7 +86,6 @@ pub(crate) struct Item {
 pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) expr: Expr,
-    pub(crate) origin: Option<Origin>,
     /// Items whose own column of this name is hidden behind the shared one.
     pub(crate) items: Vec<usize>,
 }
@@ -104,7 +103,6 @@ pub(crate) struct Scope<'p> {
 pub(crate) struct Resolved {
     pub(crate) expr: Expr,
     pub(crate) kind: Kind,
-    pub(crate) origin: Option<Origin>,
 }
 
 /// An identifier that means exactly this, whatever its case.

@@ -25,7 +25,7 @@ const DEMO_PROJECT: &str = "retail";
 
 /// Why a command ended.
 #[derive(Debug, thiserror::Error)]
-pub enum Failure {
+pub(crate) enum Failure {
     #[error("{0}")]
     Message(String),
     /// Findings, as a person reads them.
@@ -46,7 +46,7 @@ impl Failure {
 
 /// Report every fault of a definitions folder.
 #[derive(Debug, Args)]
-pub struct CheckArgs {
+pub(super) struct CheckArgs {
     /// Folder of the definitions
     #[arg(value_name = "FOLDER")]
     folder: Option<PathBuf>,
@@ -65,7 +65,7 @@ enum FindingsFormat {
 
 /// A backend, and the definitions that were read for it.
 #[derive(Debug)]
-pub struct Opened {
+pub(crate) struct Opened {
     pub backend: Arc<dyn Backend>,
     folder: PathBuf,
 }

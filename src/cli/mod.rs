@@ -15,7 +15,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::observe::{self, LogFormat};
 
-pub use definitions::{Failure, Opened};
+pub(crate) use definitions::{Failure, Opened};
 
 /// A metrics layer that speaks the Postgres wire protocol.
 #[derive(Debug, Parser)]

@@ -25,7 +25,7 @@ const ROWS_MAX: usize = 100_000;
 
 /// Run a query and print its rows.
 #[derive(Debug, Args)]
-pub struct QueryArgs {
+pub(crate) struct QueryArgs {
     #[command(flatten)]
     source: SourceArgs,
     /// The query
@@ -34,7 +34,7 @@ pub struct QueryArgs {
 
 /// Show the plan of a query, and what the backend would be sent.
 #[derive(Debug, Args)]
-pub struct ExplainArgs {
+pub(crate) struct ExplainArgs {
     #[command(flatten)]
     source: SourceArgs,
     /// Run it, and show what it read and took

@@ -20,7 +20,7 @@ const RETRY_MAX: Duration = Duration::from_secs(15);
 
 /// Serve metrics to Postgres clients.
 #[derive(Debug, Args)]
-pub struct ServeArgs {
+pub(crate) struct ServeArgs {
     #[command(flatten)]
     source: SourceArgs,
     /// Address and port to listen on

@@ -1,5 +1,6 @@
 //! Errors of the plan stage.
 
+use datafusion::arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
 
 use crate::error::ClientError;
@@ -30,6 +31,9 @@ pub enum PlanError {
     MixedCalculation { column: String },
     #[error("{what} is not supported")]
     NotSupported { what: String, hint: Option<String> },
+    /// A constant that isn't what its type says.
+    #[error("{message}")]
+    BadConstant { message: String, sqlstate: &'static str },
     /// Types that don't go together, in the planner's words.
     #[error("{message}")]
     Types { message: String },
@@ -49,6 +53,7 @@ impl ClientError for PlanError {
             | Self::FilterOnManySide { .. }
             | Self::MixedCalculation { .. } => "42803",
             Self::NotSupported { .. } => "0A000",
+            Self::BadConstant { sqlstate, .. } => sqlstate,
             Self::Types { .. } => "42804",
             Self::Internal(_) => "XX000",
         }
@@ -97,7 +102,7 @@ impl ClientError for PlanError {
                 Some("Group by it, or move it out of the calculation.".to_owned())
             }
             Self::NotSupported { hint, .. } => hint.clone(),
-            Self::Types { .. } | Self::Internal(_) => None,
+            Self::BadConstant { .. } | Self::Types { .. } | Self::Internal(_) => None,
         }
     }
 }
@@ -117,7 +122,28 @@ impl From<DataFusionError> for PlanError {
                     message.strip_prefix("This feature is not implemented: ").unwrap_or(message);
                 Self::NotSupported { what: text.to_owned(), hint: None }
             }
+            DataFusionError::ArrowError(arrow, _) => bad_constant(arrow),
             _ => Self::Internal(message.to_owned()),
         }
     }
+}
+
+/// What Arrow says of a constant that was folded. Its errors have no codes, so the type that a text
+/// was to become is told by the message.
+fn bad_constant(error: &ArrowError) -> PlanError {
+    let (message, sqlstate) = match error {
+        ArrowError::DivideByZero => ("division by zero".to_owned(), "22012"),
+        ArrowError::ArithmeticOverflow(_) => ("value out of range".to_owned(), "22003"),
+        ArrowError::CastError(text) | ArrowError::ParseError(text) => {
+            let is_time = ["Date32", "Timestamp", "timestamp", "date"].iter().any(|it| text.contains(it));
+            let is_text = text.contains("string") || text.contains("parsing");
+            match (is_text, is_time) {
+                (true, true) => (text.clone(), "22007"),
+                (true, false) => (text.clone(), "22P02"),
+                (false, _) => (text.clone(), "22003"),
+            }
+        }
+        other => return PlanError::Internal(other.to_string()),
+    };
+    PlanError::BadConstant { message, sqlstate }
 }

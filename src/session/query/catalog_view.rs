@@ -113,12 +113,16 @@ fn metric_comment(metric: &Metric, version: &MetricVersion) -> String {
         budget.map(|seconds| format!("Fresh to {}", duration(seconds))),
         (version.status == Status::Deprecated).then(|| deprecation(version)),
     ];
-    parts
-        .into_iter()
-        .flatten()
-        .map(|part| part.trim_end_matches('.').to_owned())
-        .collect::<Vec<_>>()
-        .join(". ")
+    sentences(parts.into_iter().flatten())
+}
+
+/// Sentences after each other, each with its own end.
+fn sentences(parts: impl Iterator<Item = String>) -> String {
+    let ended = parts.map(|part| match part.ends_with(['.', '?', '!']) {
+        true => part,
+        false => format!("{part}."),
+    });
+    ended.collect::<Vec<_>>().join(" ")
 }
 
 fn deprecation(version: &MetricVersion) -> String {
