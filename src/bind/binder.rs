@@ -158,12 +158,16 @@ impl<'m> Binder<'m> {
     }
 
     /// The scans of the statement by number of alias, and the versions of the metrics in it.
-    pub(crate) fn finish(self) -> (Vec<Option<Arc<RelationScan>>>, Vec<Arc<MetricVersion>>) {
+    pub(crate) fn finish(mut self) -> (Vec<Option<Arc<RelationScan>>>, Vec<Arc<MetricVersion>>) {
+        let instances = std::mem::take(&mut self.instances);
         let scan = |instance: Instance| {
             let columns = instance.used.into_values().collect();
-            Arc::new(RelationScan::new(instance.relation, columns))
+            let measure = instance.relation.metric.as_ref();
+            let version = measure.and_then(|measure| self.meant(measure)).cloned();
+            Arc::new(RelationScan::new(instance.relation, columns, version))
         };
-        (self.instances.into_iter().map(|it| it.map(scan)).collect(), self.versions)
+        let scans = instances.into_iter().map(|it| it.map(scan)).collect();
+        (scans, self.versions)
     }
 
     /// The character, from 1, at which something begins in the client's text.
@@ -335,6 +339,15 @@ impl<'m> Binder<'m> {
         }
         let expr = column(&format!("r{instance}"), &declared.name);
         Ok(Resolved { expr, kind })
+    }
+
+    /// The version that the session means by a metric; None where it isn't served.
+    fn meant<'v>(&'v self, measure: &'v MeasureColumn) -> Option<&'v Arc<MetricVersion>> {
+        let metric = &measure.metric;
+        match measure.major.or_else(|| self.settings.pins.get(&metric.name).copied()) {
+            Some(major) => self.model.served_version(metric, major),
+            None => metric.default_version(),
+        }
     }
 
     /// The version of a metric that the session means by a column.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 
+use crate::functions::numeric;
 use crate::model::{Entity, Metric, MetricKind, MetricVersion, Model};
 
 /// Name of the wall-clock time of a metric (or of plain rows): `timestamp` in the metric's zone.
@@ -253,6 +254,10 @@ fn is_linear(expr: &datafusion::logical_expr::Expr) -> bool {
         Expr::Negative(inner) => is_linear(inner),
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus | Operator::Minus, right }) => {
             is_linear(left) && is_linear(right)
+        }
+        Expr::ScalarFunction(call) => {
+            [numeric::checked_add(), numeric::checked_sub()].contains(&&call.func)
+                && call.args.iter().all(is_linear)
         }
         _ => false,
     }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::logical_expr::expr::{AggregateFunction, Sort};
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction, Sort};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, and, cast, lit, when};
 
 use super::error::PlanError;
 use super::expand::TimeOf;
-use crate::functions::registry;
+use crate::functions::{numeric, registry};
 use crate::model::{Aggregation, MetricKind, MetricRef, MetricVersion, Model, QuantileMethod};
 
 /// One aggregate over the rows of one scan.
@@ -289,8 +290,19 @@ fn derived(expr: Expr, formulas: &[(String, Expr)]) -> Result<Expr, PlanError> {
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::Divide, right }) => {
                 Transformed::yes(quotient(*left, *right))
             }
+            // A definition's own division has Postgres's meaning already; the types choose it anew.
+            Expr::ScalarFunction(call) if is_division(&call) => {
+                let [dividend, divisor] = <[Expr; 2]>::try_from(call.args).map_err(|_| {
+                    DataFusionError::Internal("a division takes two arguments".to_owned())
+                })?;
+                Transformed::yes(quotient(dividend, divisor))
+            }
             other => Transformed::no(other),
         })
     })?;
     Ok(replaced.data)
+}
+
+fn is_division(call: &ScalarFunction) -> bool {
+    [numeric::numeric_div(), numeric::float_div()].contains(&&call.func)
 }

@@ -42,11 +42,7 @@ pub(crate) fn call(name: &str, args: Vec<Expr>) -> Result<Expr, PlanError> {
 /// The time of plain rows of a relation: the metric's own in schema `metrics`, else the entity's.
 pub(crate) fn row_time(model: &Model, scan: &RelationScan) -> Option<TimeOf> {
     let relation = &scan.relation;
-    let of_metric = relation.metric.as_ref().and_then(|measure| {
-        let version = match measure.major {
-            Some(major) => measure.metric.of_major(major)?,
-            None => measure.metric.default_version()?,
-        };
+    let of_metric = scan.version.as_ref().and_then(|version| {
         let time = version.time.as_ref()?;
         Some(TimeOf { instant: time.expr.clone(), zone: time.zone })
     });

@@ -201,17 +201,12 @@ impl Collected<'_, '_> {
         if first.expr == second.expr {
             return true;
         }
-        let entity = &self.base.entity;
-        let link = match second.path.as_slice() {
-            [role] => entity.relationships.iter().find(|link| link.name == *role),
-            _ => None,
-        };
-        link.is_some_and(|link| {
-            first.path.is_empty()
-                && link.key.first() == Some(&first.attribute)
-                && link.key.len() == 1
-                && self.is_key(second)
-        })
+        let Some((role, before)) = second.path.split_last() else { return false };
+        let Found::Entity(holder) = self.entities.find(&first.entity) else { return false };
+        let link = holder.entity.relationships.iter().find(|link| link.name == *role);
+        first.path == before
+            && link.is_some_and(|link| link.key == [first.attribute.as_str()])
+            && self.is_key(second)
     }
 
     fn is_key(&self, dimension: &Dimension) -> bool {

@@ -1,0 +1,424 @@
+//! canon's answers over both backends against those of an oracle, for random data, definitions and
+//! questions.
+//!
+//! `CANON_PROPERTY_SEED` and `CANON_PROPERTY_CASES` choose which and how many; a failure prints the
+//! seed that shows it alone, with one case.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use canon::backend::Backend;
+use canon::backend::embedded::Embedded;
+use canon::cache::Cache;
+use canon::error::ClientError;
+use canon::model::Model;
+use canon::model::{check, load};
+use canon::session::{
+    Definitions as Loaded, DefinitionsState, Engine, QueryEngine, QueryText, RequestContext,
+};
+use canon::sql::parse::{self, Statement};
+use canon::sql::settings::SETTINGS;
+use futures::TryStreamExt;
+use tokio_util::sync::CancellationToken;
+
+use crate::clickhouse_server::ClickHouseServer;
+use crate::oracle::answer::{Oracle, Rows};
+use crate::oracle::arrow::{clickhouse_statements, values, write_parquet};
+use crate::oracle::definitions::Definitions;
+use crate::oracle::dice::Dice;
+use crate::oracle::question::{Grouping, Question};
+use crate::oracle::value::{Value, aligned};
+use crate::oracle::world::World;
+
+const SEED: u64 = 20_260_901;
+const CASES: u64 = 60;
+const QUESTIONS: usize = 8;
+/// So many failures are shown in full.
+const SHOWN_MAX: usize = 3;
+/// Plans are walked recursively, and an unoptimised build has large frames.
+const STACK_BYTES: usize = 32 << 20;
+
+/// canon over one backend, asked without a server.
+#[derive(Clone)]
+struct Canon {
+    engine: Arc<QueryEngine>,
+}
+
+type Asked = Result<Rows, String>;
+
+impl Canon {
+    async fn open(backend: Arc<dyn Backend>, folder: &Path) -> Self {
+        let read = load::read(folder).unwrap();
+        let mut sources = BTreeMap::new();
+        for table in read.tables() {
+            if let Some(columns) = backend.describe(&table).await.unwrap() {
+                sources.insert(table, columns);
+            }
+        }
+        let checked = check::check(&read, &sources);
+        let findings = || {
+            let color = canon::diagnostic::Color::Never;
+            canon::diagnostic::render_human(&checked.findings, read.texts(), color)
+        };
+        let Some(model) = &checked.model else { panic!("faulty definitions:\n{}", findings()) };
+        Self::of(Arc::clone(model), backend)
+    }
+
+    fn of(model: Arc<Model>, backend: Arc<dyn Backend>) -> Self {
+        let cache = Cache::default();
+        let state = Arc::new(DefinitionsState::new(Loaded::of(model, &cache)));
+        Self { engine: Arc::new(QueryEngine::new(state, backend, cache)) }
+    }
+
+    /// The answer, or the error as text; a panic is an error too.
+    async fn ask(&self, sql: &str, pins: &str, zone: &str) -> Asked {
+        let (engine, sql) = (Arc::clone(&self.engine), sql.to_owned());
+        let context = context(pins, zone);
+        let asked = tokio::spawn(async move { ask(&engine, &sql, &context).await });
+        match asked.await {
+            Ok(answer) => answer,
+            Err(panic) => Err(format!("panicked: {panic}")),
+        }
+    }
+}
+
+async fn ask(engine: &QueryEngine, sql: &str, context: &RequestContext) -> Asked {
+    let error = |error: canon::error::QueryError| match error.hint() {
+        Some(hint) => format!("{} {error} ({hint})", error.sqlstate()),
+        None => format!("{} {error}", error.sqlstate()),
+    };
+    let mut statements = parse::parse(sql).map_err(|it| it.to_string())?;
+    let Some(Statement::Query(statement)) = statements.pop() else {
+        return Err("not a query".to_owned());
+    };
+    let query = QueryText { statement: *statement, text: sql.into() };
+    let prepared = engine.prepare(&query, &[], context).await.map_err(error)?;
+    let rows = engine.execute(&prepared, Vec::new(), context, CancellationToken::new());
+    let rows = rows.await.map_err(error)?;
+    let batches: Vec<_> =
+        rows.batches.try_collect().await.map_err(|it| error(canon::session::stream_error(it)))?;
+    Ok(batches.iter().flat_map(values).collect())
+}
+
+fn context(pins: &str, zone: &str) -> RequestContext {
+    let mut settings: BTreeMap<String, String> = SETTINGS
+        .iter()
+        .map(|setting| (setting.name.to_lowercase(), setting.default.to_owned()))
+        .collect();
+    settings.insert("canon.pins".to_owned(), pins.to_owned());
+    settings.insert("timezone".to_owned(), zone.to_owned());
+    RequestContext {
+        role: "canon".to_owned(),
+        database: "canon".to_owned(),
+        application_name: "oracle".to_owned(),
+        backend_pid: 0,
+        settings: Arc::new(settings),
+        statement_timeout: None,
+    }
+}
+
+/// The same rows, in any order.
+fn same(expected: &Rows, found: &Asked) -> bool {
+    let Ok(found) = found else { return false };
+    let mut left: Vec<&Vec<Value>> = found.iter().collect();
+    let row_matches = |expected: &Vec<Value>, found: &Vec<Value>| {
+        expected.len() == found.len() && expected.iter().zip(found).all(|(a, b)| a.matches(b))
+    };
+    expected.len() == found.len()
+        && expected.iter().all(|row| {
+            let place = left.iter().position(|found| row_matches(row, found));
+            place.map(|place| left.swap_remove(place)).is_some()
+        })
+}
+
+fn shown(rows: &Rows) -> String {
+    let mut lines: Vec<String> = rows
+        .iter()
+        .map(|row| row.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | "))
+        .collect();
+    lines.sort();
+    lines.iter().fold(format!("{} rows\n", rows.len()), |text, line| text + "  " + line + "\n")
+}
+
+fn shown_answer(answer: &Asked) -> String {
+    match answer {
+        Ok(rows) => shown(rows),
+        Err(error) => format!("{error}\n"),
+    }
+}
+
+/// One random company, with canon over both backends.
+struct Case {
+    seed: u64,
+    world: World,
+    definitions: Definitions,
+    embedded: Canon,
+    clickhouse: Canon,
+    _folder: tempfile::TempDir,
+}
+
+impl Case {
+    async fn random(seed: u64, dice: &mut Dice, server: &ClickHouseServer) -> Self {
+        let world = World::random(dice);
+        let definitions = Definitions::random(dice, &world);
+        let folder = tempfile::tempdir().unwrap();
+        let (data, yaml) = (folder.path().join("data"), folder.path().join("metrics"));
+        std::fs::create_dir(&data).unwrap();
+        std::fs::create_dir(&yaml).unwrap();
+        for (name, text) in definitions.files(&world) {
+            std::fs::write(yaml.join(name), text).unwrap();
+        }
+        for table in &world.tables {
+            write_parquet(table, &data);
+            let drop = format!("DROP TABLE IF EXISTS {} SYNC", table.name);
+            let statements = [vec![drop], clickhouse_statements(table)].concat();
+            server.run(&statements.iter().map(String::as_str).collect::<Vec<_>>()).await;
+        }
+        let embedded = Canon::open(Arc::new(Embedded::open(&data).unwrap()), &yaml).await;
+        let clickhouse = Canon::open(Arc::new(server.backend()), &yaml).await;
+        Self { seed, world, definitions, embedded, clickhouse, _folder: folder }
+    }
+
+    /// What is wrong with the answers to a question, if anything is.
+    async fn check(&self, dice: &mut Dice, question: &Question) -> Option<String> {
+        let oracle = Oracle::new(&self.world, &self.definitions);
+        let expected = oracle.answer(question);
+        let sql = question.sql();
+        let zone = *dice.pick(&["UTC", "Asia/Tokyo", "America/Los_Angeles"]);
+        let embedded = self.embedded.ask(&sql, &question.pins, zone).await;
+        let clickhouse = self.clickhouse.ask(&sql, &question.pins, "UTC").await;
+        if !same(&expected, &embedded) || !same(&expected, &clickhouse) {
+            return Some(self.report(
+                question,
+                &sql,
+                &expected,
+                &[("embedded", &embedded), ("ClickHouse", &clickhouse)],
+            ));
+        }
+        let attributes = self.world.attributes();
+        let visible: Vec<_> = attributes.into_iter().filter(|it| !it.hidden).collect();
+        let variants = [
+            ("plain", question.plain()),
+            ("always-true filter", question.with_true_filter(dice.pick(&visible))),
+        ];
+        let (name, variant) = dice.pick(&variants);
+        let sql = variant.sql();
+        let canon = if dice.chance(50) { &self.embedded } else { &self.clickhouse };
+        let found = canon.ask(&sql, &question.pins, "UTC").await;
+        if !same(&expected, &found) {
+            return Some(self.report(question, &sql, &expected, &[(name, &found)]));
+        }
+        self.check_total(dice, question, &embedded).await
+    }
+
+    /// Law 1: the parts of additive metrics sum to the total.
+    async fn check_total(
+        &self,
+        dice: &mut Dice,
+        question: &Question,
+        parts: &Asked,
+    ) -> Option<String> {
+        let Ok(parts) = parts else { return None };
+        let is_partition = matches!(question.grouping, Grouping::Plain | Grouping::Implied);
+        if !is_partition || question.having.is_some() || dice.chance(50) {
+            return None;
+        }
+        let sql = question.total().sql();
+        let total = self.embedded.ask(&sql, &question.pins, "UTC").await;
+        let holds = |total: &Vec<Value>| {
+            question.measures.iter().enumerate().all(|(index, measure)| {
+                let is_additive = self.definitions.version(measure.reference).shape.is_additive();
+                let column = question.keys.len() + index;
+                let values = parts.iter().filter_map(|row| row[column].exact());
+                let sum = values.reduce(|a, b| {
+                    let (a, b, scale) = aligned(a, b);
+                    (a + b, scale)
+                });
+                let same = match (sum, total[index].exact()) {
+                    (Some(sum), Some(total)) => {
+                        let (sum, total, _) = aligned(sum, total);
+                        sum == total
+                    }
+                    // No group at all: the total of a count is 0.
+                    (None, total) => total.is_none_or(|(digits, _)| digits == 0),
+                    (Some(_), None) => false,
+                };
+                !is_additive || same
+            })
+        };
+        match &total {
+            Ok(rows) if rows.len() == 1 && holds(&rows[0]) => None,
+            _ => Some(self.report(
+                question,
+                &sql,
+                parts,
+                &[("total, which the parts above don't sum to", &total)],
+            )),
+        }
+    }
+
+    fn report(
+        &self,
+        question: &Question,
+        sql: &str,
+        expected: &Rows,
+        answers: &[(&str, &Asked)],
+    ) -> String {
+        let mut text = String::new();
+        let _ = writeln!(text, "{sql};");
+        if !question.pins.is_empty() {
+            let _ = writeln!(text, "pins: {}", question.pins);
+        }
+        let _ = writeln!(text, "expected: {}", shown(expected));
+        for (name, answer) in answers {
+            let _ = writeln!(text, "{name}: {}", shown_answer(answer));
+        }
+        let _ = writeln!(
+            text,
+            "CANON_PROPERTY_SEED={} CANON_PROPERTY_CASES=1 shows it again",
+            self.seed
+        );
+        text
+    }
+
+    /// The definitions and the rows.
+    fn given(&self) -> String {
+        let mut text = String::new();
+        for (name, yaml) in self.definitions.files(&self.world) {
+            let _ = writeln!(text, "# {}\n{yaml}", name.display());
+        }
+        for table in &self.world.tables {
+            let names: Vec<&str> = table.columns.iter().map(|(name, _)| *name).collect();
+            let _ = writeln!(text, "{}({}): {}", table.name, names.join(", "), shown(&table.rows));
+        }
+        text
+    }
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    match std::env::var(name) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")),
+        Err(_) => default,
+    }
+}
+
+#[test]
+fn answers_are_those_of_the_oracle() {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK_BYTES)
+        .build()
+        .unwrap();
+    let seed = number("CANON_PROPERTY_SEED", SEED);
+    let cases = number("CANON_PROPERTY_CASES", CASES);
+    let failures = runtime.block_on(async move {
+        tokio::spawn(async move { run(seed, cases).await }).await.unwrap()
+    });
+    let shown: String = failures.iter().take(SHOWN_MAX).cloned().collect();
+    assert!(failures.is_empty(), "{} wrong answers\n\n{shown}", failures.len());
+}
+
+async fn run(seed: u64, cases: u64) -> Vec<String> {
+    let server = ClickHouseServer::start().await;
+    let mut failures = Vec::new();
+    for seed in seed..seed + cases {
+        let dice = &mut Dice::new(seed);
+        let case = Case::random(seed, dice, &server).await;
+        for _ in 0..QUESTIONS {
+            let question = Question::random(dice, &case.world, &case.definitions);
+            if let Some(report) = case.check(dice, &question).await {
+                failures.push(format!("{report}\n{}\n", case.given()));
+            }
+        }
+    }
+    failures
+}
+
+/// canon over CSV files and definitions written out.
+async fn fixed(files: &[(&str, &str)]) -> (Canon, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        std::fs::write(folder.path().join(name), text).unwrap();
+    }
+    let backend = Arc::new(Embedded::open(folder.path()).unwrap());
+    (Canon::open(backend, folder.path()).await, folder)
+}
+
+/// What random questions have shown to be wrong once.
+#[tokio::test]
+async fn faults_that_were_found_stay_mended() {
+    let project = "project: p\ntimezone: UTC\nbackend: {embedded: {path: .}}\n";
+    let entities = "
+entity: visit
+relation: visits
+owner: {team: t}
+version: 1.0.0
+key: id
+source: {table: visits, kind: events, time: {event: began}}
+attributes:
+  - {name: ended, type: timestamptz}
+relationships: [{entity: shop, key: shop_id}]
+---
+entity: shop
+relation: shops
+owner: {team: t}
+version: 1.0.0
+key: id
+source: {table: shops, kind: state}
+attributes: [{name: city, type: text}]
+relationships: [{entity: region, key: region_id}]
+---
+entity: region
+relation: regions
+owner: {team: t}
+version: 1.0.0
+key: id
+source: {table: regions, kind: state}
+attributes: [{name: name, type: text}]
+";
+    let metric = |name: &str, versions: &str| {
+        format!("metric: {name}\nintent: How many?\nowner: {{team: t}}\nversions:\n{versions}")
+    };
+    let active = |rest: &str| {
+        format!("  - {{version: 2.0.0, status: active, released: 2026-09-01, {rest}}}\n")
+    };
+    let deprecated = |rest: &str| {
+        format!("  - {{version: 1.0.0, status: deprecated, replaced_by: 2.0.0, {rest}}}\n")
+    };
+    let began = active("type: count, entity: visit, time: {event: began}");
+    let ended = deprecated("type: count, entity: visit, time: {event: ended}");
+    let none =
+        active("type: count, entity: visit, eligibility: [{rule: \"shop.city is null\", why: w}]");
+    let metrics = [
+        metric("visits_made", &(began + &ended)),
+        metric("homeless", &none),
+        metric("share", &active("type: derived, expression: \"visits_made@2 / homeless@2\"")),
+        metric("difference", &active("type: derived, expression: \"visits_made@2 - homeless@2\"")),
+    ];
+    let (canon, _folder) = fixed(&[
+        ("canon.yaml", project),
+        ("entities.yaml", entities),
+        ("metrics.yaml", &metrics.join("---\n")),
+        ("visits.csv", "id,began,ended,shop_id\n1,2026-01-31T23:00:00Z,2026-02-01T01:00:00Z,1\n"),
+        ("shops.csv", "id,city,region_id\n1,Ulm,1\n"),
+        ("regions.csv", "id,name\n1,South\n"),
+    ])
+    .await;
+    let asked = async |sql: &str, pins: &str| shown_answer(&canon.ask(sql, pins, "UTC").await);
+    // A foreign key and the key that it holds share a name over two hops as over one.
+    let sql = "SELECT shop_region_id, shop_region_name, visits_made FROM visits";
+    assert_eq!(asked(sql, "").await, "1 rows\n  1 | \"South\" | 1\n");
+    assert_eq!(asked("SELECT share, difference FROM visits", "").await, "1 rows\n  NULL | 1\n");
+    // A difference of counts adds up.
+    let sql =
+        "SELECT shop_city, SUM(SUM(difference)) OVER (ORDER BY shop_city) FROM visits GROUP BY 1";
+    assert_eq!(asked(sql, "").await, "1 rows\n  \"Ulm\" | 1\n");
+    // Rows of a metric's relation have the time of the version that is pinned.
+    let sql =
+        "SELECT date_trunc('month', metric_time), COUNT(*) FROM metrics.visits_made GROUP BY 1";
+    assert_eq!(asked(sql, "").await, "1 rows\n  2026-01-01 00:00:00.000000 | 1\n");
+    let pinned = asked(sql, "visits_made=1").await;
+    assert_eq!(pinned, "1 rows\n  2026-02-01 00:00:00.000000 | 1\n");
+}
