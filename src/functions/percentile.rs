@@ -10,7 +10,9 @@ use datafusion::common::{ScalarValue, plan_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
-use datafusion::logical_expr::{Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility,
+};
 use datafusion::physical_plan::expressions::Literal;
 
 /// `percentile_cont(share) WITHIN GROUP (ORDER BY float8)`: between the two nearest values.
@@ -61,9 +63,7 @@ impl AggregateUDFImpl for Percentile {
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
         match arg_types {
-            [value, share]
-                if (value.is_numeric() || value.is_null()) && share.is_numeric() =>
-            {
+            [value, share] if (value.is_numeric() || value.is_null()) && share.is_numeric() => {
                 Ok(vec![DataType::Float64, DataType::Float64])
             }
             _ => plan_err!("{} takes a share and a number to order by", self.name),
@@ -90,7 +90,13 @@ impl AggregateUDFImpl for Percentile {
         }
         let descending = args.order_bys.first().is_some_and(|key| key.options.descending);
         let (kind, share) = (self.kind, *share);
-        Ok(Box::new(Values { values: Vec::new(), share, kind, descending, distinct: args.is_distinct }))
+        Ok(Box::new(Values {
+            values: Vec::new(),
+            share,
+            kind,
+            descending,
+            distinct: args.is_distinct,
+        }))
     }
 
     fn supports_within_group_clause(&self) -> bool {

@@ -12,8 +12,8 @@ use datafusion::logical_expr::expr::{
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    Aggregate, Between, BinaryExpr, Cast, Expr, ExprSchemable, Like, LogicalPlan, Operator, Projection,
-    Window, WindowFunctionDefinition, lit,
+    Aggregate, Between, BinaryExpr, Cast, Expr, ExprSchemable, Like, LogicalPlan, Operator,
+    Projection, Window, WindowFunctionDefinition, lit,
 };
 
 use super::udf::call;
@@ -333,14 +333,12 @@ fn scalar(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Exp
             Ok(Transformed::new_transformed(expr, changed))
         }
         // DataFusion's planner makes this of EXTRACT; the name alone means Postgres's date_part.
-        ("date_part", [_, moment]) if !is_ours(&function.func) => {
-            match moment.get_type(schema)? {
-                DataType::Date32 | DataType::Timestamp(_, _) => {
-                    Ok(Transformed::yes(call(time::extract(), function.args)))
-                }
-                _ => Ok(Transformed::no(Expr::ScalarFunction(function))),
+        ("date_part", [_, moment]) if !is_ours(&function.func) => match moment.get_type(schema)? {
+            DataType::Date32 | DataType::Timestamp(_, _) => {
+                Ok(Transformed::yes(call(time::extract(), function.args)))
             }
-        }
+            _ => Ok(Transformed::no(Expr::ScalarFunction(function))),
+        },
         _ => Ok(Transformed::no(Expr::ScalarFunction(function))),
     }
 }
@@ -445,10 +443,7 @@ fn window(function: WindowFunction, schema: &DFSchema) -> Result<Transformed<Exp
 
 /// Ranks are int8.
 fn ranking(function: WindowFunction) -> Result<Transformed<Expr>> {
-    let unsigned = matches!(
-        function.fun.name(),
-        "row_number" | "rank" | "dense_rank" | "ntile"
-    );
+    let unsigned = matches!(function.fun.name(), "row_number" | "rank" | "dense_rank" | "ntile");
     let rank = Expr::WindowFunction(Box::new(function));
     if unsigned {
         Ok(Transformed::yes(Expr::Cast(Cast::new(Box::new(rank), DataType::Int64))))
@@ -511,6 +506,7 @@ fn split(exprs: Vec<Expr>, is_call: fn(&Expr) -> bool) -> Result<(Vec<Expr>, Vec
             }
             continue;
         }
+        let name = expr.schema_name().to_string();
         let over_columns = expr.transform_down(|expr| {
             if !is_call(&expr) {
                 return Ok(Transformed::no(expr));
@@ -523,7 +519,12 @@ fn split(exprs: Vec<Expr>, is_call: fn(&Expr) -> bool) -> Result<(Vec<Expr>, Vec
             let column = Expr::Column(Column::from_name(name));
             Ok(Transformed::new(column, true, TreeNodeRecursion::Jump))
         })?;
-        computed.push(over_columns.data);
+        let over_columns = over_columns.data;
+        // Casts have the name of what they cast; the columns above know the whole by its old one.
+        computed.push(match over_columns.schema_name().to_string() == name {
+            true => over_columns,
+            false => over_columns.alias(name),
+        });
     }
     Ok((calls, computed))
 }

@@ -253,7 +253,8 @@ impl Evaluation<'_, '_, '_> {
             (_, None) => true,
             (Some(instance), Some(time)) => {
                 let scan = scans.get(&instance);
-                scan.and_then(|scan| row_time(self.rewriter.model, scan.relation)).as_ref() == Some(time)
+                scan.and_then(|scan| row_time(self.rewriter.model, scan.relation)).as_ref()
+                    == Some(time)
             }
             (None, Some(_)) => false,
         };
@@ -663,9 +664,11 @@ struct Scanned<'p> {
 
 fn collect_scans<'p>(plan: &'p LogicalPlan, scans: &mut BTreeMap<usize, Scanned<'p>>) {
     match plan {
-        LogicalPlan::TableScan(scan) => scans.extend(instance_of(scan).map(|(instance, relation)| {
-            (instance, Scanned { relation, uses_time: uses_time(scan, relation) })
-        })),
+        LogicalPlan::TableScan(scan) => {
+            scans.extend(instance_of(scan).map(|(instance, relation)| {
+                (instance, Scanned { relation, uses_time: uses_time(scan, relation) })
+            }))
+        }
         LogicalPlan::Projection(_)
         | LogicalPlan::SubqueryAlias(_)
         | LogicalPlan::Filter(_)

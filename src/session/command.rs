@@ -85,6 +85,7 @@ impl Session {
                 self.execute_prepared(name, arguments, cancel).await
             }
             Statement::Unlisten => done("UNLISTEN"),
+            Statement::CloseAll => done("CLOSE CURSOR ALL"),
             Statement::Refused(error) => Err(error.clone().into()),
             Statement::Query(_) => Err(SessionError::Internal.into()),
         }

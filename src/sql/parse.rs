@@ -69,6 +69,8 @@ pub enum Statement {
     },
     /// There is never anything to listen to, so nothing to stop.
     Unlisten,
+    /// `CLOSE ALL`: drivers send it when they give a connection back; there are no cursors.
+    CloseAll,
     /// Well-formed as far as we look, and refused when its turn comes.
     Refused(SqlError),
 }

@@ -48,6 +48,7 @@ impl<'a> Commands<'a> {
                 self.next = self.tokens.len();
                 Statement::Unlisten
             }
+            "CLOSE" if self.accept("ALL") => Statement::CloseAll,
             _ => return self.refused(first),
         };
         self.end()?;

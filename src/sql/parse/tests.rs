@@ -127,6 +127,7 @@ fn transactions() {
     );
     assert_eq!(one("DISCARD ALL"), Statement::Discard(Discard::All));
     assert_eq!(one("UNLISTEN *"), Statement::Unlisten);
+    assert_eq!(one("CLOSE ALL"), Statement::CloseAll);
 }
 
 #[test]

@@ -75,7 +75,9 @@ pub(crate) fn with_native(native: Native, data_type: &DataType, nullable: bool) 
         (Stored::DateTime | Stored::DateTime64(_), DataType::Timestamp(_, _)) => {
             format!("toDateTime64({column}, 6, 'UTC')")
         }
-        (Stored::FixedString | Stored::Enum(_) | Stored::Uuid | Stored::AsText, _) => format!("toString({column})"),
+        (Stored::FixedString | Stored::Enum(_) | Stored::Uuid | Stored::AsText, _) => {
+            format!("toString({column})")
+        }
         (Stored::Unsigned, DataType::Int16) => format!("toInt16({column})"),
         (Stored::Unsigned, DataType::Int32) => format!("toInt32({column})"),
         (Stored::Unsigned, DataType::Int64) => format!("toInt64({column})"),

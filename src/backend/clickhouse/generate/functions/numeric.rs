@@ -338,9 +338,9 @@ fn digits(call: &Call, function: &str) -> Result<Value> {
     };
     let digits = match call.args.get(1) {
         None => 0,
-        Some(digits) => digits
-            .literal_integer()
-            .ok_or_else(|| NotPushable::new(format!("{function} to digits that aren't a constant")))?,
+        Some(digits) => digits.literal_integer().ok_or_else(|| {
+            NotPushable::new(format!("{function} to digits that aren't a constant"))
+        })?,
     };
     let digits = digits.min(i64::from(scale));
     if digits < -38 {

@@ -60,7 +60,8 @@ fn neighbour(function: &str, call: &WindowCall) -> Result<Value> {
         return Err(NotPushable::new(format!("{function} with a default")));
     }
     // Not nullable, it would give the type's default where there is no such row.
-    let argument = if value.nullable { value.typed()? } else { format!("toNullable({})", value.typed()?) };
+    let argument =
+        if value.nullable { value.typed()? } else { format!("toNullable({})", value.typed()?) };
     let sql = format!("{function}({argument}, {distance}) OVER {}", call.over);
     Ok(Value::new(sql, call.data_type.clone(), true))
 }
