@@ -15,5 +15,6 @@ mod parameters;
 mod render;
 mod servers;
 mod slt;
+mod snapshots;
 mod stages;
 mod wire;
