@@ -122,7 +122,25 @@ async fn explained(engine: &QueryEngine, question: &str) -> Result<String, Query
     let rows = engine.execute(&prepared, Vec::new(), &context, CancellationToken::new()).await?;
     let batches: Vec<_> = rows.batches.try_collect().await.map_err(stream_error)?;
     let lines = batches.iter().flat_map(|batch| batch.column(0).as_string::<i32>().iter());
-    Ok(lines.map(Option::unwrap).collect::<Vec<_>>().join("\n"))
+    Ok(renumbered(&lines.map(Option::unwrap).collect::<Vec<_>>().join("\n")))
+}
+
+/// The optimizer counts common expressions through all questions; here each question begins with 1.
+fn renumbered(text: &str) -> String {
+    const PREFIX: &str = "__common_expr_";
+    let mut parts = text.split(PREFIX);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    let mut seen: Vec<&str> = Vec::new();
+    for part in parts {
+        let end = part.find(|c: char| !c.is_ascii_digit()).unwrap_or(part.len());
+        let (number, rest) = part.split_at(end);
+        let place = seen.iter().position(|other| *other == number).unwrap_or_else(|| {
+            seen.push(number);
+            seen.len() - 1
+        });
+        out.push_str(&format!("{PREFIX}{}{rest}", place + 1));
+    }
+    out
 }
 
 /// Why the whole question isn't one statement, None where it is.

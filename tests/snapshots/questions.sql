@@ -56,7 +56,7 @@ SELECT location_city, MEASURE(ordering_customers) AS customers FROM orders GROUP
 SELECT kind, MEASURE(satisfaction) AS satisfaction FROM visits GROUP BY kind
 
 -- average one
-SELECT placed_by_role, MEASURE(handling_minutes_average) AS minutes FROM orders GROUP BY placed_by_role
+SELECT location_region, MEASURE(handling_minutes_average) AS minutes FROM orders GROUP BY location_region
 
 -- min_and_max one
 SELECT MEASURE(smallest_order) AS smallest, MEASURE(largest_order) AS largest FROM orders
@@ -154,7 +154,7 @@ FROM orders
 WHERE metric_instant >= '2026-03-28T23:00:00Z' AND metric_instant < '2026-03-29T22:00:00Z'
 
 -- time_attribute one
-SELECT MEASURE(revenue) FROM orders WHERE ordered_at >= '2026-01-01' AND ordered_at < '2026-02-01'
+SELECT MEASURE(orders_placed) FROM orders WHERE completed_at >= '2026-01-01' AND completed_at < '2026-02-01'
 
 -- weeks_and_quarters one
 SELECT date_trunc('quarter', metric_time) AS quarter, date_trunc('week', metric_time) AS week,
@@ -292,7 +292,7 @@ WHERE l.country = 'DE'
 GROUP BY l.region, l.format
 
 -- join_fan_out one
-SELECT l.category, MEASURE(o.revenue) AS revenue, MEASURE(l.units_sold) AS units
+SELECT l.category, MEASURE(o.orders_placed) AS orders, MEASURE(l.units_sold) AS units
 FROM orders o
 JOIN order_lines l ON l.order_id = o.order_id
 GROUP BY l.category
@@ -309,7 +309,7 @@ UNION ALL
 SELECT 'completed', MEASURE(orders_completed) FROM orders
 
 -- in_subquery one
-SELECT MEASURE(revenue)
+SELECT MEASURE(orders_placed)
 FROM orders
 WHERE customer_id IN (SELECT customer_id FROM customers WHERE newsletter AND tier = 'gold')
 
@@ -382,7 +382,7 @@ WHERE NOT is_staff AND newsletter IS NOT TRUE
 GROUP BY newsletter
 
 -- numbers one
-SELECT round(MEASURE(revenue) / 1000, 1) AS thousands, MEASURE(revenue) * 1.19 AS with_tax
+SELECT round(MEASURE(gross_sales) / 1000, 1) AS thousands, MEASURE(gross_sales) * 1.19 AS with_tax
 FROM orders
 WHERE net_amount BETWEEN 10 AND 99.99 AND handling_minutes % 2 = 0
 
