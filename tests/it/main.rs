@@ -17,5 +17,6 @@ mod property;
 mod render;
 mod servers;
 mod slt;
+mod snapshots;
 mod stages;
 mod wire;
