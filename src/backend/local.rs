@@ -2,11 +2,14 @@
 //! border of the other one.
 
 use std::any::Any;
+use std::fmt;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
+use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
+use datafusion::catalog::Session;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::context::QueryPlanner;
@@ -16,18 +19,21 @@ use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::execution::{
     SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext,
 };
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::joins::{
     CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec,
 };
 use datafusion::physical_plan::unnest::UnnestExec;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
+use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 use futures::StreamExt;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
 use super::guard::{BATCHES_AHEAD, Guarded};
+use super::latest::NewestPlanner;
 use super::{BackendError, Run};
 use crate::functions::registry;
 
@@ -44,12 +50,14 @@ const TOP_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
 /// Those of DataFusion's own set-up.
 pub(crate) fn session_state(
     memory_bytes: usize,
-    query_planner: Option<Arc<dyn QueryPlanner + Send + Sync>>,
+    extension_planners: Vec<Arc<dyn ExtensionPlanner + Send + Sync>>,
 ) -> Result<SessionState> {
     let registry = registry();
-    let config = SessionConfig::from(registry.options.clone())
-        .with_target_partitions(cores())
-        .with_information_schema(false);
+    let mut options = registry.options.clone();
+    // The check takes an expression for nullable that the logical plan has proven not to be.
+    options.execution.skip_physical_aggregate_schema_check = true;
+    let config =
+        SessionConfig::from(options).with_target_partitions(cores()).with_information_schema(false);
     let pool = TrackConsumersPool::new(GreedyMemoryPool::new(memory_bytes), TOP_CONSUMERS);
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(pool))
@@ -59,17 +67,40 @@ pub(crate) fn session_state(
         // Listings would never expire: a file that appears later must be seen.
         .with_object_list_cache_limit(0)
         .build_arc()?;
-    let mut builder = SessionStateBuilder::new_with_default_features()
+    let builder = SessionStateBuilder::new_with_default_features()
         .with_config(config)
         .with_runtime_env(runtime)
+        .with_query_planner(Arc::new(Planner { extension_planners }))
         .with_expr_planners(registry.expr_planners.clone())
         .with_scalar_functions(registry.scalar.values().cloned().collect())
         .with_aggregate_functions(registry.aggregate.values().cloned().collect())
         .with_window_functions(registry.window.values().cloned().collect());
-    if let Some(query_planner) = query_planner {
-        builder = builder.with_query_planner(query_planner);
-    }
     Ok(builder.build())
+}
+
+/// DataFusion's planner, with the nodes of the backends.
+struct Planner {
+    extension_planners: Vec<Arc<dyn ExtensionPlanner + Send + Sync>>,
+}
+
+impl fmt::Debug for Planner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Planner")
+    }
+}
+
+#[async_trait]
+impl QueryPlanner for Planner {
+    async fn create_physical_plan(
+        &self,
+        plan: &LogicalPlan,
+        session: &dyn Session,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut planners = self.extension_planners.clone();
+        planners.push(Arc::new(NewestPlanner));
+        let planner = DefaultPhysicalPlanner::with_extension_planners(planners);
+        planner.create_physical_plan(plan, session).await
+    }
 }
 
 /// The threads that compute. Apart from those that serve sockets: a join over millions of rows must
@@ -78,9 +109,13 @@ static CPU: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores())
         .thread_name("canon-cpu")
+        .thread_stack_size(WORKER_STACK_BYTES)
         .enable_all()
         .build()
 });
+
+/// Plans of deep statements are walked recursively.
+const WORKER_STACK_BYTES: usize = 16 << 20;
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)

@@ -39,7 +39,8 @@ pub trait Backend: Send + Sync + Debug {
     /// [`BackendError::Internal`] where the plan can't be run at all.
     fn prepare(&self, plan: LogicalPlan) -> Result<Prepared, BackendError>;
 
-    /// Runs a prepared plan; batches have its output schema by position (names may differ).
+    /// Runs a prepared plan; batches have its output schema by position (names may differ). An error
+    /// in the stream is its last item, a [`BackendError`] inside: `BackendError::from` takes it out.
     /// Dropping the stream, or cancelling `run.cancel`, stops the work in the backend too.
     async fn execute(
         &self,
@@ -55,7 +56,7 @@ pub trait Backend: Send + Sync + Debug {
 #[derive(Debug, Clone)]
 pub struct Prepared {
     /// The plan with the border in it: pushed parts are extension nodes whose equality is their
-    /// statement's text. Equal plans over equal data give equal answers, so it is a cache key.
+    /// statement's text.
     pub plan: LogicalPlan,
     /// The statements that the backend will be sent, in the order of the plan.
     pub pushed: Vec<String>,

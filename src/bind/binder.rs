@@ -474,19 +474,21 @@ impl<'m> Binder<'m> {
         }
         let position = self.position_of(expr);
         let shown = children_mut(expr).is_none().then(|| expr.to_string());
+        let is_transparent = matches!(expr, Expr::Nested(_));
         match children_mut(expr) {
             Some(children) => {
                 for child in children {
-                    found.absorb(self.resolve(child, scope, clause)?);
+                    let of_child = self.resolve(child, scope, clause)?;
+                    if is_transparent {
+                        return Ok(of_child);
+                    }
+                    found.absorb(of_child);
                 }
             }
             None => {
                 let what = format!("the expression {}", shown.unwrap_or_default());
                 return Err(BindError::NotSupported { what, hint: None, position });
             }
-        }
-        if let (Expr::Nested(_), Some(measures)) = (&*expr, &mut found.measures) {
-            measures.direct = true;
         }
         Ok(found)
     }
@@ -608,6 +610,24 @@ impl<'m> Binder<'m> {
         }
     }
 
+    /// What is in the arguments of an aggregate call; of a single one also whether it is a metric
+    /// and nothing else.
+    fn resolve_arguments(
+        &mut self,
+        call: &mut Expr,
+        scope: &Scope<'_>,
+    ) -> Result<Found, BindError> {
+        let mut found: Option<Found> = None;
+        for child in children_mut(call).unwrap_or_default() {
+            let of_child = self.resolve(child, scope, Clause::Aggregate)?;
+            match &mut found {
+                None => found = Some(of_child),
+                Some(found) => found.absorb(of_child),
+            }
+        }
+        Ok(found.unwrap_or_default())
+    }
+
     fn resolve_aggregate(
         &mut self,
         function: &mut Function,
@@ -621,7 +641,7 @@ impl<'m> Binder<'m> {
         }
         let filter = function.filter.take();
         let mut call = Expr::Function(function.clone());
-        let inner = self.resolve_children(&mut call, scope, Clause::Aggregate)?;
+        let inner = self.resolve_arguments(&mut call, scope)?;
         let filter = match filter {
             Some(mut filter) => {
                 self.resolve(&mut filter, scope, Clause::Filter)?;

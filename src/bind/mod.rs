@@ -27,6 +27,7 @@ use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::planner::SqlToRel;
 use datafusion::sql::sqlparser::ast::{Query, Statement};
+use tracing::debug_span;
 
 pub use binder::BindSettings;
 pub use context::{RelationScan, ScanColumn, ScanKind};
@@ -63,12 +64,14 @@ pub fn bind(
 ) -> Result<BoundQuery, BindError> {
     let mut binder = binder::Binder::new(model, relations, settings, text);
     let mut query = query.clone();
-    let outputs = binder.bind_query(&mut query, None, true)?;
+    let names = || binder.bind_query(&mut query, None, true);
+    let outputs = debug_span!("names").in_scope(names)?;
     let (scans, versions) = binder.finish();
     let context = context::StatementContext { scans };
     let planner = SqlToRel::new_with_options(&context, parser_options());
     let statement = Statement::Query(Box::new(query));
-    let plan = planner.sql_statement_to_plan(statement).map_err(|error| types_error(&error))?;
+    let plan = debug_span!("sql_to_plan").in_scope(|| planner.sql_statement_to_plan(statement));
+    let plan = plan.map_err(|error| types_error(&error))?;
     let params = parameters_of(&plan).map_err(|error| types_error(&error))?;
     let names = outputs.into_iter().map(|column| column.name).collect();
     Ok(BoundQuery { plan, names, params, versions })

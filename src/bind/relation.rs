@@ -63,6 +63,17 @@ pub struct MeasureColumn {
     pub major: Option<u64>,
 }
 
+impl MeasureColumn {
+    /// Whether the version that it means without a pin has an event time.
+    fn has_time(&self) -> bool {
+        let version = match self.major {
+            Some(major) => self.metric.of_major(major),
+            None => self.metric.default_version(),
+        };
+        version.is_some_and(|version| version.time.is_some())
+    }
+}
+
 impl Relation {
     fn new(
         schema: &'static str,
@@ -85,8 +96,15 @@ impl Relation {
     fn of_entity(model: &Model, entity: &Arc<Entity>) -> Self {
         let mut columns = dimension_columns(entity, None);
         let measures = measures_of(model, entity);
-        if entity.source.event_time.is_some() || !measures.is_empty() {
-            columns.extend(time_columns());
+        let has_time = |column: &RelationColumn| match &column.kind {
+            ColumnKind::Measure(measure) => measure.has_time(),
+            _ => false,
+        };
+        // Rows without a time show none; metrics with a time of their own may be asked by it.
+        match entity.source.event_time.is_some() {
+            true => columns.extend(time_columns(false)),
+            false if measures.iter().any(has_time) => columns.extend(time_columns(true)),
+            false => {}
         }
         columns.extend(measures);
         Self::new("public", entity.relation.clone(), Arc::clone(entity), columns, None)
@@ -100,7 +118,10 @@ impl Relation {
         };
         let entity = Arc::clone(model.entities.get(&version.entity)?);
         let measure = MeasureColumn { metric: Arc::clone(metric), major };
-        let mut columns = time_columns();
+        let mut columns = Vec::new();
+        if version.time.is_some() {
+            columns.extend(time_columns(false));
+        }
         columns.extend(dimension_columns(&entity, version.dimensions.as_deref()));
         let kind = ColumnKind::Measure(measure.clone());
         columns.push(RelationColumn {
@@ -124,12 +145,9 @@ fn versioned_name(metric: &Metric, major: Option<u64>) -> String {
     }
 }
 
-fn time_columns() -> Vec<RelationColumn> {
-    let column = |name: &str, kind| RelationColumn { name: name.to_owned(), kind, hidden: false };
-    vec![
-        column(METRIC_TIME, ColumnKind::MetricTime),
-        column(METRIC_INSTANT, ColumnKind::MetricInstant),
-    ]
+fn time_columns(hidden: bool) -> [RelationColumn; 2] {
+    let column = |name: &str, kind| RelationColumn { name: name.to_owned(), kind, hidden };
+    [column(METRIC_TIME, ColumnKind::MetricTime), column(METRIC_INSTANT, ColumnKind::MetricInstant)]
 }
 
 /// The entity's dimensions as columns; where `allowed` names some, the others are left out.

@@ -9,9 +9,8 @@ pub type ModelFingerprint = [u8; 32];
 
 /// Over the same data, equal keys have equal answers. Whatever else can change an answer is a field.
 ///
-/// The plan is the one that runs, with the border in it: names of the user's are not in it, literals
-/// and parameters are, and what a backend is sent counts by its text. Versions and settings that
-/// change the meaning have changed the plan.
+/// The plan is the finished one, before a backend takes its part: names of the user's are not in it,
+/// literals and parameters are. Versions and settings that change the meaning have changed the plan.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct CacheKey {
     pub model: ModelFingerprint,

@@ -152,7 +152,10 @@ pub(super) fn as_decimal(data_type: &DataType) -> Option<DataType> {
 }
 
 fn decimals(types: &[DataType]) -> Result<Vec<DataType>> {
-    types.iter().map(|data_type| as_decimal(data_type).ok_or_else(|| no_number(data_type))).collect()
+    types
+        .iter()
+        .map(|data_type| as_decimal(data_type).ok_or_else(|| no_number(data_type)))
+        .collect()
 }
 
 fn floats(types: &[DataType]) -> Result<Vec<DataType>> {
@@ -418,9 +421,7 @@ fn decimal_digits(args: &ScalarFunctionArgs, rounding: Rounding) -> Result<Colum
     let round = |number: i128, digits: i64| rounded_to(number, scale, digits, to_scale, rounding);
     let rounded: Decimal128Array = match arrays.get(1) {
         None => try_unary(numbers, |number| round(number, 0))?,
-        Some(digits) => {
-            try_binary(numbers, digits.as_primitive::<Int64Type>(), round)?
-        }
+        Some(digits) => try_binary(numbers, digits.as_primitive::<Int64Type>(), round)?,
     };
     result(args, Arc::new(rounded.with_data_type(args.return_field.data_type().clone())))
 }

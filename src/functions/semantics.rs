@@ -12,8 +12,8 @@ use datafusion::logical_expr::expr::{
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
-    Aggregate, Between, BinaryExpr, Cast, Expr, ExprSchemable, Like, LogicalPlan, Operator, Projection,
-    Window, WindowFunctionDefinition, lit,
+    Aggregate, Between, BinaryExpr, Cast, Expr, ExprSchemable, Like, LogicalPlan, Operator,
+    Projection, Window, WindowFunctionDefinition, lit,
 };
 
 use super::udf::call;
@@ -106,7 +106,12 @@ fn binary_operator(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<
     }
 }
 
-fn arithmetic(left: Expr, op: Operator, right: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+fn arithmetic(
+    left: Expr,
+    op: Operator,
+    right: Expr,
+    schema: &DFSchema,
+) -> Result<Transformed<Expr>> {
     let (a, b) = (left.get_type(schema)?, right.get_type(schema)?);
     let integers = a.is_integer() && b.is_integer();
     let function = match op {
@@ -201,10 +206,9 @@ fn literal_as(expr: Expr, other: &Expr, schema: &DFSchema) -> Result<Transformed
 
 fn quoted(expr: &Expr) -> Option<&str> {
     match expr {
-        Expr::Literal(
-            ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)),
-            _,
-        ) => Some(text),
+        Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _) => {
+            Some(text)
+        }
         _ => None,
     }
 }
@@ -311,8 +315,12 @@ fn scalar(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Exp
                 let data_type = arg.get_type(schema)?;
                 let arg = match data_type {
                     DataType::Boolean => Some(letter_of(arg.clone())),
-                    ref float if is_float(float) => Some(call(text::float_text(), vec![arg.clone()])),
-                    DataType::Timestamp(_, _) => Some(call(time::timestamp_text(), vec![arg.clone()])),
+                    ref float if is_float(float) => {
+                        Some(call(text::float_text(), vec![arg.clone()]))
+                    }
+                    DataType::Timestamp(_, _) => {
+                        Some(call(time::timestamp_text(), vec![arg.clone()]))
+                    }
                     _ => None,
                 }
                 .map_or(arg, |written| {
@@ -325,14 +333,12 @@ fn scalar(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Exp
             Ok(Transformed::new_transformed(expr, changed))
         }
         // DataFusion's planner makes this of EXTRACT; the name alone means Postgres's date_part.
-        ("date_part", [_, moment]) if !is_ours(&function.func) => {
-            match moment.get_type(schema)? {
-                DataType::Date32 | DataType::Timestamp(_, _) => {
-                    Ok(Transformed::yes(call(time::extract(), function.args)))
-                }
-                _ => Ok(Transformed::no(Expr::ScalarFunction(function))),
+        ("date_part", [_, moment]) if !is_ours(&function.func) => match moment.get_type(schema)? {
+            DataType::Date32 | DataType::Timestamp(_, _) => {
+                Ok(Transformed::yes(call(time::extract(), function.args)))
             }
-        }
+            _ => Ok(Transformed::no(Expr::ScalarFunction(function))),
+        },
         _ => Ok(Transformed::no(Expr::ScalarFunction(function))),
     }
 }
@@ -367,9 +373,10 @@ fn aggregate(function: AggregateFunction, schema: &DFSchema) -> Result<Transform
         ("sum", DataType::Int64 | DataType::UInt64 | DataType::UInt32) => {
             over("sum", wide(arg.clone()))?
         }
-        ("avg", DataType::Decimal128(_, _)) => {
-            call(numeric::numeric_mean(), vec![over("sum", arg.clone())?, over("count", arg.clone())?])
-        }
+        ("avg", DataType::Decimal128(_, _)) => call(
+            numeric::numeric_mean(),
+            vec![over("sum", arg.clone())?, over("count", arg.clone())?],
+        ),
         ("avg", integer) if integer.is_integer() => call(
             numeric::float_mean(),
             vec![over("sum", wide(arg.clone()))?, over("count", arg.clone())?],
@@ -395,9 +402,11 @@ fn wide(integer: Expr) -> Expr {
 }
 
 fn aggregate_named(name: &str) -> Result<Arc<datafusion::logical_expr::AggregateUDF>> {
-    registry().aggregate.get(name).map(Arc::clone).ok_or_else(|| {
-        datafusion::error::DataFusionError::Internal(format!("no aggregate {name}"))
-    })
+    registry()
+        .aggregate
+        .get(name)
+        .map(Arc::clone)
+        .ok_or_else(|| datafusion::error::DataFusionError::Internal(format!("no aggregate {name}")))
 }
 
 /// A window function as Postgres means it, perhaps an expression over others.
@@ -419,9 +428,10 @@ fn window(function: WindowFunction, schema: &DFSchema) -> Result<Transformed<Exp
         ("sum", DataType::Int64 | DataType::UInt64 | DataType::UInt32) => {
             over("sum", wide(arg.clone()))?
         }
-        ("avg", DataType::Decimal128(_, _)) => {
-            call(numeric::numeric_mean(), vec![over("sum", arg.clone())?, over("count", arg.clone())?])
-        }
+        ("avg", DataType::Decimal128(_, _)) => call(
+            numeric::numeric_mean(),
+            vec![over("sum", arg.clone())?, over("count", arg.clone())?],
+        ),
         ("avg", integer) if integer.is_integer() => call(
             numeric::float_mean(),
             vec![over("sum", wide(arg.clone()))?, over("count", arg.clone())?],
@@ -433,10 +443,7 @@ fn window(function: WindowFunction, schema: &DFSchema) -> Result<Transformed<Exp
 
 /// Ranks are int8.
 fn ranking(function: WindowFunction) -> Result<Transformed<Expr>> {
-    let unsigned = matches!(
-        function.fun.name(),
-        "row_number" | "rank" | "dense_rank" | "ntile"
-    );
+    let unsigned = matches!(function.fun.name(), "row_number" | "rank" | "dense_rank" | "ntile");
     let rank = Expr::WindowFunction(Box::new(function));
     if unsigned {
         Ok(Transformed::yes(Expr::Cast(Cast::new(Box::new(rank), DataType::Int64))))

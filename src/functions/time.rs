@@ -182,7 +182,8 @@ fn unit_of(scalar: Option<&ScalarValue>) -> Result<Option<Unit>> {
 fn constant<'a>(args: &'a ScalarFunctionArgs, index: usize, what: &str) -> Result<Option<&'a str>> {
     match args.args.get(index) {
         Some(ColumnarValue::Scalar(value)) => Ok(value.try_as_str().flatten()),
-        Some(ColumnarValue::Array(array)) if array.len() == 1 => match array.as_string_opt::<i32>() {
+        Some(ColumnarValue::Array(array)) if array.len() == 1 => match array.as_string_opt::<i32>()
+        {
             Some(texts) if texts.is_valid(0) => Ok(Some(texts.value(0))),
             _ => Ok(None),
         },
@@ -356,7 +357,8 @@ fn unit_preimage(
     constant: &ScalarValue,
     info: &SimplifyContext,
 ) -> Result<PreimageResult> {
-    let (Some(Expr::Literal(unit, _)), Some(moment), None) = (args.first(), args.get(1), args.get(2))
+    let (Some(Expr::Literal(unit, _)), Some(moment), None) =
+        (args.first(), args.get(1), args.get(2))
     else {
         return Ok(PreimageResult::None);
     };

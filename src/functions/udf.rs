@@ -124,7 +124,10 @@ pub(super) fn call(function: &Arc<ScalarUDF>, args: Vec<Expr>) -> Expr {
 }
 
 /// The body's result: a scalar where every argument was one.
-pub(super) fn result(args: &ScalarFunctionArgs, array: datafusion::arrow::array::ArrayRef) -> Result<ColumnarValue> {
+pub(super) fn result(
+    args: &ScalarFunctionArgs,
+    array: datafusion::arrow::array::ArrayRef,
+) -> Result<ColumnarValue> {
     let scalar = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
     if scalar && array.len() == 1 {
         return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&array, 0)?));

@@ -1,5 +1,6 @@
 //! What was read, checked against the sources' real columns: a [`Model`], and every finding.
 
+mod aggregation;
 pub(crate) mod at;
 mod consumer;
 mod derived;
@@ -11,6 +12,7 @@ mod relationship;
 mod scope;
 mod source;
 mod status;
+mod time;
 mod values;
 
 use std::collections::BTreeMap;

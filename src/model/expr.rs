@@ -1,8 +1,10 @@
 //! SQL expressions of the definitions: parsed, names resolved, compiled.
 
+mod parse;
+
 use std::collections::BTreeMap;
 use std::collections::HashMap;
-use std::ops::{ControlFlow, Range};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
@@ -13,46 +15,17 @@ use datafusion::logical_expr::{Cast, Expr, Volatility};
 use datafusion::sql::sqlparser::ast::{
     self, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Spanned, VisitMut, VisitorMut,
 };
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::keywords::Keyword;
-use datafusion::sql::sqlparser::parser::{Parser, ParserError};
-use datafusion::sql::sqlparser::tokenizer::{
-    Location, Span, Token, TokenWithSpan, Tokenizer, Word,
-};
+use datafusion::sql::sqlparser::tokenizer::Span;
 
+use self::parse::{DEPTH_MAX, lower_first, parse, parse_over_metrics};
 use super::near;
 use super::types::{self, Family};
 use crate::functions;
 
-/// Parentheses and operators inside each other.
-const DEPTH_MAX: usize = 48;
-/// Characters of an expression; a rule that names more than this wants a table.
-const CHARS_MAX: usize = 20_000;
+pub(crate) use self::parse::Fault;
 
-/// What is wrong with an expression, and where in its text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Fault {
-    pub(crate) code: &'static str,
-    pub(crate) message: String,
-    pub(crate) label: String,
-    pub(crate) help: Option<String>,
-    /// Characters of the text; None: all of it.
-    pub(crate) chars: Option<Range<usize>>,
-}
-
-impl Fault {
-    fn new(code: &'static str, message: impl Into<String>, label: impl Into<String>) -> Self {
-        Self { code, message: message.into(), label: label.into(), help: None, chars: None }
-    }
-
-    fn help(self, help: impl Into<String>) -> Self {
-        Self { help: Some(help.into()), ..self }
-    }
-
-    fn at(self, text: &str, span: Span) -> Self {
-        Self { chars: chars_of(text, span), ..self }
-    }
-}
+/// Operators in a row, each of which is a level of the tree: planning one takes stack for each.
+const CHAIN_MAX: usize = 256;
 
 /// A name that an expression may use.
 #[derive(Debug, Clone)]
@@ -105,148 +78,16 @@ pub(crate) fn compile_over_metrics(
     scope: &dyn Scope,
 ) -> Result<(Compiled, ast::Expr), Faults> {
     let ast = parse_over_metrics(text).map_err(|fault| vec![fault])?;
-    let mut resolver = resolve_names(text, ast.clone(), scope)?;
-    resolver.divide_exactly();
-    let compiled = resolver.compile()?;
-    Ok((compiled, ast))
+    let mut named = resolve_names(text, ast.clone(), scope)?;
+    named.divide_exactly();
+    let compiled = named.compile()?;
+    Ok((named.substituted(compiled)?, ast))
 }
 
 fn compile_ast(text: &str, ast: ast::Expr, scope: &dyn Scope) -> Result<Compiled, Faults> {
-    let resolved = resolve_names(text, ast, scope)?;
-    let compiled = resolved.compile()?;
-    let names = resolved.names;
-    let expr = compiled.expr.transform(|expr| match &expr {
-        Expr::Column(column) => match names.get(&column.name) {
-            Some(name) => Ok(Transformed::yes(name.expr.clone())),
-            None => Ok(Transformed::no(expr)),
-        },
-        _ => Ok(Transformed::no(expr)),
-    });
-    match expr {
-        Ok(expr) => Ok(Compiled { expr: expr.data, data_type: compiled.data_type }),
-        Err(error) => Err(vec![of_datafusion(&error)]),
-    }
-}
-
-/// Parses one expression.
-pub(crate) fn parse(text: &str) -> Result<ast::Expr, Fault> {
-    parse_tokens(text, tokens_of(text)?)
-}
-
-/// As [`parse`], where `revenue@1` is one name.
-pub(crate) fn parse_over_metrics(text: &str) -> Result<ast::Expr, Fault> {
-    parse_tokens(text, fuse_pins(tokens_of(text)?))
-}
-
-fn tokens_of(text: &str) -> Result<Vec<TokenWithSpan>, Fault> {
-    if text.trim().is_empty() {
-        return Err(Fault::new("empty_value", "the expression is empty", "nothing here"));
-    }
-    if text.chars().nth(CHARS_MAX).is_some() {
-        let message = format!("an expression has at most {CHARS_MAX} characters");
-        return Err(Fault::new("too_large", message, "too long"));
-    }
-    Tokenizer::new(&PostgreSqlDialect {}, text).tokenize_with_location().map_err(|error| {
-        let message = format!("syntax error: {}", lower_first(&error.message));
-        let span = Span { start: error.location, end: error.location };
-        Fault::new("syntax_error", message, "here").at(text, span)
-    })
-}
-
-/// Postgres has a prefix operator `@`, so that the parser would read `revenue @1`.
-fn fuse_pins(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
-    let mut fused: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
-    let mut tokens = tokens.into_iter().peekable();
-    while let Some(token) = tokens.next() {
-        let before = fused.last().map(|before| before.token.clone());
-        match (before, &token.token, tokens.peek().map(|next| next.token.clone())) {
-            (Some(Token::Word(word)), Token::AtSign, Some(Token::Number(major, _)))
-                if word.quote_style.is_none() =>
-            {
-                let end = tokens.next().map_or(token.span.end, |number| number.span.end);
-                let value = format!("{}@{major}", word.value.to_lowercase());
-                if let Some(before) = fused.last_mut() {
-                    let keyword = Keyword::NoKeyword;
-                    before.token = Token::Word(Word { value, quote_style: Some('"'), keyword });
-                    before.span.end = end;
-                }
-            }
-            _ => fused.push(token),
-        }
-    }
-    fused
-}
-
-fn parse_tokens(text: &str, tokens: Vec<TokenWithSpan>) -> Result<ast::Expr, Fault> {
-    let mut parser = Parser::new(&PostgreSqlDialect {})
-        .with_recursion_limit(DEPTH_MAX)
-        .with_tokens_with_locations(tokens);
-    let expr = parser.parse_expr().map_err(|error| of_parser(text, error))?;
-    let rest = parser.peek_token();
-    if rest.token == Token::EOF {
-        return Ok(expr);
-    }
-    let message = format!("syntax error at or near \"{}\"", rest.token);
-    let help = match rest.token {
-        Token::SemiColon => "Write one expression, without a semicolon.",
-        Token::AtSign => "Only derived metrics are written over other metrics.",
-        _ => "Write one expression; join conditions with and, or.",
-    };
-    Err(Fault::new("syntax_error", message, "the expression ends before this")
-        .help(help)
-        .at(text, rest.span))
-}
-
-fn of_parser(text: &str, error: ParserError) -> Fault {
-    let message = match error {
-        ParserError::TokenizerError(message) | ParserError::ParserError(message) => message,
-        ParserError::RecursionLimitExceeded => {
-            return Fault::new("too_large", "the expression is nested too deep", "too deep");
-        }
-    };
-    // The parser tells a place only inside its text.
-    let (fact, place) = match message.rsplit_once(" at Line: ") {
-        Some((fact, place)) => (fact, Some(place)),
-        None => (message.as_str(), None),
-    };
-    let location = place.and_then(|place| {
-        let (line, column) = place.split_once(", Column: ")?;
-        Some(Location { line: line.trim().parse().ok()?, column: column.trim().parse().ok()? })
-    });
-    let fault = Fault::new("syntax_error", format!("syntax error: {}", lower_first(fact)), "here");
-    match location {
-        Some(location) => fault.at(text, Span { start: location, end: location }),
-        // The end of the text.
-        None => Fault { chars: last_char(text), ..fault },
-    }
-}
-
-fn last_char(text: &str) -> Option<Range<usize>> {
-    let length = text.trim_end().chars().count();
-    Some(length.saturating_sub(1)..length)
-}
-
-fn lower_first(text: &str) -> String {
-    let mut chars = text.chars();
-    let first: String = chars.next().into_iter().flat_map(char::to_lowercase).collect();
-    first + chars.as_str()
-}
-
-/// The characters of a text behind a span of lines and columns; at least one.
-fn chars_of(text: &str, span: Span) -> Option<Range<usize>> {
-    if span.start.line == 0 {
-        return last_char(text);
-    }
-    let index = |location: Location| {
-        let lines = usize::try_from(location.line.saturating_sub(1)).ok()?;
-        let column = usize::try_from(location.column.saturating_sub(1)).ok()?;
-        let before: usize = text.split('\n').take(lines).map(|line| line.chars().count() + 1).sum();
-        Some(before + column)
-    };
-    let length = text.chars().count();
-    let start = index(span.start)?.min(length.saturating_sub(1));
-    let end = index(span.end)?.clamp(start + 1, length.max(start + 1));
-    Some(start..end)
+    let named = resolve_names(text, ast, scope)?;
+    let compiled = named.compile()?;
+    named.substituted(compiled)
 }
 
 /// An expression whose names are known, each replaced by one quoted identifier.
@@ -262,8 +103,14 @@ fn resolve_names<'a>(
     mut ast: ast::Expr,
     scope: &dyn Scope,
 ) -> Result<Named<'a>, Faults> {
-    let mut resolver =
-        Resolver { text, scope, names: BTreeMap::new(), faults: Vec::new(), broken: false };
+    let mut resolver = Resolver {
+        depth: 0,
+        text,
+        scope,
+        names: BTreeMap::new(),
+        faults: Vec::new(),
+        broken: false,
+    };
     if let ControlFlow::Break(fault) = ast.visit(&mut resolver) {
         return Err(vec![*fault]);
     }
@@ -286,6 +133,8 @@ fn resolve_names<'a>(
 
 /// Resolves names, and refuses what an expression over rows can't have.
 struct Resolver<'a> {
+    /// Expressions around the current one.
+    depth: usize,
     text: &'a str,
     scope: &'a dyn Scope,
     names: BTreeMap<String, Name>,
@@ -304,22 +153,35 @@ impl VisitorMut for Resolver<'_> {
         ControlFlow::Break(Box::new(fault))
     }
 
+    fn post_visit_expr(&mut self, _: &mut ast::Expr) -> ControlFlow<Self::Break> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
+
     fn pre_visit_expr(&mut self, expr: &mut ast::Expr) -> ControlFlow<Self::Break> {
-        let span = expr.span();
+        self.depth += 1;
+        if self.depth > CHAIN_MAX {
+            let message = format!("an expression has more than {CHAIN_MAX} operators in a row");
+            let fault = Fault::new("too_large", message, "too long")
+                .help("Compare with a list: status in ('a', 'b', …).");
+            return ControlFlow::Break(Box::new(fault));
+        }
         match expr {
             ast::Expr::Identifier(ident) => {
-                let parts = [fold(ident)];
+                let (parts, span) = ([fold(ident)], ident.span);
                 self.name(&parts, span, expr);
             }
             ast::Expr::CompoundIdentifier(idents) => {
                 let parts: Vec<String> = idents.iter().map(fold).collect();
+                let span = expr.span();
                 self.name(&parts, span, expr);
             }
             ast::Expr::Function(function) => self.function(function),
             ast::Expr::Value(value) if matches!(value.value, ast::Value::Placeholder(_)) => {
                 let message = format!("there is no parameter {}", value.value);
-                self.faults
-                    .push(Fault::new("syntax_error", message, "a parameter").at(self.text, span));
+                self.faults.push(
+                    Fault::new("syntax_error", message, "a parameter").at(self.text, value.span),
+                );
             }
             _ => {}
         }
@@ -400,8 +262,25 @@ impl Named<'_> {
             None if data_type == DataType::Null => Ok(Compiled { expr, data_type }),
             None => {
                 let message = format!("an expression can't have type {}", types::shown(&data_type));
-                Err(vec![Fault::new("wrong_type", message, types::shown(&data_type))])
+                let fault = Fault::new("wrong_type", message, types::shown(&data_type))
+                    .help("Make it a number, text, a time or a truth value.");
+                Err(vec![fault])
             }
+        }
+    }
+
+    /// Each name replaced by what it stands for.
+    fn substituted(&self, compiled: Compiled) -> Result<Compiled, Faults> {
+        let expr = compiled.expr.transform(|expr| match &expr {
+            Expr::Column(column) => match self.names.get(&column.name) {
+                Some(name) => Ok(Transformed::yes(name.expr.clone())),
+                None => Ok(Transformed::no(expr)),
+            },
+            _ => Ok(Transformed::no(expr)),
+        });
+        match expr {
+            Ok(expr) => Ok(Compiled { expr: expr.data, data_type: compiled.data_type }),
+            Err(error) => Err(vec![of_datafusion(&error)]),
         }
     }
 
@@ -460,7 +339,7 @@ impl Named<'_> {
                 self.names.get(&ident.value).map(|name| name.data_type.clone())
             }
             ast::Expr::Value(value) => match &value.value {
-                ast::Value::Number(..) => Some(DataType::Int64),
+                ast::Value::Number(..) => Some(DataType::Int32),
                 ast::Value::Boolean(_) => Some(DataType::Boolean),
                 _ => None,
             },
@@ -610,4 +489,111 @@ fn of_datafusion(error: &DataFusionError) -> Fault {
 /// A cast, where the type isn't the wanted one already.
 pub(crate) fn cast(expr: Expr, data_type: &DataType) -> Expr {
     Expr::Cast(Cast::new(Box::new(expr), data_type.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::logical_expr::col;
+
+    use super::*;
+
+    /// Names of one letter and a type: `n` bigint, `i` integer, `d` decimal, `f` double, `t` text, `b`
+    /// boolean, `m@1` bigint.
+    struct Letters;
+
+    impl Scope for Letters {
+        fn resolve(&self, parts: &[String]) -> Resolved {
+            let data_type = match parts.join(".").as_str() {
+                "n" | "m@1" | "a.n" => DataType::Int64,
+                "i" => DataType::Int32,
+                "d" => DataType::Decimal128(18, 2),
+                "f" => DataType::Float64,
+                "t" => DataType::Utf8,
+                "b" => DataType::Boolean,
+                "x" => return Resolved::Broken,
+                _ => {
+                    return Resolved::Fault {
+                        code: "unknown_column",
+                        message: String::new(),
+                        label: String::new(),
+                        help: None,
+                    };
+                }
+            };
+            Resolved::Name(Box::new(Name { data_type, expr: col("source") }))
+        }
+    }
+
+    fn type_of(text: &str) -> DataType {
+        compile(text, &Letters).unwrap().data_type
+    }
+
+    /// The code and the part of the text that a fault points to.
+    fn fault(text: &str) -> (&'static str, String) {
+        let fault = compile(text, &Letters).unwrap_err().remove(0);
+        let chars: Vec<char> = text.chars().collect();
+        let range = fault.chars.unwrap_or(0..chars.len());
+        (fault.code, chars[range].iter().collect())
+    }
+
+    #[test]
+    fn types_of_expressions() {
+        assert_eq!(type_of("n + i"), DataType::Int64);
+        assert_eq!(type_of("d * 0.5"), DataType::Decimal128(20, 3));
+        assert_eq!(type_of("t = 'a' and not b"), DataType::Boolean);
+        assert_eq!(type_of("a.n"), DataType::Int64);
+        assert_eq!(type_of("upper(t) || 'x'"), DataType::Utf8);
+        assert_eq!(type_of("coalesce(f, n)"), DataType::Float64);
+        assert_eq!(type_of("case when b then 1 end"), DataType::Int64);
+    }
+
+    #[test]
+    fn names_become_their_expressions() {
+        let compiled = compile("n", &Letters).unwrap();
+        assert_eq!(compiled.expr, col("source"));
+    }
+
+    #[test]
+    fn faults_point_to_their_part() {
+        let at = |code, part: &str| (code, part.to_owned());
+        assert_eq!(fault("n + wrong"), at("unknown_column", "wrong"));
+        assert_eq!(fault("'ü' = t and\n  t + n > 1"), at("wrong_type", "t + n"));
+        assert_eq!(fault("n + nofunc(n)"), at("unknown_function", "nofunc"));
+        assert_eq!(fault("n +\n count(*)"), at("aggregate_in_expression", "count"));
+        assert_eq!(fault("n > (select 1)").0, "subquery");
+        assert_eq!(fault("exists (select 1)").0, "subquery");
+        assert_eq!(fault("n in (select 1)").0, "subquery");
+        assert_eq!(fault("random()"), at("unstable_function", "random"));
+        assert_eq!(fault("n > $1"), at("syntax_error", "$1"));
+        assert_eq!(fault("n = 't' or t = 1"), at("wrong_type", "t = 1"));
+        assert_eq!(fault("n; drop table x"), at("syntax_error", ";"));
+        assert_eq!(fault("n m@1").0, "syntax_error");
+        assert_eq!(fault("  ").0, "empty_value");
+    }
+
+    #[test]
+    fn broken_names_are_silent() {
+        assert_eq!(compile("x + 1", &Letters).unwrap_err(), []);
+    }
+
+    #[test]
+    fn long_and_deep_expressions_are_refused() {
+        assert_eq!(fault(&"(".repeat(1_000)).0, "too_large");
+        assert_eq!(fault(&"n+".repeat(20_000)).0, "too_large");
+        assert_eq!(fault(&format!("{}n", "n + ".repeat(4_000))).0, "too_large");
+        assert_eq!(type_of(&format!("{}n", "n + ".repeat(CHAIN_MAX - 1))), DataType::Int64);
+        let list = vec!["1"; 5_000].join(", ");
+        assert_eq!(type_of(&format!("n in ({list})")), DataType::Boolean);
+    }
+
+    #[test]
+    fn whole_metrics_divide_exactly() {
+        let compile = |text| compile_over_metrics(text, &Letters).map(|(compiled, _)| compiled);
+        assert_eq!(compile("m@1/m@1").unwrap().data_type, DataType::Float64);
+        assert_eq!(compile("1 - (m@1 / 7)").unwrap().data_type, DataType::Float64);
+        assert_eq!(compile("M@1-m@1").unwrap().data_type, DataType::Int64);
+        assert_eq!(compile("m@2").unwrap_err()[0].chars, Some(0..3));
+        // With a blank it is an operator between two things.
+        assert_eq!(compile("m @1").unwrap_err()[0].code, "unknown_column");
+    }
 }

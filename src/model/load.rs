@@ -194,7 +194,8 @@ struct Reader {
 impl Reader {
     fn file(&mut self, file: PathBuf, bytes: Vec<u8>) {
         let text: Arc<str> = match String::from_utf8(bytes) {
-            Ok(text) => text.into(),
+            // A byte order mark is no part of the text; not every parser knows.
+            Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(&text).into(),
             Err(error) => {
                 let valid = error.utf8_error().valid_up_to();
                 let lossy: Arc<str> = String::from_utf8_lossy(error.as_bytes()).into();
@@ -291,7 +292,9 @@ impl Reader {
         let is_project = |document: &&Document| {
             matches!(document.body, Body::Project(_) | Body::Broken("project"))
         };
-        let mut projects = self.documents.iter().filter(is_project);
+        let mut projects: Vec<&Document> = self.documents.iter().filter(is_project).collect();
+        projects.sort_by_key(|document| document.file != Path::new("canon.yaml"));
+        let mut projects = projects.into_iter();
         let Some(first) = projects.next() else {
             let finding = Finding::error("missing_project", "no document defines the project")
                 .help("Add canon.yaml with \"project\" and \"timezone\".");

@@ -1,7 +1,7 @@
 //! "Did you mean …?"
 
 /// Names listed in a help, at most; more would bury the one that helps.
-const LISTED_MAX: usize = 12;
+const LISTED_MAX: usize = 20;
 
 /// The name that was probably meant.
 pub(crate) fn nearest<'a>(

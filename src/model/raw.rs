@@ -139,7 +139,9 @@ pub struct RawEntity {
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawSource {
+    /// Its name in the backend.
     pub table: Text,
+    /// Facts that happened, or current rows.
     pub kind: RawSourceKind,
     #[serde(default)]
     pub dedupe: Option<RawDedupe>,

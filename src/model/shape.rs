@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::near;
-use super::spans::{Node, NodeKind, Style};
+use super::spans::{Key, Node, NodeKind, Style};
 use crate::diagnostic::{Finding, Place};
 
 /// What a scalar is by YAML 1.2's core schema.
@@ -41,10 +41,7 @@ impl<'a> Walk<'a> {
     fn value(&mut self, schema: &'a Value, node: &Node, name: &str) {
         let forms = self.forms(schema);
         if is_nothing(node) && !accepts_anything(&forms) {
-            let finding = Finding::error("empty_value", format!("{} has no value", quoted(name)))
-                .at(self.place(node, "nothing here"))
-                .help("Give it a value, or leave the key out.");
-            self.findings.push(finding);
+            self.empty(name, node.head());
             return;
         }
         if let Some(words) = self.words(&forms) {
@@ -54,6 +51,23 @@ impl<'a> Walk<'a> {
         match forms.iter().find(|form| fits(form, node)) {
             Some(form) => self.inside(form, node, name),
             None => self.wrong_type(&forms, node, name),
+        }
+    }
+
+    fn empty(&mut self, name: &str, span: std::ops::Range<usize>) {
+        let place =
+            Place { file: self.file.to_owned(), span, label: "nothing behind it".to_owned() };
+        let finding = Finding::error("empty_value", format!("{} has no value", quoted(name)))
+            .at(place)
+            .help("Give it a value, or leave the key out.");
+        self.findings.push(finding);
+    }
+
+    /// A value behind a key; where there is none, the key is the place to show.
+    fn keyed(&mut self, schema: &'a Value, key: &Key, value: &Node) {
+        match is_nothing(value) && !accepts_anything(&self.forms(schema)) {
+            true => self.empty(&key.text, key.span.clone()),
+            false => self.value(schema, value, &key.text),
         }
     }
 
@@ -129,9 +143,11 @@ impl<'a> Walk<'a> {
         let NodeKind::Map(entries) = &node.kind else { return };
         let properties = schema.get("properties").and_then(Value::as_object);
         let others = schema.get("additionalProperties");
+        // Keys that were probably meant by unknown ones: not to be called missing too.
+        let mut meant = Vec::new();
         for (key, value) in entries {
             match (properties.and_then(|properties| properties.get(&key.text)), others) {
-                (Some(schema), _) => self.value(schema, value, &key.text),
+                (Some(schema), _) => self.keyed(schema, key, value),
                 (None, Some(Value::Bool(false))) => {
                     let message = match name.is_empty() {
                         true => format!("unknown key \"{}\"", key.text),
@@ -144,27 +160,31 @@ impl<'a> Walk<'a> {
                         span: key.span.clone(),
                         label: "no such key here".to_owned(),
                     };
+                    let known: Vec<&str> = known.collect();
+                    let nearest = near::nearest(&key.text, known.iter().copied());
+                    meant.extend(nearest.map(str::to_owned));
                     let help = near::help(&key.text, known, "The keys are");
                     self.findings
                         .push(Finding::error("unknown_key", message).at(place).maybe_help(help));
                 }
-                (None, Some(schema @ Value::Object(_))) => self.value(schema, value, &key.text),
+                (None, Some(schema @ Value::Object(_))) => self.keyed(schema, key, value),
                 (None, _) => {}
             }
         }
-        self.missing(schema, properties, node, name);
+        self.missing(schema, properties, node, name, &meant);
     }
 
     fn missing(
         &mut self,
         schema: &Value,
-        properties: Option<&Map<String, Value>>,
+        properties: Option<&'a Map<String, Value>>,
         node: &Node,
         name: &str,
+        meant: &[String],
     ) {
         let required = schema.get("required").and_then(Value::as_array);
         for key in required.into_iter().flatten().filter_map(Value::as_str) {
-            if node.get(key).is_some() {
+            if node.get(key).is_some() || meant.iter().any(|other| other == key) {
                 continue;
             }
             let message = match name.is_empty() {
@@ -173,7 +193,11 @@ impl<'a> Walk<'a> {
             };
             let description = properties
                 .and_then(|properties| properties.get(key))
-                .and_then(|property| property.get("description"))
+                .and_then(|property| {
+                    property
+                        .get("description")
+                        .or_else(|| self.resolved(property).get("description"))
+                })
                 .and_then(Value::as_str)
                 .map(|text| format!("Add \"{key}\": {}", lower_first(text)));
             let place = Place {

@@ -170,6 +170,9 @@ impl<'a> Builder<'a> {
         loop {
             let (event, mark) = parser.next_token().map_err(|error| {
                 let at = self.byte(error.marker());
+                // The mark is where the scalar with the tab begins.
+                let tab = self.text[at..].find('\t').filter(|_| error.info().contains("tab"));
+                let at = at + tab.unwrap_or(0);
                 let kind = SpansErrorKind::Syntax(error.info().to_owned());
                 SpansError { kind, span: self.visible(at), first: None }
             })?;
@@ -335,7 +338,7 @@ impl<'a> Builder<'a> {
         let at = if self.text[at..].trim().is_empty() { self.text.trim_end().len() } else { at };
         let before = self.text[..at].char_indices().next_back().map_or(0, |(offset, _)| offset);
         match self.text[at..].chars().next() {
-            Some(c) if !c.is_whitespace() => at..at + c.len_utf8(),
+            Some(c) if !c.is_whitespace() || c == '\t' => at..at + c.len_utf8(),
             _ => before..at,
         }
     }
@@ -514,6 +517,7 @@ mod tests {
         );
         assert_eq!(aligned("a:\n  b: >-\n    one\n    two\n    foo\n", &["a", "b"], "foo"), "foo");
         assert_eq!(aligned("a: one\n   two foo\n", &["a"], "foo"), "foo");
+        assert_eq!(aligned("a:\r\n  b: |\r\n    one\r\n    foo\r\n", &["a", "b"], "foo"), "foo");
         assert_eq!(aligned("a: \"one\n   two foo\"\n", &["a"], "foo"), "foo");
     }
 
@@ -532,7 +536,7 @@ mod tests {
         let mut bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
         for level in 1..12 {
             let alias = format!("*a{}", level - 1);
-            let aliases = vec![alias.as_str(); 10].join(", ");
+            let aliases = [alias.as_str(); 10].join(", ");
             bomb += &format!("a{level}: &a{level} [{aliases}]\n");
         }
         assert_eq!(parse(&bomb).1.unwrap().kind, SpansErrorKind::TooLarge);

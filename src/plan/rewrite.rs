@@ -1,7 +1,7 @@
 //! A bound plan without measures and relations: each scan expanded, each measure evaluated where
 //! the bound plan marks it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::common::Column;
@@ -24,6 +24,13 @@ pub(crate) struct Needs {
     pub(crate) times: BTreeMap<usize, TimeOf>,
     /// Columns to carry up from the scans: names that no other column has.
     pub(crate) extras: BTreeMap<usize, Vec<(String, Expr)>>,
+}
+
+impl Needs {
+    /// The names of the columns that are to arrive at the node above.
+    fn carried(&self) -> BTreeSet<String> {
+        self.extras.values().flatten().map(|(name, _)| name.clone()).collect()
+    }
 }
 
 /// Columns that are carried up begin with this.
@@ -83,6 +90,7 @@ impl<'m> Rewriter<'m> {
         plan: &LogicalPlan,
         needs: &Needs,
     ) -> Result<LogicalPlan, PlanError> {
+        let wanted = needs.carried();
         let mut needs = needs.clone();
         let mut exprs = Vec::new();
         for expr in plan.expressions() {
@@ -93,7 +101,11 @@ impl<'m> Rewriter<'m> {
         let schema = inputs.first().map(measure::rows_schema).unwrap_or_default();
         let exprs = exprs.into_iter().map(|expr| self.subqueries(measure::located(expr, &schema)?));
         let exprs = exprs.collect::<Result<Vec<_>, _>>()?;
-        Ok(plan.with_new_exprs(exprs, inputs)?)
+        let rewritten = plan.with_new_exprs(exprs, inputs)?;
+        match needs.carried() == wanted {
+            true => Ok(rewritten),
+            false => without_others(rewritten, &wanted),
+        }
     }
 
     /// A projection: calculations that nobody forces are dropped, carried columns added.
@@ -102,6 +114,7 @@ impl<'m> Rewriter<'m> {
         projection: &Projection,
         needs: &Needs,
     ) -> Result<LogicalPlan, PlanError> {
+        let wanted = needs.carried();
         let mut needs = needs.clone();
         let mut exprs = Vec::with_capacity(projection.expr.len());
         for expr in &projection.expr {
@@ -119,7 +132,7 @@ impl<'m> Rewriter<'m> {
         }
         let input = self.rewrite(&projection.input, &needs)?;
         for (qualifier, field) in input.schema().iter() {
-            if field.name().starts_with(CARRIED) {
+            if wanted.contains(field.name()) {
                 exprs.push(Expr::Column(Column::new(qualifier.cloned(), field.name())));
             }
         }
@@ -255,6 +268,15 @@ pub(crate) fn formula_of(
         (_, Some(error)) => Err(error),
         (replaced, None) => Ok(replaced?.data),
     }
+}
+
+/// The plan without carried columns that nobody above asked for.
+fn without_others(plan: LogicalPlan, wanted: &BTreeSet<String>) -> Result<LogicalPlan, PlanError> {
+    let is_kept = |name: &String| !name.starts_with(CARRIED) || wanted.contains(name);
+    let columns = plan.schema().iter().filter(|(_, field)| is_kept(field.name()));
+    let columns = columns.map(|(qualifier, field)| Column::new(qualifier.cloned(), field.name()));
+    let columns = columns.map(Expr::Column).collect();
+    projected(plan, columns)
 }
 
 fn contains_row_measure(expr: &Expr) -> Result<bool, PlanError> {

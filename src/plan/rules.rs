@@ -8,6 +8,7 @@ use datafusion::optimizer::analyzer::AnalyzerRule;
 use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
 use datafusion::optimizer::push_down_filter::PushDownFilter;
 use datafusion::optimizer::{Optimizer, OptimizerContext};
+use tracing::debug_span;
 
 use super::error::PlanError;
 use super::rewrite::{Needs, Rewriter};
@@ -33,11 +34,12 @@ pub(crate) fn apply(model: &Model, bound: &LogicalPlan) -> Result<LogicalPlan, P
         }
         false => bound,
     };
-    let plan = Rewriter::new(model).rewrite(resolved, &Needs::default())?;
-    let plan = functions::analyze(plan)?;
-    let plan = functions::simplify(plan)?;
-    let plan = push_filters(plan)?;
-    time_ranges::apply(plan)
+    let rewrite = || Rewriter::new(model).rewrite(resolved, &Needs::default());
+    let plan = debug_span!("rewrite").in_scope(rewrite)?;
+    let plan = debug_span!("analyze").in_scope(|| functions::analyze(plan))?;
+    let plan = debug_span!("simplify").in_scope(|| functions::simplify(plan))?;
+    let plan = debug_span!("push_filters").in_scope(|| push_filters(plan))?;
+    debug_span!("time_ranges").in_scope(|| time_ranges::apply(plan))
 }
 
 fn calls_grouping(plan: &LogicalPlan) -> Result<bool, PlanError> {

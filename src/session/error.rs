@@ -30,6 +30,9 @@ pub enum SessionError {
     /// `what`: prepared statements or portals.
     #[error("too many {what} in this session")]
     TooMany { what: &'static str, max: usize },
+    /// Statements or parameters that a session keeps between messages, in bytes.
+    #[error("this session holds too much")]
+    TooMuchHeld { what: &'static str, bytes_max: usize },
     #[error("cannot insert multiple commands into a prepared statement")]
     SeveralStatements,
     #[error("wrong number of parameters for prepared statement \"{name}\"")]
@@ -81,6 +84,7 @@ impl ClientError for SessionError {
             Self::UnknownPortal { .. } => "34000",
             Self::DuplicatePortal { .. } => "42P03",
             Self::TooMany { .. } => "53400",
+            Self::TooMuchHeld { .. } => "53200",
             Self::SeveralStatements | Self::WrongArguments { .. } => "42601",
             Self::RoleDenied { .. } => "42501",
             Self::TooManyParameters { .. } => "54023",
@@ -105,6 +109,9 @@ impl ClientError for SessionError {
                 Some(format!("It is the value of parameter ${number}."))
             }
             Self::TooMany { what, max } => Some(format!("A session may hold {max} {what}.")),
+            Self::TooMuchHeld { what, bytes_max } => {
+                Some(format!("Its {what} may have {bytes_max} bytes together."))
+            }
             Self::InFailedTransaction
             | Self::NoTransaction { .. }
             | Self::InTransaction { .. }

@@ -17,8 +17,8 @@ use tokio_util::sync::CancellationToken;
 
 pub use engine::{Column, Engine, Notice, PreparedQuery, QueryRows, QueryText, RequestContext};
 pub use error::SessionError;
-pub use query::{Definitions, DefinitionsState, EngineError, QueryEngine};
 pub use portal::{Cursor, Format, Portal, PortalState, Prepared};
+pub use query::{Definitions, DefinitionsState, EngineError, QueryEngine};
 pub use rows::stream_error;
 pub use settings::SessionSettings;
 pub use transaction::TransactionStatus;
@@ -33,6 +33,9 @@ use transaction::Transaction;
 /// Named statements and portals that one session may hold.
 const STATEMENTS_MAX: usize = 10_000;
 const PORTALS_MAX: usize = 1_000;
+/// Texts of statements that one session may hold, and parameters of its portals: each as much as
+/// the longest message.
+const HELD_BYTES_MAX: usize = 64 << 20;
 
 /// Who is connected.
 #[derive(Debug, Clone)]
@@ -259,6 +262,10 @@ impl Session {
     /// 42P05 for a name in use, 53400 when there are too many.
     pub fn add_statement(&mut self, name: &str, prepared: Prepared) -> Result<(), QueryError> {
         self.check_new_statement(name)?;
+        let held: usize = self.statements.values().map(|held| held.text_bytes()).sum();
+        if held + prepared.text_bytes() > HELD_BYTES_MAX {
+            return Err(too_much_held("prepared statements"));
+        }
         self.statements.insert(name.to_owned(), Arc::new(prepared));
         Ok(())
     }
@@ -301,6 +308,10 @@ impl Session {
         if self.portals.len() >= PORTALS_MAX {
             return Err(SessionError::TooMany { what: "portals", max: PORTALS_MAX }.into());
         }
+        let held: usize = self.portals.values().map(Portal::param_bytes).sum();
+        if held + portal.param_bytes() > HELD_BYTES_MAX {
+            return Err(too_much_held("parameters"));
+        }
         self.portals.insert(name.to_owned(), portal);
         Ok(())
     }
@@ -337,6 +348,10 @@ impl Session {
     pub fn close_portal(&mut self, name: &str) {
         self.portals.remove(name);
     }
+}
+
+fn too_much_held(what: &'static str) -> QueryError {
+    SessionError::TooMuchHeld { what, bytes_max: HELD_BYTES_MAX }.into()
 }
 
 fn unknown_portal(name: &str) -> QueryError {

@@ -37,6 +37,15 @@ impl Prepared {
         }
     }
 
+    /// How much text it keeps; trees and plans are of that order.
+    pub(super) fn text_bytes(&self) -> usize {
+        match self {
+            Self::Empty => 0,
+            Self::Query(query) => query.query.text.len(),
+            Self::Command { text, .. } => text.len(),
+        }
+    }
+
     /// None for statements that answer without rows.
     pub fn columns(&self) -> Option<&[Column]> {
         match self {
@@ -61,6 +70,13 @@ pub struct Portal {
     /// One for each column.
     pub formats: Vec<Format>,
     pub state: PortalState,
+}
+
+impl Portal {
+    /// How much its parameters keep.
+    pub(super) fn param_bytes(&self) -> usize {
+        self.params.iter().map(ScalarValue::size).sum()
+    }
 }
 
 pub enum PortalState {

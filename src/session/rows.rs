@@ -53,6 +53,8 @@ pub fn stream_error(error: DataFusionError) -> QueryError {
         DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
             ArrowError::DivideByZero => Some(BackendError::DivisionByZero),
             ArrowError::ArithmeticOverflow(_) => Some(BackendError::OutOfRange),
+            // Its text holds the value, which may be one that the asker must not see.
+            ArrowError::CastError(_) | ArrowError::ParseError(_) => return bad_cast(),
             _ => None,
         },
         DataFusionError::ResourcesExhausted(_) => Some(BackendError::OutOfMemory),
@@ -62,6 +64,11 @@ pub fn stream_error(error: DataFusionError) -> QueryError {
         tracing::error!(%error, "a stream of rows failed");
         SessionError::Internal.into()
     })
+}
+
+fn bad_cast() -> QueryError {
+    let message = "a value can't be read as the type that it is cast to".to_owned();
+    SessionError::BadResult { sqlstate: "22P02", message }.into()
 }
 
 fn own_error(error: &DataFusionError) -> Option<QueryError> {

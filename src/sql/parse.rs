@@ -14,9 +14,6 @@ use crate::sql::SqlError;
 use crate::sql::types::PgType;
 use commands::Commands;
 
-/// The longest statement text, in bytes.
-pub const TEXT_BYTES_MAX: usize = 16 << 20;
-
 /// What one statement of a text asks for.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Statement {
@@ -105,11 +102,7 @@ pub struct TransactionModes {
 /// [`SqlError::Syntax`] for the first fault of the whole text, with its position in characters
 /// from 1; [`SqlError::TooComplex`] beyond the limits of length, width and depth.
 pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
-    if text.len() > TEXT_BYTES_MAX {
-        return Err(SqlError::TooComplex {
-            limit: format!("A statement may have {TEXT_BYTES_MAX} bytes."),
-        });
-    }
+    limits::check_text(text)?;
     let mut tokens = Vec::new();
     if let Err(error) =
         Tokenizer::new(&PostgreSqlDialect {}, text).tokenize_with_location_into_buf(&mut tokens)
@@ -368,6 +361,11 @@ fn offset_of(text: &str, place: Location) -> usize {
     let column = usize::try_from(place.column).unwrap_or(usize::MAX).saturating_sub(1);
     let line = text.get(line_start..).unwrap_or_default();
     line.char_indices().nth(column).map_or(text.len(), |(offset, _)| line_start + offset)
+}
+
+/// The position of a token or node of a tree, as errors tell it: in characters from 1.
+pub fn position(text: &str, place: Location) -> usize {
+    character(text, offset_of(text, place))
 }
 
 /// The one place where byte offsets become the positions that clients get: characters from 1.

@@ -200,7 +200,7 @@ fn date(text: &str) -> Read<i32> {
     }
     // A date parameter may carry a time, which Postgres cuts off.
     let parts = Moment::read(text).ok_or_else(|| invalid("date", text))?;
-    i32::try_from(parts.date.to_epoch_days()).map_err(|_| out_of_range("date", text))
+    Ok(parts.date.to_epoch_days())
 }
 
 /// Microseconds from midnight.

@@ -2,6 +2,7 @@
 
 use std::future::Future;
 use std::io;
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadHalf, WriteHalf};
@@ -18,6 +19,10 @@ const READ_BYTES: usize = 4 << 10;
 /// What a client may send ahead while its statement runs; then it is not read any further, and
 /// waits as its socket fills.
 const AHEAD_BYTES_MAX: usize = 256 << 10;
+
+/// How long, and for how much, a connection that we end waits for the client to end it too.
+const LINGER: Duration = Duration::from_millis(500);
+const LINGER_BYTES: usize = 1 << 20;
 
 /// Why a connection ends.
 #[derive(Debug)]
@@ -135,9 +140,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
         watch(&mut self.reader, &mut self.input, &mut self.gone, guard, part).await
     }
 
+    /// Closes our half, and lets the client close its own: a socket that is closed with bytes
+    /// unread is reset, and the last words on their way are lost.
     pub(super) async fn close(&mut self) {
         // The client may be gone already; there is nobody left to tell.
-        let _ = self.writer.shutdown().await;
+        if self.gone || self.writer.shutdown().await.is_err() {
+            return;
+        }
+        self.input.clear();
+        self.input.reserve(READ_BYTES);
+        let mut left = LINGER_BYTES;
+        let linger = async {
+            while let Ok(count @ 1..) = self.reader.read_buf(&mut self.input).await {
+                self.input.clear();
+                left = left.saturating_sub(count);
+                if left == 0 {
+                    break;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(LINGER, linger).await;
     }
 }
 

@@ -45,7 +45,8 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(
     place: Place,
 ) {
     let mut channel = Channel::new(stream);
-    let login = startup::log_in(&mut channel, &server, peer, place);
+    // Boxed, as what comes after it: a connection is then no larger than the part that it is in.
+    let login = Box::pin(startup::log_in(&mut channel, &server, peer, place));
     let login = tokio::time::timeout(server.options.startup_timeout, login);
     let outcome = tokio::select! {
         outcome = login => outcome,
@@ -54,13 +55,12 @@ pub(super) async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send>(
     let logged_in = match outcome {
         Ok(Ok(Some(logged_in))) => logged_in,
         Ok(Ok(None)) => return channel.close().await,
-        Ok(Err(ended)) => return end(channel, ended).await,
+        Ok(Err(ended)) => return Box::pin(end(channel, ended)).await,
         // A client that drips bytes for so long reads no answer either.
         Err(_) => return channel.close().await,
     };
     let LoggedIn { session, registration } = logged_in;
     let connection = Connection { channel, session, server, registration, skipping: false };
-    // Boxed, so that connections that wait at log-in stay small.
     Box::pin(connection.run()).await;
 }
 
@@ -104,7 +104,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let Self { channel, session, registration, .. } = self;
         // Statements and portals end before the last words, and so do their backends' queries.
         drop((session, registration));
-        end(channel, ended).await;
+        Box::pin(end(channel, ended)).await;
     }
 
     /// The next message; what is gathered goes out before waiting for it.
@@ -155,6 +155,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         Ended::Fault(Fault { sqlstate: "XX000", message })
     }
 
+    /// The long parts are boxed, so that a connection that waits for its next message is small.
     async fn handle(&mut self, (kind, body): (u8, Bytes)) -> Result<(), Ended> {
         if self.skipping && !matches!(kind, b'S' | b'X') {
             return Ok(());
@@ -165,11 +166,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         };
         match request {
             Request::Query(text) => {
-                self.simple_query(text).await?;
+                Box::pin(self.simple_query(text)).await?;
                 self.ready().await
             }
             Request::Parse { name, text, types } => {
-                let outcome = self.parse(&name, text, &types).await;
+                let outcome = Box::pin(self.parse(&name, text, &types)).await;
                 self.extended(outcome).await
             }
             Request::Bind(bind) => {
@@ -185,7 +186,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 Ok(())
             }
             Request::Execute { portal, rows_max } => {
-                let outcome = self.execute(&portal, rows_max).await;
+                let outcome = Box::pin(self.execute(&portal, rows_max)).await;
                 self.extended(outcome).await
             }
             Request::Flush => self.flush_patiently().await,

@@ -86,7 +86,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) async fn execute(&mut self, name: &str, rows_max: i32) -> Result<(), QueryError> {
         self.session.begin_statement();
         let mut portal = self.session.take_portal(name)?;
-        let outcome = Box::pin(self.run_portal(&mut portal, rows_max)).await;
+        let outcome = self.run_portal(&mut portal, rows_max).await;
         if outcome.is_ok() {
             self.session.put_portal(name, portal);
         }

@@ -34,7 +34,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         }
         for statement in statements {
             self.session.begin_statement();
-            Box::pin(self.statement(text, statement)).await?;
+            self.statement(text, statement).await?;
         }
         Ok(())
     }

@@ -59,7 +59,7 @@ def install(engine_dir):
                            stdout=subprocess.DEVNULL)
             archive = next(os.path.join(work, name) for name in os.listdir(work) if name.endswith(".tgz"))
             with open(archive, "rb") as packed:
-                found = base64.b64encode(hashlib.file_digest(packed, "sha512").digest()).decode()
+                found = base64.b64encode(hashlib.sha512(packed.read()).digest()).decode()
             if found != SHA512:
                 sys.exit(f"server.py: {PACKAGE} {VERSION} has the checksum {found}, expected {SHA512}")
             with tarfile.open(archive) as tar, open(os.path.join(work, LIBRARY), "wb") as out:

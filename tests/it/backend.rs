@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 
 use canon::backend::embedded::Embedded;
 use canon::backend::{Backend, BackendError, Run, RunStats};
-use canon::model::{Dedupe, Source, SourceColumn, SourceKind};
+use canon::model::{Dedupe, Source, SourceKind};
 use canon::plan::latest::Latest;
 use canon::plan::source::SourceTable;
 use datafusion::arrow::array::*;
@@ -249,6 +249,43 @@ async fn the_latest_row_of_each_key_counts_once() {
     assert_eq!(answer(&backend, plan.build().unwrap()).await.unwrap().num_rows(), 0);
 }
 
+/// Many versions of few keys, in which the superseded rows are let go on the way.
+#[tokio::test]
+async fn the_latest_rows_are_found_among_many_versions() {
+    let dir = tempfile::tempdir().unwrap();
+    let (rows_written, keys) = (400_000_i64, 1_000_i64);
+    let key = |row: i64| (row * 7) % keys;
+    let ids: ArrayRef = Arc::new(Int64Array::from_iter((0..rows_written).map(|row| {
+        let key = key(row);
+        (key != 0).then_some(key) // one key is NULL
+    })));
+    let shops: ArrayRef = Arc::new(StringArray::from_iter_values(
+        (0..rows_written).map(|row| if key(row) % 2 == 0 { "even" } else { "odd" }),
+    ));
+    // Every version comes twice, with two amounts: the greater one counts.
+    let versions: ArrayRef =
+        Arc::new(Int64Array::from_iter_values((0..rows_written).map(|row| (row / keys) / 2)));
+    let amounts: ArrayRef = Arc::new(Int64Array::from_iter_values(0..rows_written));
+    let written =
+        batch(vec![("id", ids), ("shop", shops), ("version", versions), ("amt", amounts)]);
+    write_parquet(&dir.path().join("t.parquet"), &written);
+    let backend = Embedded::open(dir.path()).unwrap();
+    let input = scan(&backend, "t").await.build().unwrap();
+    let dedupe = Dedupe {
+        by: vec!["id".to_owned(), "shop".to_owned()],
+        latest: "version".to_owned(),
+        deleted: None,
+    };
+    let plan = LogicalPlanBuilder::from(Latest::plan(input, dedupe))
+        .aggregate(Vec::<Expr>::new(), vec![count(lit(1)), sum(col("amt")), max(col("version"))])
+        .unwrap()
+        .build()
+        .unwrap();
+    let found = answer(&backend, plan).await.unwrap();
+    let newest: i64 = (rows_written - keys..rows_written).sum();
+    assert_eq!(rows(&found), [format!("{keys}|{newest}|199")]);
+}
+
 #[tokio::test]
 async fn run_time_errors_have_their_own_kinds() {
     let dir = tempfile::tempdir().unwrap();
@@ -381,10 +418,4 @@ async fn memory_is_bounded_and_reads_are_counted() {
     let _: Vec<RecordBatch> = stream.try_collect().await.unwrap();
     assert_eq!(run.stats.rows_read.load(Ordering::Relaxed), 500_000);
     assert!(run.stats.bytes_read.load(Ordering::Relaxed) > 0);
-}
-
-/// Columns with a name, a type and whether they may be NULL.
-#[allow(dead_code)]
-pub(crate) fn columns(described: &[SourceColumn]) -> Vec<(String, DataType, bool)> {
-    described.iter().map(|c| (c.name.clone(), c.data_type.clone(), c.nullable)).collect()
 }

@@ -220,3 +220,112 @@ fn every_fault_says_where_and_what_to_write() {
         assert_eq!(checked.model.is_none(), checked.has_errors(), "{name}");
     }
 }
+
+fn faulty(name: &str) -> (Read, Checked) {
+    let text = fs::read_to_string(folder("faulty").join(name).join("a.yaml")).unwrap();
+    let project = "project: test\ntimezone: Europe/Berlin\n".to_owned();
+    let texts = BTreeMap::from([("canon.yaml".into(), project), ("a.yaml".into(), text)]);
+    let read = canon::model::load::read_texts(Path::new("/definitions"), texts);
+    let checked = check(&read, &sources());
+    (read, checked)
+}
+
+#[test]
+fn a_byte_order_mark_and_windows_line_ends_change_nothing() {
+    let mut texts = BTreeMap::new();
+    for name in ["canon.yaml", "entities.yaml", "metrics.yaml"] {
+        let text = fs::read_to_string(folder("valid").join(name)).unwrap();
+        texts.insert(name.into(), format!("\u{feff}{}", text.replace('\n', "\r\n")));
+    }
+    let read = canon::model::load::read_texts(Path::new("/definitions"), texts);
+    let checked = check(&read, &sources());
+    let text = render_human(&checked.findings, read.texts(), Color::Never);
+    assert!(checked.findings.is_empty(), "{text}");
+}
+
+#[test]
+fn programs_get_places_in_lines_and_columns() {
+    let (read, checked) = faulty("expression_block_third_line");
+    let json = render_json(&checked.findings, read.texts());
+    snapshots().bind(|| insta::assert_snapshot!("json", json));
+}
+
+#[test]
+fn a_fault_in_a_block_points_to_its_line() {
+    let (read, checked) = faulty("expression_block_third_line");
+    let place = &checked.findings[0].places[0];
+    let text = read.texts().get(&place.file).unwrap();
+    assert_eq!(&text[place.span.clone()], "chanel");
+    assert_eq!(read.texts().position(&place.file, place.span.start).0, 21);
+}
+
+#[test]
+fn exit_codes() {
+    use canon::cli::check::{Format, run};
+    let code = |folder: &Path, format| {
+        let mut out = Vec::new();
+        let code = run(folder, |_| Ok(sources()), format, &mut out).unwrap();
+        (code, String::from_utf8(out).unwrap())
+    };
+    let human = Format::Human(Color::Never);
+    let (ok, text) = code(&folder("valid"), human);
+    assert_eq!((ok, text.as_str()), (0, "14 metrics, 4 entities, 1 consumer: no errors\n"));
+    assert_eq!(code(&folder("valid"), Format::Json), (0, "[]\n".to_owned()));
+    let (errors, text) = code(&folder("faulty/project_faults"), human);
+    assert_eq!(errors, 1);
+    assert!(text.contains("project_faults/canon.yaml:2:11"), "{text}");
+    assert!(text.ends_with("4 errors\n"), "{text}");
+    let (unreadable, text) = code(Path::new("/no/such/folder"), human);
+    assert_eq!(unreadable, 2);
+    assert!(text.contains("could not read definitions folder"), "{text}");
+    let (unreadable, text) = code(Path::new("/no/such/folder"), Format::Json);
+    assert_eq!(unreadable, 2);
+    assert!(text.contains("\"code\": \"unreadable\""), "{text}");
+    let mut out = Vec::new();
+    let describe = |_: &Read| Err("backend is not there".to_owned());
+    assert_eq!(run(&folder("valid"), describe, human, &mut out).unwrap(), 2);
+}
+
+#[test]
+fn the_schema_is_json_and_names_every_kind() {
+    let mut out = Vec::new();
+    assert_eq!(canon::cli::schema::run(&mut out).unwrap(), 0);
+    let schema: serde_json::Value = serde_json::from_slice(&out).unwrap();
+    let version = &schema["$defs"]["RawVersion"]["properties"];
+    assert_eq!(version["version"]["examples"][0], "1.0.0");
+    assert_eq!(version["quantile"]["type"], "number");
+    assert_eq!(schema["anyOf"].as_array().unwrap().len(), 6);
+}
+
+/// Whatever is cut off or typed by mistake, there are findings and no panic, and every place can be
+/// shown.
+#[test]
+fn broken_text_never_panics() {
+    let step = std::env::var("CANON_TEST_STEP").map_or(211, |step| step.parse().unwrap());
+    let whole = fs::read_to_string(folder("valid/metrics.yaml")).unwrap();
+    let entities = fs::read_to_string(folder("valid/entities.yaml")).unwrap();
+    let project = "project: test\ntimezone: UTC\n";
+    let mistakes =
+        ["'", "\"", "{", "\t", "ü", "\r\n", ": ", "- ", "|\n", "@", "&a ", "*a", "\0", "\u{feff}"];
+    for (at, _) in whole.char_indices().step_by(step) {
+        let mistake = mistakes[at / step % mistakes.len()];
+        let typed = format!("{}{mistake}{}", &whole[..at], &whole[at..]);
+        for text in [whole[..at].to_owned(), typed] {
+            let texts = BTreeMap::from([
+                ("canon.yaml".into(), project.to_owned()),
+                ("e.yaml".into(), entities.clone()),
+                ("m.yaml".into(), text),
+            ]);
+            let read = canon::model::load::read_texts(Path::new("/definitions"), texts);
+            let checked = check(&read, &sources());
+            for finding in &checked.findings {
+                for place in &finding.places {
+                    let text = read.texts().get(&place.file).unwrap();
+                    assert!(text.get(place.span.clone()).is_some(), "{finding:?}");
+                }
+            }
+            render_human(&checked.findings, read.texts(), Color::Never);
+            render_json(&checked.findings, read.texts());
+        }
+    }
+}

@@ -1,5 +1,7 @@
 //! The wire protocol over an engine of a few made-up statements.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod abuse;
 mod engine;
 mod extended;

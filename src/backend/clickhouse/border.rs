@@ -3,19 +3,20 @@
 
 use std::sync::Arc;
 
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
+use tracing::debug_span;
 
 use super::facts::TableFactsSource;
 use super::generate::generate;
 use super::node::Pushed;
-use crate::backend::Prepared;
 use crate::backend::latest::latest_of;
+use crate::backend::{BackendError, Prepared};
 use crate::plan::latest::Latest;
 use crate::plan::source::SourceTable;
 
@@ -28,9 +29,10 @@ pub(super) fn draw(
     let schema = Arc::clone(plan.schema());
     // Folds constants and takes casts off columns, so that keys prune; DataFusion's other rules are
     // for an engine that doesn't plan by itself.
-    let plan = optimize(plan, vec![Arc::new(SimplifyExpressions::new())], state)?;
+    let simplify = || optimize(plan, vec![Arc::new(SimplifyExpressions::new())], state);
+    let plan = debug_span!("simplify_pushed").in_scope(simplify)?;
     if let Some(pushed) = push(&plan, tables)? {
-        return Ok(prepared(pushed)?);
+        return prepared(pushed);
     }
     // Something stays here: below it, columns that nobody needs should not travel.
     let plan = optimize(plan, vec![Arc::new(OptimizeProjections::new())], state)?;
@@ -66,13 +68,20 @@ fn prepared(plan: LogicalPlan) -> Result<Prepared> {
 }
 
 /// The plan as one statement, if it reads sources and ClickHouse can do all of it.
+///
+/// # Errors
+/// A source that can't be read at all.
 fn push(plan: &LogicalPlan, tables: &dyn TableFactsSource) -> Result<Option<LogicalPlan>> {
     let sources = sources(plan)?;
     if sources.is_empty() {
         return Ok(None); // constants are no reason to ask another server
     }
-    match generate(plan, tables) {
+    match debug_span!("generate").in_scope(|| generate(plan, tables)) {
         Ok(sql) => Ok(Some(Pushed::plan(sql, Arc::clone(plan.schema()), sources))),
+        Err(reason) if matches!(plan, LogicalPlan::TableScan(_)) => {
+            let detail = format!("table \"{}\" can't be read: {reason}", sources.join("\", \""));
+            Err(DataFusionError::External(Box::new(BackendError::Internal(detail))))
+        }
         Err(reason) => {
             tracing::debug!(node = %plan.display(), %reason, "stays in datafusion");
             Ok(None)
@@ -82,18 +91,22 @@ fn push(plan: &LogicalPlan, tables: &dyn TableFactsSource) -> Result<Option<Logi
 
 /// Replaces the largest sub-plans that can be pushed, in sub-queries too.
 fn divide(plan: LogicalPlan, tables: &dyn TableFactsSource) -> Result<LogicalPlan> {
-    if let Some(pushed) = push(&plan, tables)? {
-        return Ok(pushed);
-    }
-    let plan = plan.map_children(|child| divide(child, tables).map(Transformed::yes)).data()?;
-    let plan = plan.map_subqueries(|query| divide(query, tables).map(Transformed::yes)).data()?;
-    match &plan {
-        LogicalPlan::Extension(extension) => match Latest::of(extension) {
-            Some(latest) => latest_of(latest),
-            None => Ok(plan),
-        },
-        _ => Ok(plan),
-    }
+    let divided = plan.transform_down_with_subqueries(|plan| match push(&plan, tables)? {
+        Some(pushed) => Ok(Transformed::new(pushed, true, TreeNodeRecursion::Jump)),
+        None => Ok(Transformed::no(plan)),
+    });
+    let divided = divided.data()?;
+    let deduplicated = divided.transform_up_with_subqueries(|plan| {
+        let latest = match &plan {
+            LogicalPlan::Extension(extension) => Latest::of(extension),
+            _ => None,
+        };
+        match latest.map(latest_of).transpose()? {
+            Some(latest) => Ok(Transformed::yes(latest)),
+            None => Ok(Transformed::no(plan)),
+        }
+    });
+    deduplicated.data()
 }
 
 /// Names of the source tables that a plan reads, each once, in its order.

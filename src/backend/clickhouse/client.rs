@@ -11,7 +11,7 @@ use hyper_util::client::legacy::Client as HttpClient;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
+use tokio::sync::{OnceCell, Semaphore};
 
 use super::errors::{Statement, backend_error, code_of, is_connect, is_network};
 use super::types::string_literal;
@@ -63,8 +63,12 @@ impl fmt::Debug for ClickHouseOptions {
     }
 }
 
+/// Since 26.3: partitions are skipped only after FINAL has compared the rows of all.
+const PRUNES_AFTER_FINAL: &str = "defer_partition_pruning_after_final";
+
 /// The settings of every statement, so that its answer is what SQL and Postgres say, on a server
-/// with whatever profile. Which default each one mends was measured with 26.7 and 26.9.
+/// with whatever profile. Which default each one mends was measured with 26.7 and 26.9. A server that
+/// doesn't know one is asked without it: what it would switch off isn't there either.
 #[rustfmt::skip]
 pub(super) const SETTINGS: &[(&str, &str)] = &[
     // Outer joins give NULL for a missing side, not 0 or ''.
@@ -89,9 +93,14 @@ pub(super) const SETTINGS: &[(&str, &str)] = &[
     ("decimal_check_overflow", "1"),
     // Days begin where the statement says, whatever the server's zone is.
     ("session_timezone", "UTC"),
-    // FINAL sees a key's rows in all partitions, and skip indexes don't hide a newer row.
+    // FINAL is where the statement says, sees a key's rows in all partitions, and comes before every
+    // filter that could hide a newer row.
+    ("final", "0"),
+    ("analyzer_compatibility_apply_final_to_all_joined_tables", "0"),
     ("do_not_merge_across_partitions_select_final", "0"),
+    ("optimize_move_to_prewhere_if_final", "0"),
     ("use_skip_indexes_if_final_exact_mode", "1"),
+    (PRUNES_AFTER_FINAL, "1"),
     // A join takes each matching row.
     ("join_default_strictness", "ALL"),
     // A statement over a limit fails, instead of answering with what it had so far.
@@ -140,9 +149,9 @@ const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 pub(super) struct Connection(Arc<Inner>);
 
 struct Inner {
-    /// With the settings of [`SETTINGS`].
-    client: Client,
-    /// Without them, for KILL QUERY, which a read-only session may not send.
+    /// With those of [`SETTINGS`] that the server knows; found at the first statement.
+    client: OnceCell<Client>,
+    /// Without them: for KILL QUERY, which a read-only session may not send, and for look-ups.
     plain: Client,
     options: ClickHouseOptions,
     kills: Semaphore,
@@ -187,15 +196,38 @@ impl Connection {
         if let Some(password) = &options.password {
             plain = plain.with_password(password);
         }
-        let client = SETTINGS
-            .iter()
-            .fold(plain.clone(), |client, (name, value)| client.with_setting(*name, *value));
         let kills = Semaphore::new(KILLS_MAX);
-        Self(Arc::new(Inner { client, plain, options, kills }))
+        Self(Arc::new(Inner { client: OnceCell::new(), plain, options, kills }))
     }
 
     pub(super) fn options(&self) -> &ClickHouseOptions {
         &self.0.options
+    }
+
+    async fn client(&self) -> Result<&Client, BackendError> {
+        self.0
+            .client
+            .get_or_try_init(|| async {
+                let names: Vec<&str> = SETTINGS.iter().map(|(name, _)| *name).collect();
+                let places = vec!["?"; names.len()].join(", ");
+                let sql = format!("SELECT name FROM system.settings WHERE name IN ({places})");
+                let known = self.look_up::<String>(&sql, &names).await?;
+                let known = |name: &str| known.iter().any(|known| known == name);
+                let unknown: Vec<&&str> = names.iter().filter(|name| !known(name)).collect();
+                if !unknown.is_empty() {
+                    tracing::info!(?unknown, "settings that this clickhouse doesn't have");
+                }
+                let given = SETTINGS.iter().filter(|(name, _)| known(name));
+                Ok(given.fold(self.0.plain.clone(), |client, (name, value)| {
+                    client.with_setting(*name, *value)
+                }))
+            })
+            .await
+    }
+
+    /// Whether FINAL sees all partitions, whatever the statement filters on.
+    pub(super) async fn prunes_after_final(&self) -> Result<bool, BackendError> {
+        Ok(self.client().await?.get_setting(PRUNES_AFTER_FINAL).is_some())
     }
 
     /// Sends a statement and waits until its answer begins. Dropping the future, or the answer
@@ -209,28 +241,30 @@ impl Connection {
     ) -> Result<Answer, BackendError> {
         let deadline = self.deadline(run);
         let asked = async {
-            match self.ask_once(sql, query_id, run, deadline).await {
+            let client = self.client().await?;
+            let asked = match self.ask_once(client, sql, query_id, run, deadline).await {
                 // A connection that lay idle may have been closed by the server just then. Nothing
                 // of the answer has been seen, and a SELECT may be asked twice.
                 Err(error) if is_network(&error) && !is_connect(&error) => {
                     tracing::debug!(query_id, %error, "connection lost, asking again");
-                    self.ask_once(sql, &format!("{query_id}-again"), run, deadline).await
+                    let again = format!("{query_id}-again");
+                    self.ask_once(client, sql, &again, run, deadline).await
                 }
                 answer => answer,
-            }
+            };
+            asked.map_err(|error| backend_error(&error, Statement { query_id, tables }))
         };
         tokio::select! {
             biased;
             () = run.cancel.cancelled() => Err(BackendError::Cancelled),
             () = tokio::time::sleep_until(deadline.into()) => Err(BackendError::Timeout),
-            answer = asked => {
-                answer.map_err(|error| backend_error(&error, Statement { query_id, tables }))
-            }
+            answer = asked => answer,
         }
     }
 
     async fn ask_once(
         &self,
+        client: &Client,
         sql: &str,
         query_id: &str,
         run: &Run,
@@ -245,9 +279,7 @@ impl Connection {
         // Whole seconds, rounded up: our own clock ends the statement first, the server's is for
         // the case that we are gone.
         let seconds = deadline.saturating_duration_since(Instant::now()).as_secs() + 1;
-        let asked = self
-            .0
-            .client
+        let asked = client
             .query_raw(sql)
             .with_setting("query_id", query_id)
             .with_setting("log_comment", &run.log_comment)
@@ -274,9 +306,15 @@ impl Connection {
         sql: &str,
         binds: &[&str],
     ) -> Result<Vec<T>, BackendError> {
-        let query = binds.iter().fold(self.0.client.query(sql), |query, bind| query.bind(*bind));
+        let query = binds.iter().fold(self.0.plain.query(sql), |query, bind| query.bind(*bind));
         let seconds = LOOK_UP_TIMEOUT.as_secs().to_string();
-        let rows = query.with_setting("max_execution_time", seconds).fetch_all::<T>();
+        let query = query.with_setting("max_execution_time", seconds).with_setting("readonly", "2");
+        let rows = async {
+            match query.clone().fetch_all::<T>().await {
+                Err(error) if is_network(&error) && !is_connect(&error) => query.fetch_all().await,
+                rows => rows,
+            }
+        };
         let statement = Statement { query_id: "look-up", tables: &[] };
         match tokio::time::timeout(LOOK_UP_TIMEOUT, rows).await {
             Ok(rows) => rows.map_err(|error| backend_error(&error, statement)),

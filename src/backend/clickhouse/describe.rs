@@ -30,6 +30,7 @@ pub(super) async fn describe(
     };
     let columns = connection.look_up::<(String, String, bool)>(COLUMNS, &[table]).await?;
     let mut facts = facts_of(&engine, &engine_full, &sorting_key, &primary_key);
+    facts.prunes_before_final = !connection.prunes_after_final().await?;
     let mut shown = Vec::new();
     for (name, native, partitions) in columns {
         if partitions {

@@ -22,6 +22,9 @@ pub struct TableFacts {
     pub primary_key: Vec<String>,
     /// Columns that PARTITION BY reads.
     pub partition_columns: Vec<String>,
+    /// Whether the server skips partitions by a filter before FINAL has compared their rows, as
+    /// versions before 26.3 do.
+    pub prunes_before_final: bool,
     /// Columns whose types have no place in canon, with these types: `Map(String, String)`.
     pub left_out: Vec<(String, String)>,
 }
@@ -30,16 +33,17 @@ impl TableFacts {
     /// Whether FINAL gives exactly the latest row for each `by` and drops the tombstones.
     ///
     /// The sorting key has to be the key itself, in any order; a longer one would keep several rows
-    /// of one key, a shorter one would lose keys. The partitions have to follow from the key: a
-    /// filter on what else they follow from skips partitions before FINAL has compared their rows,
-    /// and an older row of another partition wins.
+    /// of one key, a shorter one would lose keys. On an older server the partitions have to follow
+    /// from the key too: a filter on what else they follow from would skip the partition of the
+    /// newest row, and an older one would win.
     pub fn final_means(&self, by: &[String], latest: &str, deleted: Option<&str>) -> bool {
         self.engine == "ReplacingMergeTree"
             && self.version_column.as_deref() == Some(latest)
             && self.deleted_column.as_deref() == deleted
             && self.sorting_key.len() == by.len()
             && by.iter().all(|column| self.sorting_key.contains(column))
-            && self.partition_columns.iter().all(|column| by.contains(column))
+            && !(self.prunes_before_final
+                && self.partition_columns.iter().any(|column| !by.contains(column)))
     }
 }
 
@@ -95,10 +99,12 @@ mod tests {
         assert!(!facts.final_means(&by[..1], "_version", Some("_deleted")));
         let longer = replacing(&["shop", "toDate(at)", "id"], Some("_deleted"));
         assert!(!longer.final_means(&by, "_version", Some("_deleted")));
-        let by_month =
-            TableFacts { partition_columns: vec!["completed_at".to_owned()], ..facts.clone() };
-        assert!(!by_month.final_means(&by, "_version", Some("_deleted")));
-        let by_shop = TableFacts { partition_columns: vec!["shop".to_owned()], ..facts };
-        assert!(by_shop.final_means(&by, "_version", Some("_deleted")));
+        let by_month = |prunes_before_final| TableFacts {
+            partition_columns: vec!["completed_at".to_owned()],
+            prunes_before_final,
+            ..facts.clone()
+        };
+        assert!(by_month(false).final_means(&by, "_version", Some("_deleted")));
+        assert!(!by_month(true).final_means(&by, "_version", Some("_deleted")));
     }
 }

@@ -9,18 +9,22 @@ use crate::backend::{BackendError, SourceState};
 use crate::model::Source;
 
 /// Data parts of a MergeTree: each insert gets a greater block number in its partition, each
-/// mutation a greater version; a dropped part takes its rows along. Merges change neither, except
-/// where they drop rows. A table that was made anew has another uuid.
+/// mutation a greater version (a part without one shows its smallest block there); a dropped part
+/// takes its rows along. Merges change neither, except where they drop rows. A table that was made
+/// anew has another uuid.
 const PARTS: &str = "
     SELECT
-        toString((SELECT uuid FROM system.tables WHERE database = currentDatabase() AND name = ?)),
+        ifNull(
+            (SELECT toString(uuid) FROM system.tables WHERE database = currentDatabase() AND name = ?),
+            ''
+        ),
         hex(sipHash128(groupArray((partition_id, block, version, rows)))) AS token,
         toUInt32(max(newest)) AS newest_s
     FROM (
         SELECT
             partition_id,
             max(max_block_number) AS block,
-            max(data_version) AS version,
+            max(if(data_version = min_block_number, 0, data_version)) AS version,
             sum(rows) AS rows,
             max(modification_time) AS newest
         FROM system.parts
@@ -74,7 +78,8 @@ async fn of_parts(
 ) -> Result<SourceState, BackendError> {
     let table = source.table.as_str();
     let found = connection.look_up::<(String, String, u32)>(PARTS, &[table, table]).await?;
-    let Some((uuid, parts, newest_part_s)) = found.into_iter().next() else {
+    let found = found.into_iter().next().filter(|(uuid, _, _)| !uuid.is_empty());
+    let Some((uuid, parts, newest_part_s)) = found else {
         return Err(BackendError::SourceChanged { table: table.to_owned() });
     };
     let token = format!("{uuid}/{parts}");
@@ -132,7 +137,7 @@ async fn newest(
     condition: &str,
 ) -> Result<Option<i64>, BackendError> {
     let sql = format!(
-        "SELECT toUnixTimestamp64Micro(max(toDateTime64({}, 6, 'UTC'))) FROM {} WHERE {condition}",
+        "SELECT toUnixTimestamp64Micro(maxOrNull(toDateTime64({}, 6, 'UTC'))) FROM {} WHERE {condition}",
         identifier(column).replace('?', "??"),
         identifier(table).replace('?', "??"),
     );

@@ -36,7 +36,7 @@ pub use node::Pushed;
 use self::client::Connection;
 use self::facts::{FactsMap, TableFactsSource};
 use self::freshness::Watermarks;
-use self::node::{BorderPlanner, PushedRun};
+use self::node::{PushedPlanner, PushedRun};
 use super::local::{MEMORY_BYTES_DEFAULT, Reads, backend_error, run_physical, session_state};
 use super::{Backend, BackendError, Prepared, Run, SourceState};
 use crate::model::{Source, SourceColumn};
@@ -57,7 +57,7 @@ impl ClickHouse {
     /// # Errors
     /// [`BackendError::Internal`] where DataFusion can't be set up.
     pub fn new(options: ClickHouseOptions) -> Result<Self, BackendError> {
-        let state = session_state(MEMORY_BYTES_DEFAULT, Some(Arc::new(BorderPlanner)))
+        let state = session_state(MEMORY_BYTES_DEFAULT, vec![Arc::new(PushedPlanner)])
             .map_err(|error| backend_error(error, ""))?;
         Ok(Self {
             connection: Connection::new(options),
@@ -128,8 +128,11 @@ impl Backend for ClickHouse {
     }
 
     async fn freshness(&self, source: &Source) -> Result<SourceState, BackendError> {
-        let engine = self.facts.facts(&source.table).map(|facts| facts.engine.clone());
-        let parts = engine.is_some_and(|engine| engine.ends_with("MergeTree"));
+        if self.facts.facts(&source.table).is_none() {
+            self.describe(&source.table).await?;
+        }
+        let facts = self.facts.facts(&source.table);
+        let parts = facts.is_some_and(|facts| facts.engine.ends_with("MergeTree"));
         freshness::freshness(&self.connection, &self.watermarks, source, parts).await
     }
 }

@@ -11,7 +11,6 @@ use datafusion::catalog::Session;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchemaRef, internal_err};
 use datafusion::error::{DataFusionError, Result};
-use datafusion::execution::context::QueryPlanner;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
 use datafusion::logical_expr::{
@@ -23,12 +22,13 @@ use datafusion::physical_plan::execution_plan::{
 };
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use datafusion::physical_planner::{DefaultPhysicalPlanner, ExtensionPlanner, PhysicalPlanner};
+use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use futures::{FutureExt, TryFutureExt};
 use tokio::runtime::Handle;
 
 use super::client::Connection;
 use super::stream::{Ask, stream};
+use crate::backend::guard::AbortOnDrop;
 use crate::backend::{BackendError, Run};
 
 /// One statement, in place of the sub-plan that it answers.
@@ -261,44 +261,12 @@ impl ExecutionPlan for PushedExec {
     }
 }
 
-/// A task that nobody waits for any more is of no use.
-struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
-
-impl<T> Future for AbortOnDrop<T> {
-    type Output = Result<T, tokio::task::JoinError>;
-
-    fn poll(
-        mut self: std::pin::Pin<&mut Self>,
-        context: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Self::Output> {
-        std::pin::Pin::new(&mut self.0).poll(context)
-    }
-}
-
-impl<T> Drop for AbortOnDrop<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// Plans what runs above the border.
+/// Plans [`Pushed`].
 #[derive(Debug)]
-pub(super) struct BorderPlanner;
+pub(super) struct PushedPlanner;
 
 #[async_trait]
-impl QueryPlanner for BorderPlanner {
-    async fn create_physical_plan(
-        &self,
-        plan: &LogicalPlan,
-        session: &dyn Session,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        let planner = DefaultPhysicalPlanner::with_extension_planners(vec![Arc::new(Self)]);
-        planner.create_physical_plan(plan, session).await
-    }
-}
-
-#[async_trait]
-impl ExtensionPlanner for BorderPlanner {
+impl ExtensionPlanner for PushedPlanner {
     async fn plan_extension(
         &self,
         _planner: &dyn PhysicalPlanner,

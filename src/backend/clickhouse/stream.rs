@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arrow::ipc::reader::StreamDecoder;
 use datafusion::arrow::array::RecordBatch;
@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 use super::client::{Answer, Connection};
 use super::convert::convert;
 use super::errors::{Statement, backend_error, is_network};
-use crate::backend::guard::{BATCHES_AHEAD, Guarded};
+use crate::backend::guard::{AbortOnDrop, BATCHES_AHEAD, Guarded};
 use crate::backend::{BackendError, Run};
 
 /// A statement with the columns that it answers with, by position.
@@ -84,7 +84,13 @@ impl Reader {
             let (rows, bytes) = (summary.read_rows(), summary.read_bytes());
             self.read.at_least(rows.unwrap_or(0), bytes.unwrap_or(0));
         }
+        let _samples = AbortOnDrop(tokio::spawn(sample(
+            self.connection.clone(),
+            self.query_id.clone(),
+            Arc::clone(&self.read),
+        )));
         let idle = self.connection.options().idle_timeout;
+        let mut rows_received = 0;
         let mut decoder = StreamDecoder::new();
         let mut piece = first;
         while let Some(bytes) = piece {
@@ -93,6 +99,8 @@ impl Reader {
             while !buffer.is_empty() {
                 let decoded = decoder.decode(&mut buffer).map_err(|error| self.broken(&error))?;
                 let Some(batch) = decoded else { continue };
+                rows_received += batch.num_rows() as u64;
+                self.read.at_least(rows_received, cursor.received_bytes());
                 if batches.send(convert(&batch, &self.ask.schema)?).await.is_err() {
                     return Ok(()); // nobody listens any more
                 }
@@ -124,5 +132,21 @@ impl Reader {
     fn broken(&self, error: &ArrowError) -> BackendError {
         tracing::error!(query_id = self.query_id, %error, "answer of clickhouse can't be decoded");
         BackendError::Internal("an answer of clickhouse can't be decoded".to_owned())
+    }
+}
+
+/// How often a running statement's cost is asked for.
+const SAMPLE_EVERY: Duration = Duration::from_secs(1);
+
+/// Keeps the count of a long answer up to date. The summary comes with the head of the answer: all
+/// of an aggregate's cost, but only the beginning of a stream's.
+async fn sample(connection: Connection, query_id: String, read: Arc<ReadSoFar>) {
+    loop {
+        tokio::time::sleep(SAMPLE_EVERY).await;
+        let sql = "SELECT read_rows, read_bytes FROM system.processes WHERE query_id = ?";
+        match connection.look_up::<(u64, u64)>(sql, &[&query_id]).await {
+            Ok(found) => found.iter().for_each(|(rows, bytes)| read.at_least(*rows, *bytes)),
+            Err(_) => return, // logged; the answer itself goes on
+        }
     }
 }

@@ -65,7 +65,7 @@ impl NativeType {
             "Int128" | "UInt128" => DataType::Decimal256(39, 0),
             // 2^255 has 77: the last values are out of range rather than wrong.
             "Int256" | "UInt256" => DataType::Decimal256(76, 0),
-            "Float32" | "BFloat16" => DataType::Float32,
+            "Float32" => DataType::Float32,
             "Float64" => DataType::Float64,
             "Decimal" => self.decimal()?,
             "String" | "FixedString" | "Enum8" | "Enum16" | "UUID" | "IPv4" | "IPv6" => {

@@ -79,7 +79,8 @@ impl Embedded {
             tracing::error!(folder = %dir.display(), %error, "data folder can't be opened");
             BackendError::Unreachable { backend: "embedded" }
         })?;
-        let state = session_state(memory_bytes, None).map_err(|error| backend_error(error, ""))?;
+        let state =
+            session_state(memory_bytes, Vec::new()).map_err(|error| backend_error(error, ""))?;
         Ok(Self { dir, state, tables: ArcSwap::default() })
     }
 

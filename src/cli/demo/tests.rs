@@ -263,3 +263,28 @@ async fn other_files_are_left_alone() {
     assert!(refused.hint().is_some());
     assert!(data.join("orders.parquet").exists());
 }
+
+/// The definitions in `metrics/` against the tables that this module makes: no finding at all.
+#[test]
+fn the_definitions_fit_the_data() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("metrics");
+    let read = crate::model::load::read(&folder).unwrap();
+    let columns = |table: &Table| {
+        let columns = table.columns().into_iter().map(|column| crate::model::SourceColumn {
+            name: column.name.to_owned(),
+            native: column.arrow.to_string(),
+            data_type: column.arrow,
+            nullable: column.nullable,
+        });
+        (table.name().to_owned(), columns.collect())
+    };
+    let checked = crate::model::check::check(&read, &Table::ALL.iter().map(columns).collect());
+    let shown = crate::diagnostic::render_human(
+        &checked.findings,
+        read.texts(),
+        crate::diagnostic::Color::Never,
+    );
+    assert!(checked.findings.is_empty(), "{shown}");
+    let model = checked.model.unwrap();
+    assert!(model.metrics.len() >= 24);
+}

@@ -8,11 +8,12 @@ use datafusion::common::Column;
 use datafusion::logical_expr::Expr;
 use datafusion::sql::sqlparser::ast;
 
+use super::aggregation::QUOTIENT_SCALE;
 use super::at::At;
 use super::metric::{
-    self, Draft, Metrics, QUOTIENT_SCALE, Surroundings, Target, successor_help, unknown_dimension,
+    Draft, Metrics, Surroundings, Target, reference_label, successor_help, unknown_dimension,
 };
-use super::{Context, values};
+use super::{Context, time, values};
 use crate::diagnostic::Finding;
 use crate::model::expr::{self, Name, Resolved, Scope};
 use crate::model::raw::{RawMetricType, RawSide, RawVersion};
@@ -81,7 +82,7 @@ impl Walk<'_, '_, '_> {
         let raw = &draft.raw.versions[index];
         let numerator = self.side(context, raw.numerator.as_ref(), at.key("numerator"));
         let denominator = self.side(context, raw.denominator.as_ref(), at.key("denominator"));
-        let freshness = metric::freshness(context, raw.freshness.as_ref(), at.key("freshness"));
+        let freshness = time::freshness(context, raw.freshness.as_ref(), at.key("freshness"));
         let (numerator, denominator) = (numerator?, denominator?);
         let value = match [&numerator, &denominator]
             .iter()
@@ -122,7 +123,7 @@ impl Walk<'_, '_, '_> {
             Resolution::Part(version) => Some(Part { reference, version }),
             Resolution::Broken => None,
             Resolution::Fault { code, message, help } => {
-                let place = at.place("not a released metric");
+                let place = at.place(reference_label(code));
                 context.push(Finding::error(code, message).at(place).maybe_help(help));
                 None
             }
@@ -137,7 +138,7 @@ impl Walk<'_, '_, '_> {
         at: At<'_>,
     ) -> Option<MetricVersion> {
         let raw = &draft.raw.versions[index];
-        let freshness = metric::freshness(context, raw.freshness.as_ref(), at.key("freshness"));
+        let freshness = time::freshness(context, raw.freshness.as_ref(), at.key("freshness"));
         let text = raw.expression.as_ref()?;
         let at_expression = at.key("expression");
         let scope =
@@ -228,7 +229,7 @@ impl Walk<'_, '_, '_> {
     ) -> Option<MetricVersion> {
         let raw = &draft.raw.versions[index];
         let entity = one_entity(context, raw, at, parts)?;
-        let time = time(context, raw, at, parts);
+        let time = shared_time(context, raw, at, parts);
         let dimensions = self.dimensions(context, raw, at, parts, &entity);
         let life = draft.lives[index].clone()?;
         Some(MetricVersion {
@@ -358,7 +359,7 @@ fn one_entity(
 }
 
 /// The time of the parts: each keeps its own event; the zone must be one.
-fn time(
+fn shared_time(
     context: &mut Context<'_>,
     raw: &RawVersion,
     at: At<'_>,
@@ -398,7 +399,7 @@ fn time(
         context.push(finding);
         return None;
     }
-    let own = raw.time.as_ref().and_then(metric::grains);
+    let own = raw.time.as_ref().and_then(time::grains);
     let mut grains: Option<Vec<String>> = own;
     for allowed in times.iter().filter_map(|time| time.grains.as_ref()) {
         grains = Some(match grains {
@@ -449,7 +450,7 @@ impl Scope for MetricScope<'_, '_, '_, '_, '_> {
             }
             Resolution::Broken => Resolved::Broken,
             Resolution::Fault { code, message, help } => {
-                Resolved::Fault { code, message, label: "not a released metric".to_owned(), help }
+                Resolved::Fault { code, message, label: reference_label(code).to_owned(), help }
             }
         }
     }

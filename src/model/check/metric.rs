@@ -4,30 +4,23 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use chrono_tz::Tz;
 use datafusion::arrow::datatypes::DataType;
 
 use super::at::At;
 use super::consumer::Names;
 use super::derived;
-use super::entity::{Entities, Found, RESERVED, base_column};
+use super::entity::{Entities, Found, RESERVED};
 use super::scope::EntityScope;
 use super::status::{self, Life};
-use super::{Context, values};
+use super::{Context, aggregation, time, values};
 use crate::diagnostic::Finding;
-use crate::model::expr::{self, Compiled, cast};
+use crate::model::expr::{self, Compiled};
 use crate::model::load::{Body, Document};
-use crate::model::raw::{
-    RawFreshness, RawMethod, RawMetric, RawMetricType, RawTime, RawVersion, RawZone, Text,
-};
-use crate::model::types::{self, DIGITS_128, DIGITS_256, Family};
+use crate::model::raw::{RawMetric, RawMetricType, RawVersion, Text};
+use crate::model::types::{self};
 use crate::model::{
-    Aggregation, Eligibility, Freshness, Metric, MetricKind, MetricRef, MetricTime, MetricVersion,
-    Project, QuantileMethod, Status, near,
+    Eligibility, Metric, MetricKind, MetricRef, MetricVersion, Project, Status, near,
 };
-
-/// The scale of averages and ratios of decimals, as Postgres's numeric division gives at least.
-pub(super) const QUOTIENT_SCALE: i8 = 16;
 
 /// All metrics of a folder.
 pub(super) struct Metrics<'a> {
@@ -126,8 +119,8 @@ impl<'a> Metrics<'a> {
         match self.target(&reference) {
             Target::Fault { code, message, help } => {
                 let place = match code {
-                    "unknown_metric" => at.place_of_key(metric, "no such metric"),
-                    _ => at.key(metric).place("not released"),
+                    "unknown_metric" => at.place_of_key(metric, reference_label(code)),
+                    _ => at.key(metric).place(reference_label(code)),
                 };
                 context.push(Finding::error(code, message).at(place).maybe_help(help));
             }
@@ -164,6 +157,18 @@ impl<'a> Metrics<'a> {
             (metric.name.clone(), Arc::new(metric))
         });
         metrics.collect()
+    }
+}
+
+/// A few words for the place of a reference with a fault.
+pub(super) fn reference_label(code: &str) -> &'static str {
+    match code {
+        "unknown_metric" => "no such metric",
+        "unknown_version" => "no such version",
+        "draft_reference" => "a draft",
+        "retired_reference" => "retired",
+        "cycle" => "leads back to itself",
+        _ => "can't be used here",
     }
 }
 
@@ -339,7 +344,7 @@ fn aggregate(
     {
         return None;
     }
-    let freshness = freshness(context, raw.freshness.as_ref(), at.key("freshness"));
+    let freshness = time::freshness(context, raw.freshness.as_ref(), at.key("freshness"));
     let entity = raw.entity.as_ref()?;
     let scope = match surroundings.entities.find(entity) {
         Found::Entity(_) => surroundings.scopes.get(&**entity)?,
@@ -352,8 +357,8 @@ fn aggregate(
         }
     };
     let (eligibility, sound) = eligibility(context, raw, at, scope);
-    let aggregation = aggregation(context, raw, at, scope);
-    let time = time(context, raw.time.as_ref(), at, scope, surroundings.project);
+    let aggregation = aggregation::check(context, raw, at, scope);
+    let time = time::check(context, raw.time.as_ref(), at, scope, surroundings.project);
     let dimensions = dimensions(context, raw.dimensions.as_deref(), at.key("dimensions"), scope);
     let life = draft.lives[index].clone()?;
     let (aggregation, data_type) = aggregation?;
@@ -436,259 +441,6 @@ pub(super) fn compiled(
     }
 }
 
-fn aggregation(
-    context: &mut Context<'_>,
-    raw: &RawVersion,
-    at: At<'_>,
-    scope: &EntityScope<'_, '_>,
-) -> Option<(Aggregation, DataType)> {
-    if raw.metric_type == RawMetricType::Count {
-        return Some((Aggregation::Count, DataType::Int64));
-    }
-    let at_expression = at.key("expression");
-    let weight = raw
-        .weight
-        .as_ref()
-        .filter(|_| raw.metric_type == RawMetricType::WeightedAvg)
-        .and_then(|text| compiled(context, text, at.key("weight"), scope));
-    let Compiled { expr, data_type } =
-        compiled(context, raw.expression.as_ref()?, at_expression, scope)?;
-    let name = raw.metric_type.name();
-    match raw.metric_type {
-        RawMetricType::Sum => {
-            numeric(context, name, &data_type, at_expression)?;
-            let sum = sum_type(&data_type);
-            Some((Aggregation::Sum(expr), sum))
-        }
-        RawMetricType::Avg => {
-            numeric(context, name, &data_type, at_expression)?;
-            let avg = quotient_type(&data_type);
-            Some((Aggregation::Avg(expr), avg))
-        }
-        RawMetricType::Min => {
-            ordered(context, name, &data_type, at_expression)?;
-            Some((Aggregation::Min(expr), data_type))
-        }
-        RawMetricType::Max => {
-            ordered(context, name, &data_type, at_expression)?;
-            Some((Aggregation::Max(expr), data_type))
-        }
-        RawMetricType::CountDistinct => {
-            let approximate = raw.approximate.unwrap_or(false);
-            Some((Aggregation::CountDistinct { expr, approximate }, DataType::Int64))
-        }
-        RawMetricType::Quantile => quantile(context, raw, at, expr, data_type),
-        RawMetricType::WeightedAvg => {
-            numeric(context, name, &data_type, at_expression)?;
-            let weight = weight?;
-            numeric(context, name, &weight.data_type, at.key("weight"))?;
-            let value = weighted_type(&data_type, &weight.data_type);
-            Some((Aggregation::WeightedAvg { expr, weight: weight.expr }, value))
-        }
-        _ => None,
-    }
-}
-
-fn numeric(context: &mut Context<'_>, name: &str, data_type: &DataType, at: At<'_>) -> Option<()> {
-    if data_type.is_numeric() {
-        return Some(());
-    }
-    let shown = types::shown(data_type);
-    let finding = Finding::error("wrong_type", format!("{name} needs a number, not {shown}"))
-        .at(at.place(shown))
-        .help("Write an expression of a numeric type; to count values, use type: count_distinct.");
-    context.push(finding);
-    None
-}
-
-fn ordered(context: &mut Context<'_>, name: &str, data_type: &DataType, at: At<'_>) -> Option<()> {
-    if matches!(types::family(data_type), Family::Number | Family::Text | Family::Moment) {
-        return Some(());
-    }
-    let shown = types::shown(data_type);
-    let finding =
-        Finding::error("wrong_type", format!("{name} needs an ordered type, not {shown}"))
-            .at(at.place(shown))
-            .help("Write an expression that is a number, text or a time.");
-    context.push(finding);
-    None
-}
-
-fn quantile(
-    context: &mut Context<'_>,
-    raw: &RawVersion,
-    at: At<'_>,
-    expr: datafusion::logical_expr::Expr,
-    data_type: DataType,
-) -> Option<(Aggregation, DataType)> {
-    let method = match raw.method {
-        None | Some(RawMethod::Continuous) => QuantileMethod::Continuous,
-        Some(RawMethod::Discrete) => QuantileMethod::Discrete,
-        Some(RawMethod::Approximate) => QuantileMethod::Approximate,
-    };
-    match method {
-        QuantileMethod::Discrete => ordered(context, "quantile", &data_type, at.key("expression"))?,
-        QuantileMethod::Continuous | QuantileMethod::Approximate => {
-            numeric(context, "quantile", &data_type, at.key("expression"))?;
-        }
-    }
-    let quantile = raw.quantile?.0;
-    if !(0.0..=1.0).contains(&quantile) {
-        let finding =
-            Finding::error("out_of_range", format!("quantile {quantile} is not between 0 and 1"))
-                .at(at.key("quantile").place("out of range"))
-                .help("Write 0.5 for the median, 0.95 for the 95th percentile.");
-        context.push(finding);
-        return None;
-    }
-    let value = match method {
-        QuantileMethod::Discrete => data_type,
-        QuantileMethod::Continuous | QuantileMethod::Approximate => DataType::Float64,
-    };
-    Some((Aggregation::Quantile { expr, quantile, method }, value))
-}
-
-/// The type of a sum: wide enough that no real sum leaves it.
-fn sum_type(data_type: &DataType) -> DataType {
-    match data_type {
-        DataType::Int16 | DataType::Int32 => DataType::Int64,
-        DataType::Int64 => DataType::Decimal128(DIGITS_128, 0),
-        DataType::Decimal128(_, scale) => DataType::Decimal128(DIGITS_128, *scale),
-        DataType::Decimal256(_, scale) => DataType::Decimal256(DIGITS_256, *scale),
-        _ => DataType::Float64,
-    }
-}
-
-/// The type of an average.
-fn quotient_type(data_type: &DataType) -> DataType {
-    match data_type {
-        DataType::Decimal128(_, scale) => {
-            DataType::Decimal128(DIGITS_128, (*scale).max(QUOTIENT_SCALE))
-        }
-        DataType::Decimal256(_, scale) => {
-            DataType::Decimal256(DIGITS_256, (*scale).max(QUOTIENT_SCALE))
-        }
-        _ => DataType::Float64,
-    }
-}
-
-fn weighted_type(value: &DataType, weight: &DataType) -> DataType {
-    match (value.is_floating(), weight.is_floating()) {
-        (false, false) if types::is_decimal(value) => quotient_type(value),
-        (false, false) if types::is_decimal(weight) => {
-            DataType::Decimal128(DIGITS_128, QUOTIENT_SCALE)
-        }
-        _ => DataType::Float64,
-    }
-}
-
-/// None where it has a fault; Some(None) where there is no event time.
-fn time(
-    context: &mut Context<'_>,
-    raw: Option<&RawTime>,
-    at: At<'_>,
-    scope: &EntityScope<'_, '_>,
-    project: Option<&Project>,
-) -> Option<Option<MetricTime>> {
-    let time_at = at.key("time");
-    let source = &scope.draft.entity.source;
-    let zone = zone(context, raw, time_at, project);
-    let grains = raw.and_then(|raw| grains(raw));
-    if let Some(raw) = raw {
-        let help = "A row counts whenever it came (restate).";
-        context.not_yet_key(time_at, "late_data", help);
-        ingested(context, raw, time_at, scope);
-    }
-    let event = raw.and_then(|raw| raw.event.as_ref());
-    let (event, found) = match (event, &source.event_time) {
-        (Some(event), _) => {
-            (event.to_string(), compiled(context, event, time_at.key("event"), scope)?)
-        }
-        (None, Some(column)) => {
-            let described = source.columns.iter().find(|other| other.name == *column)?;
-            let data_type = described.data_type.clone();
-            (column.clone(), Compiled { expr: base_column(column), data_type })
-        }
-        (None, None) => {
-            let broken =
-                scope.draft.raw.source.time.as_ref().is_some_and(|time| time.event.is_some());
-            if raw.is_some() && !broken {
-                let why =
-                    format!("entity \"{}\" has no event time either", scope.draft.entity.name);
-                context.missing(time_at, "event", why, "Add \"event\" with a column or attribute.");
-                return None;
-            }
-            return if broken { None } else { Some(None) };
-        }
-    };
-    if types::family(&found.data_type) != Family::Moment {
-        let shown = types::shown(&found.data_type);
-        let finding =
-            Finding::error("wrong_type", format!("an event time must be a time, not {shown}"))
-                .at(time_at.key("event").place(shown))
-                .help("Name a column or attribute of type timestamptz, timestamp or date.");
-        context.push(finding);
-        return None;
-    }
-    Some(Some(MetricTime { event, expr: instant(found), zone: zone?, grains }))
-}
-
-/// As a timestamp with time zone: one without counts as UTC, a date as its first moment.
-fn instant(found: Compiled) -> datafusion::logical_expr::Expr {
-    match found.data_type == types::timestamptz() {
-        true => found.expr,
-        false => cast(found.expr, &types::timestamptz()),
-    }
-}
-
-pub(super) fn grains(raw: &RawTime) -> Option<Vec<String>> {
-    let grains = raw.grains.as_ref()?;
-    Some(grains.iter().map(|grain| grain.name().to_owned()).collect())
-}
-
-fn zone(
-    context: &mut Context<'_>,
-    raw: Option<&RawTime>,
-    at: At<'_>,
-    project: Option<&Project>,
-) -> Option<Tz> {
-    match raw.and_then(|raw| raw.timezone.as_ref()) {
-        None => project.map(|project| project.timezone),
-        Some(RawZone::Text(name)) if &**name == "session" => {
-            context.not_yet(at.key("timezone"), "the time zone of the session");
-            None
-        }
-        Some(RawZone::Text(name)) => values::zone(name, at.key("timezone"), &mut context.findings),
-        Some(RawZone::Map(_)) => {
-            context.not_yet(at.key("timezone"), "a time zone from a column");
-            None
-        }
-    }
-}
-
-/// A metric's ingestion time is its source's.
-fn ingested(context: &mut Context<'_>, raw: &RawTime, at: At<'_>, scope: &EntityScope<'_, '_>) {
-    let Some(name) = &raw.ingested else { return };
-    let source = &scope.draft.entity.source;
-    if !scope.draft.has_columns || source.ingested.as_deref() == Some(&**name) {
-        return;
-    }
-    if source.columns.iter().all(|column| column.name != **name) {
-        let message = format!("column \"{name}\" of table \"{}\" does not exist", source.table);
-        let known = source.columns.iter().map(|column| column.name.as_str());
-        let (at, intro) = (at.key("ingested"), "The table has");
-        context.unknown("unknown_column", message, at, name, known, intro);
-        return;
-    }
-    let help = match &source.ingested {
-        Some(column) => format!("The entity's is \"{column}\": write that, or leave it out."),
-        None => "Declare it in the entity: source: {time: {ingested: …}}.".to_owned(),
-    };
-    let message = "an ingestion time other than the entity's is not supported yet";
-    let place = at.key("ingested").place("not the entity's");
-    context.push(Finding::error("not_supported_yet", message).at(place).help(help));
-}
-
 /// Some(None) where it may be grouped by all.
 fn dimensions(
     context: &mut Context<'_>,
@@ -745,31 +497,6 @@ pub(super) fn unknown_dimension(
     let help = near::help(&plain, known, "The entity has");
     let place = at.place("no such dimension");
     context.push(Finding::error("unknown_dimension", message).at(place).maybe_help(help));
-}
-
-/// None where it has a fault; Some(None) where there is no budget.
-pub(super) fn freshness(
-    context: &mut Context<'_>,
-    raw: Option<&RawFreshness>,
-    at: At<'_>,
-) -> Option<Option<Freshness>> {
-    let Some(raw) = raw else { return Some(None) };
-    let budget = values::duration(&raw.budget, at.key("budget"), &mut context.findings);
-    let sound = match &raw.decision_loop {
-        Some(text) => values::duration(text, at.key("loop"), &mut context.findings).is_some(),
-        None => true,
-    };
-    if raw.decision.is_none() || raw.decision_loop.is_none() {
-        let finding = Finding::warning(
-            "budget_without_decision",
-            "a freshness budget has no decision loop",
-        )
-        .at(at.key("budget").place("fresh enough for what?"))
-        .help("Draw the loop first: say in \"decision\" what is decided, in \"loop\" how often.");
-        context.push(finding);
-    }
-    let decision = raw.decision.as_ref().map(|text| text.to_string());
-    sound.then_some(Some(Freshness { decision, budget: budget? }))
 }
 
 /// The columns by which metrics appear in their entity's relation mustn't be dimensions of it, nor

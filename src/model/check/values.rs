@@ -35,7 +35,10 @@ pub(crate) fn name(
             plain_name(text)
         ),
     };
-    let place = at.place("needs quotes in SQL");
+    let place = at.place(match text.len() > NAME_BYTES_MAX {
+        true => "too long",
+        false => "needs quotes in SQL",
+    });
     findings.push(Finding::error("bad_name", message).at(place).help(help));
     None
 }

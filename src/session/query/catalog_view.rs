@@ -6,9 +6,7 @@ use std::sync::Arc;
 use crate::bind::relation::{ColumnKind, MeasureColumn, Relation, RelationColumn};
 use crate::bind::{Relations, relation};
 use crate::model::{Entity, Metric, MetricVersion, Model, Owner, Status};
-use crate::sql::catalog::{
-    CatalogColumn, CatalogForeignKey, CatalogRelation, CatalogSnapshot,
-};
+use crate::sql::catalog::{CatalogColumn, CatalogForeignKey, CatalogRelation, CatalogSnapshot};
 use crate::sql::types::PgType;
 
 /// All relations of a model.
@@ -38,7 +36,8 @@ fn foreign_keys(model: &Model, entity: &Entity) -> Vec<CatalogForeignKey> {
     links
         .filter_map(|link| {
             let target = model.entities.get(&link.entity)?;
-            let is_own = |key: &String| entity.attributes.iter().any(|it| it.name == *key && !it.hidden);
+            let is_own =
+                |key: &String| entity.attributes.iter().any(|it| it.name == *key && !it.hidden);
             link.key.iter().all(is_own).then(|| CatalogForeignKey {
                 columns: link.key.clone(),
                 schema: "public".to_owned(),
@@ -53,7 +52,10 @@ fn catalog_column(relation: &Relation, column: &RelationColumn) -> Option<Catalo
     let (data_type, comment) = match &column.kind {
         ColumnKind::Dimension(index) => {
             let dimension = &relation.entity.dimensions[*index];
-            let parts = [dimension.description.clone(), dimension.unit.as_ref().map(|it| format!("in {it}"))];
+            let parts = [
+                dimension.description.clone(),
+                dimension.unit.as_ref().map(|it| format!("in {it}")),
+            ];
             (dimension.data_type.clone(), joined(parts.into_iter().flatten(), "; "))
         }
         ColumnKind::MetricTime => {
@@ -111,7 +113,12 @@ fn metric_comment(metric: &Metric, version: &MetricVersion) -> String {
         budget.map(|seconds| format!("Fresh to {}", duration(seconds))),
         (version.status == Status::Deprecated).then(|| deprecation(version)),
     ];
-    parts.into_iter().flatten().map(|part| part.trim_end_matches('.').to_owned()).collect::<Vec<_>>().join(". ")
+    parts
+        .into_iter()
+        .flatten()
+        .map(|part| part.trim_end_matches('.').to_owned())
+        .collect::<Vec<_>>()
+        .join(". ")
 }
 
 fn deprecation(version: &MetricVersion) -> String {

@@ -13,6 +13,7 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast;
 use tokio_util::sync::CancellationToken;
+use tracing::debug_span;
 
 use super::QueryEngine;
 use super::definitions::{Definitions, Set};
@@ -63,8 +64,8 @@ pub(crate) struct PlannedQuery {
 /// A question that can be run.
 #[derive(Debug)]
 pub(crate) struct Runnable {
-    /// Before the backend took its part.
-    pub(crate) logical: LogicalPlan,
+    /// Before the backend took its part: equal for equal questions.
+    pub(crate) logical: Arc<LogicalPlan>,
     pub(crate) prepared: Prepared,
     sources: Vec<Source>,
 }
@@ -127,7 +128,8 @@ impl QueryEngine {
         now: DateTime<Utc>,
         zone: Tz,
     ) -> Result<Runnable, QueryError> {
-        let filled = parameters::fill(bound, filling, now, zone).map_err(PlanError::from)?;
+        let fill = || parameters::fill(bound, filling, now, zone);
+        let filled = debug_span!("fill").in_scope(fill).map_err(PlanError::from)?;
         let logical = plan::plan(&set.model, &filled)?;
         let sources = sources_of(&set.model, &logical)?;
         let prepared = match filling {
@@ -137,7 +139,7 @@ impl QueryEngine {
             }
             Filling::Types(_) | Filling::Values(_) => self.backend.prepare(logical.clone())?,
         };
-        Ok(Runnable { logical, prepared, sources })
+        Ok(Runnable { logical: Arc::new(logical), prepared, sources })
     }
 
     /// The runnable plan for these parameters, now.
@@ -181,7 +183,8 @@ impl QueryEngine {
 
     /// What is noted of the statement when it ends.
     pub(super) fn statement(&self, planned: &PlannedQuery, context: &RequestContext) -> Statement {
-        let version = |version: &Arc<MetricVersion>| format!("{}@{}", version.metric, version.version);
+        let version =
+            |version: &Arc<MetricVersion>| format!("{}@{}", version.metric, version.version);
         let versions = planned.versions.iter().map(version).collect();
         let (role, application) = (context.role.clone(), context.application_name.clone());
         let text = Arc::clone(&planned.text);
@@ -206,7 +209,7 @@ impl QueryEngine {
         }
         let key = CacheKey {
             model: model.fingerprint,
-            plan: Arc::new(runnable.prepared.plan.clone()),
+            plan: Arc::clone(&runnable.logical),
             sources: tokens,
         };
         let run = Run {

@@ -17,7 +17,9 @@ pub enum EngineError {
     NotLoaded { reason: String },
     #[error("parameter ${number} has no value")]
     MissingParameter { number: usize },
-    #[error("consumer \"{consumer}\" pins metric \"{metric}\" to major version {major}, which cannot be asked for")]
+    #[error(
+        "consumer \"{consumer}\" pins metric \"{metric}\" to major version {major}, which cannot be asked for"
+    )]
     BrokenPin { consumer: String, metric: String, major: u64 },
     #[error("unrecognized EXPLAIN option \"{option}\"")]
     ExplainOption { option: String },

@@ -29,9 +29,10 @@ use crate::session::stream_error;
 pub(super) fn asks_to_analyze(options: Option<&[UtilityOption]>) -> Result<bool, EngineError> {
     let mut analyze = false;
     for option in options.unwrap_or_default() {
-        let is_on = option.arg.as_ref().is_none_or(|arg| {
-            crate::sql::settings::parse_bool(&arg.to_string()).unwrap_or(false)
-        });
+        let is_on = option
+            .arg
+            .as_ref()
+            .is_none_or(|arg| crate::sql::settings::parse_bool(&arg.to_string()).unwrap_or(false));
         match option.name.value.to_lowercase().as_str() {
             "analyze" => analyze = is_on,
             // What Postgres would add to its plans says nothing of ours.

@@ -130,7 +130,10 @@ fn versions(model: &Model) -> Result<RecordBatch> {
         ("replaced_by", texts(all().map(|it| it.replaced_by.as_ref().map(ToString::to_string)))),
         ("eligibility", texts(all().map(|version| rules(version)))),
         ("time", texts(all().map(|it| it.time.as_ref().map(|time| time.event.clone())))),
-        ("timezone", texts(all().map(|it| it.time.as_ref().map(|time| time.zone.name().to_owned())))),
+        (
+            "timezone",
+            texts(all().map(|it| it.time.as_ref().map(|time| time.zone.name().to_owned()))),
+        ),
         ("change", texts(all().map(|version| version.change.clone()))),
     ])
 }

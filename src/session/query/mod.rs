@@ -56,7 +56,11 @@ enum Plan {
 }
 
 impl QueryEngine {
-    pub fn new(definitions: Arc<DefinitionsState>, backend: Arc<dyn Backend>, cache: Cache) -> Self {
+    pub fn new(
+        definitions: Arc<DefinitionsState>,
+        backend: Arc<dyn Backend>,
+        cache: Cache,
+    ) -> Self {
         let plans =
             moka::sync::Cache::builder().max_capacity(PLANS_MAX).time_to_live(PLAN_AGE_MAX).build();
         Self {
@@ -81,7 +85,8 @@ impl QueryEngine {
         match catalog.owner_of(query) {
             Owner::Catalog => {
                 let session = catalog_session(context, Utc::now());
-                let planned = catalog.prepare(query, params, &session).map_err(EngineError::from)?;
+                let planned =
+                    catalog.prepare(query, params, &session).map_err(EngineError::from)?;
                 let columns = planned.columns.iter();
                 let columns = columns
                     .map(|(name, pg_type)| Column { name: name.clone(), pg_type: pg_type.clone() })

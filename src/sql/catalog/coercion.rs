@@ -14,8 +14,9 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, lit};
 
+use super::error::CatalogError;
 use super::functions::{Value, parse_array};
-use super::typing::{field_of, is_reg, is_vector, list_of, pg_type_of, tag_of};
+use super::typing::{field_of, is_reg, is_vector, list_of, pg_type_of, tag_of, type_name};
 
 /// The two functions behind casts of the `reg…` types, bound to a definition set.
 #[derive(Debug, Clone)]
@@ -27,9 +28,8 @@ pub(super) struct RegCasts {
 /// Gives a plan and its subqueries Postgres's types.
 pub(super) fn apply(plan: LogicalPlan, casts: &RegCasts) -> Result<LogicalPlan> {
     let done = plan.transform_up_with_subqueries(|node| {
-        // A LIMIT counts in int8 as the planner wrote it.
         if matches!(node, LogicalPlan::Limit(_)) {
-            return Ok(Transformed::no(node));
+            return node.map_expressions(|expr| Ok(Transformed::yes(with_type(expr, "int8"))));
         }
         let schema = input_schema(&node);
         let names = NamePreserver::new(&node);
@@ -53,10 +53,6 @@ fn input_schema(node: &LogicalPlan) -> DFSchema {
 
 fn rewrite(expr: Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Transformed<Expr>> {
     Ok(match expr {
-        Expr::Literal(ScalarValue::Int64(Some(number)), None) => match i32::try_from(number) {
-            Ok(number) => Transformed::yes(lit(number)),
-            Err(_) => Transformed::no(lit(number)),
-        },
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let (mut left, mut right) = (*left, *right);
             if unifies(op) {
@@ -80,7 +76,7 @@ fn rewrite(expr: Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Transforme
             Transformed::yes(Expr::Between(Between::new(expr, negated, low.into(), high.into())))
         }
         Expr::Like(Like { negated, expr, pattern, escape_char, case_insensitive }) => {
-            let pattern = Box::new(with_type(*pattern, "text"));
+            let pattern = Box::new(as_pattern(*pattern));
             let expr = Box::new(with_type(*expr, "text"));
             Transformed::yes(Expr::Like(Like::new(
                 negated,
@@ -100,6 +96,22 @@ fn rewrite(expr: Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Transforme
             let case = Expr::Case(Case::new(Some(operand), arms, else_expr));
             Transformed::yes(as_branches(case, &results, schema)?)
         }
+        Expr::Case(case) => {
+            let results = case.when_then_expr.iter().map(|(_, then)| then.as_ref());
+            let results: Vec<_> = results.chain(case.else_expr.as_deref()).cloned().collect();
+            Transformed::yes(as_branches(Expr::Case(case), &results, schema)?)
+        }
+        Expr::ScalarSubquery(subquery) => {
+            let tag = tag_of(subquery.subquery.schema().field(0)).map(str::to_owned);
+            let scalar = Expr::ScalarSubquery(subquery);
+            match tag {
+                Some(tag) => Transformed::yes(Expr::Cast(Cast::new_from_field(
+                    Box::new(scalar),
+                    field_of(&tag),
+                ))),
+                None => Transformed::no(scalar),
+            }
+        }
         Expr::Cast(Cast { expr, field }) => Transformed::yes(cast(*expr, &field, schema, casts)?),
         Expr::ScalarFunction(ScalarFunction { func, args }) => {
             let args = function_arguments(func.name(), args, schema, casts)?;
@@ -116,10 +128,10 @@ fn rewrite(expr: Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Transforme
 }
 
 /// An expression whose value is that of one of its branches, in their Postgres type where they
-/// share one that Arrow's type doesn't tell.
+/// share one that Arrow's type doesn't tell. Literals take the type of the other branches.
 fn as_branches(expr: Expr, results: &[Expr], schema: &DFSchema) -> Result<Expr> {
     let mut shared: Option<String> = None;
-    for result in results {
+    for result in results.iter().filter(|result| !is_literal(result)) {
         let (_, field) = result.to_field(schema)?;
         if field.data_type().is_null() {
             continue;
@@ -134,6 +146,16 @@ fn as_branches(expr: Expr, results: &[Expr], schema: &DFSchema) -> Result<Expr> 
         Some(tag) => Expr::Cast(Cast::new_from_field(Box::new(expr), field_of(&tag))),
         None => expr,
     })
+}
+
+/// A text of no type yet, or a whole number: an OID where it stands beside one.
+fn is_literal(expr: &Expr) -> bool {
+    match expr {
+        Expr::Cast(Cast { expr, .. }) => {
+            matches!(expr.as_ref(), Expr::Literal(ScalarValue::Int64(_), _))
+        }
+        other => is_untyped(other),
+    }
 }
 
 /// Operators whose sides take each other's type.
@@ -189,7 +211,7 @@ fn meet(expr: Expr, other: &Expr, schema: &DFSchema, casts: &RegCasts) -> Result
 fn type_field(field: &Field) -> FieldRef {
     match tag_of(field) {
         Some(tag) if !field.data_type().is_decimal() => field_of(tag),
-        _ => Arc::new(Field::new("", field.data_type().clone(), true)),
+        _ => Arc::new(Field::new("value", field.data_type().clone(), true)),
     }
 }
 
@@ -202,6 +224,20 @@ fn with_type(expr: Expr, type_name: &str) -> Expr {
     match expr {
         Expr::Placeholder(Placeholder { id, field: None }) => {
             Expr::Placeholder(Placeholder { id, field: Some(field_of(type_name)) })
+        }
+        other => other,
+    }
+}
+
+/// A parameter that is a pattern: a text, whatever it is matched with.
+fn as_pattern(expr: Expr) -> Expr {
+    match expr {
+        Expr::Placeholder(Placeholder { id, field }) => {
+            let field = match field {
+                Some(field) if !is_text(field.data_type()) => field,
+                _ => field_of("text"),
+            };
+            Expr::Placeholder(Placeholder { id, field: Some(field) })
         }
         other => other,
     }
@@ -224,6 +260,13 @@ fn cast(expr: Expr, target: &FieldRef, schema: &DFSchema, casts: &RegCasts) -> R
         (&expr, target.data_type())
     {
         return Ok(plain(lit(array_literal(text, &tag, item.data_type())?)));
+    }
+    if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = &expr
+        && !is_reg(&tag)
+        && ScalarValue::from(text.trim()).cast_to(target.data_type()).is_err()
+    {
+        let type_name = type_name(&pg_type_of(target));
+        return Err(CatalogError::invalid_text(&type_name, text).into());
     }
     if from_text && is_reg(&tag) {
         let args = vec![expr, lit(tag)];
@@ -284,15 +327,15 @@ fn function_arguments(
         "canon_any" | "canon_all" if args.len() == 3 => {
             let (_, left) = args[1].to_field(schema)?;
             if let Expr::Placeholder(Placeholder { id, field: None }) = &args[2] {
-                let item = tag_of(&left).unwrap_or("text");
+                let item = type_name(&pg_type_of(&left));
                 let field = Some(field_of(&format!("_{item}")));
                 args[2] = Expr::Placeholder(Placeholder { id: id.clone(), field });
             }
             let array = args[2].to_field(schema)?.1;
             let array_is_list = matches!(array.data_type(), DataType::List(_));
             if array_is_list && let Expr::Placeholder(Placeholder { id, field: None }) = &args[1] {
-                let item = tag_of(&array).and_then(|tag| tag.strip_prefix('_')).unwrap_or("text");
-                let field = Some(field_of(item));
+                let array = type_name(&pg_type_of(&array));
+                let field = Some(field_of(array.strip_prefix('_').unwrap_or("text")));
                 args[1] = Expr::Placeholder(Placeholder { id: id.clone(), field });
             }
         }
@@ -326,7 +369,7 @@ pub(super) fn for_the_wire(plan: LogicalPlan, casts: &RegCasts) -> Result<Logica
         let tag = tag_of(field).unwrap_or_default();
         let pg_type = pg_type_of(field);
         let sent = pg_type.to_arrow();
-        let text = Arc::new(Field::new("", DataType::Utf8, true));
+        let text = field_of("text");
         let expr = if is_reg(tag) || is_vector(tag) {
             cast(column, &text, &schema, casts)?
         } else if *field.data_type() != sent {

@@ -43,7 +43,8 @@ pub(super) fn all() -> &'static [Definition] {
 }
 
 /// One of them by schema and name.
-pub(super) fn named(schema: &str, name: &str) -> Option<&'static Definition> {
+#[cfg(test)]
+fn named(schema: &str, name: &str) -> Option<&'static Definition> {
     static BY_NAME: LazyLock<HashMap<(&str, &str), &Definition>> =
         LazyLock::new(|| all().iter().map(|one| ((one.schema, one.name), one)).collect());
     BY_NAME.get(&(schema, name)).copied()

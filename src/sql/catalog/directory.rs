@@ -33,8 +33,6 @@ pub(super) struct Relation {
     pub(super) comment: Option<String>,
     pub(super) columns: Vec<Attribute>,
     pub(super) estimated_rows: Option<i64>,
-    /// The relation whose key an index is, by position.
-    pub(super) index_of: Option<usize>,
     pub(super) system: bool,
 }
 
@@ -123,10 +121,10 @@ impl Directory {
                 std::mem::take(&mut relation.primary_key),
                 std::mem::take(&mut relation.foreign_keys),
             );
-            keyed.push((directory.add_relation(relation, &oid), keys));
+            keyed.push((directory.add_relation(relation, oid), keys));
         }
         for (position, (primary_key, _)) in &keyed {
-            directory.add_primary_key(*position, primary_key, &oid);
+            directory.add_primary_key(*position, primary_key, oid);
         }
         for (position, (_, foreign_keys)) in keyed {
             for key in foreign_keys {
@@ -138,7 +136,7 @@ impl Directory {
                     (target, columns, referenced)
                 {
                     let name = foreign_key_name(&directory.relations[position].name, &key.columns);
-                    directory.add_foreign_key(position, name, columns, (target, referenced), &oid);
+                    directory.add_foreign_key(position, name, columns, (target, referenced), oid);
                 }
             }
         }
@@ -262,7 +260,6 @@ impl Directory {
             comment: None,
             columns: columns.collect(),
             estimated_rows: None,
-            index_of: None,
             system: true,
         });
     }
@@ -285,7 +282,6 @@ impl Directory {
             comment: relation.comment,
             columns,
             estimated_rows: relation.estimated_rows,
-            index_of: None,
             system: false,
         })
     }
@@ -316,7 +312,6 @@ impl Directory {
             comment: None,
             columns: columns.collect(),
             estimated_rows: relation.estimated_rows,
-            index_of: Some(position),
             system: false,
         };
         let constraint = constraint_oid_name(&relation.schema, &relation.name, &name);

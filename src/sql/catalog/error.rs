@@ -3,6 +3,8 @@
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
 
+use super::directory::type_named;
+use super::naming::format_type;
 use crate::error::ClientError;
 
 /// Why a catalogue query has no answer.
@@ -18,6 +20,8 @@ pub enum CatalogError {
     UndefinedFunction { name: String, position: Option<usize> },
     #[error("{kind} \"{name}\" does not exist")]
     UndefinedObject { kind: &'static str, name: String },
+    #[error("unrecognized configuration parameter \"{name}\"")]
+    UndefinedSetting { name: String },
     #[error("{message}")]
     InvalidText { message: String },
     #[error("{message}")]
@@ -26,12 +30,29 @@ pub enum CatalogError {
     UndefinedParameter { number: usize },
     #[error("more than one row returned by a subquery used as an expression")]
     Cardinality,
+    #[error(
+        "column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function"
+    )]
+    NotGrouped { column: String },
     #[error("{message}")]
     TypesMismatch { message: String },
+    #[error("a correlated subquery of the catalogue would run too often")]
+    TooComplex,
     #[error("{what} is not supported")]
     NotSupported { what: String },
     #[error("internal error: {message}")]
     Internal { message: String },
+}
+
+impl CatalogError {
+    /// A text that is no value of the type named so in `pg_type`.
+    pub(super) fn invalid_text(type_name: &str, text: &str) -> Self {
+        let type_name = type_named(type_name)
+            .map_or_else(|| type_name.to_owned(), |one| format_type(one.oid, -1));
+        Self::InvalidText {
+            message: format!("invalid input syntax for type {type_name}: \"{text}\""),
+        }
+    }
 }
 
 impl ClientError for CatalogError {
@@ -41,12 +62,14 @@ impl ClientError for CatalogError {
             Self::UndefinedColumn { .. } => "42703",
             Self::AmbiguousColumn { .. } => "42702",
             Self::UndefinedFunction { .. } => "42883",
-            Self::UndefinedObject { .. } => "42704",
+            Self::UndefinedObject { .. } | Self::UndefinedSetting { .. } => "42704",
             Self::InvalidText { .. } => "22P02",
             Self::InvalidArgument { .. } => "22023",
             Self::UndefinedParameter { .. } => "42P02",
             Self::Cardinality => "21000",
+            Self::NotGrouped { .. } => "42803",
             Self::TypesMismatch { .. } => "42804",
+            Self::TooComplex => "54001",
             Self::NotSupported { .. } => "0A000",
             Self::Internal { .. } => "XX000",
         }
@@ -59,11 +82,14 @@ impl ClientError for CatalogError {
             | Self::UndefinedColumn { .. }
             | Self::AmbiguousColumn { .. }
             | Self::UndefinedObject { .. }
+            | Self::UndefinedSetting { .. }
             | Self::InvalidText { .. }
             | Self::InvalidArgument { .. }
             | Self::UndefinedParameter { .. }
             | Self::Cardinality
+            | Self::NotGrouped { .. }
             | Self::TypesMismatch { .. }
+            | Self::TooComplex
             | Self::NotSupported { .. }
             | Self::Internal { .. } => None,
         }
@@ -82,11 +108,14 @@ impl ClientError for CatalogError {
             | Self::UndefinedRelation { .. }
             | Self::AmbiguousColumn { .. }
             | Self::UndefinedObject { .. }
+            | Self::UndefinedSetting { .. }
             | Self::InvalidText { .. }
             | Self::InvalidArgument { .. }
             | Self::UndefinedParameter { .. }
             | Self::Cardinality
+            | Self::NotGrouped { .. }
             | Self::TypesMismatch { .. }
+            | Self::TooComplex
             | Self::NotSupported { .. }
             | Self::Internal { .. } => None,
         }
@@ -109,10 +138,8 @@ impl From<DataFusionError> for CatalogError {
             DataFusionError::SchemaError(schema_error, _) => of_schema(schema_error),
             DataFusionError::ArrowError(arrow, _) => of_arrow(&arrow.to_string()),
             DataFusionError::NotImplemented(what) => Self::NotSupported { what: what.clone() },
-            DataFusionError::Plan(message) => Self::TypesMismatch { message: first_line(message) },
-            DataFusionError::Execution(message) => {
-                Self::InvalidArgument { message: first_line(message) }
-            }
+            DataFusionError::Plan(message) => of_plan(message),
+            DataFusionError::Execution(message) => of_execution(message),
             other => Self::Internal { message: first_line(&other.strip_backtrace()) },
         }
     }
@@ -135,6 +162,27 @@ fn of_schema(error: &SchemaError) -> CatalogError {
         }
         other => CatalogError::TypesMismatch { message: first_line(&other.to_string()) },
     }
+}
+
+/// DataFusion's planning errors carry no code of their own; the one that has a code in Postgres is
+/// told by its words, which a test holds fast.
+fn of_plan(message: &str) -> CatalogError {
+    let ungrouped = message
+        .starts_with("Column in SELECT must be in GROUP BY")
+        .then(|| message.split("column \"").nth(1)?.split('"').next())
+        .flatten();
+    match ungrouped {
+        Some(column) => CatalogError::NotGrouped { column: column.to_owned() },
+        None => CatalogError::TypesMismatch { message: first_line(message) },
+    }
+}
+
+/// As [`of_plan`], of errors while running.
+fn of_execution(message: &str) -> CatalogError {
+    if message.starts_with("Scalar subquery returned more than one row") {
+        return CatalogError::Cardinality;
+    }
+    CatalogError::InvalidArgument { message: first_line(message) }
 }
 
 /// Arrow's words for a text that is no value of the type.

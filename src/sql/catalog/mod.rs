@@ -22,6 +22,7 @@ mod error;
 mod functions;
 mod information_schema;
 mod labels;
+mod literals;
 mod naming;
 mod oids;
 mod owner;

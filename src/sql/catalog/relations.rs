@@ -167,7 +167,7 @@ fn session_rows(definition: &'static Definition, session: &CatalogSession) -> Op
 }
 
 fn settings(definition: &'static Definition, session: &CatalogSession) -> Result<Rows> {
-    let all = &session.settings;
+    let all = session.all_settings();
     let mut rows = Rows::new(definition, all.len());
     rows.texts("name", all.keys().map(Some))?
         .texts("setting", all.values().map(Some))?

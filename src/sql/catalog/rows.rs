@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::array::{
     Array, ArrayRef, BooleanArray, Float32Array, Int16Array, Int32Array, Int64Array, ListBuilder,
-    StringArray, StringBuilder, new_null_array,
+    StringArray, new_null_array,
 };
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
@@ -74,22 +74,6 @@ impl Rows {
         values: impl IntoIterator<Item = Option<Vec<i64>>>,
     ) -> Result<&mut Self> {
         let mut builder = ListBuilder::new(Int64Array::builder(0));
-        for value in values {
-            match value {
-                Some(items) => builder.append_value(items.into_iter().map(Some)),
-                None => builder.append_null(),
-            }
-        }
-        self.set(column, &(Arc::new(builder.finish()) as ArrayRef))
-    }
-
-    /// Sets a column of text arrays.
-    pub(super) fn text_lists(
-        &mut self,
-        column: &str,
-        values: impl IntoIterator<Item = Option<Vec<String>>>,
-    ) -> Result<&mut Self> {
-        let mut builder = ListBuilder::new(StringBuilder::new());
         for value in values {
             match value {
                 Some(items) => builder.append_value(items.into_iter().map(Some)),

@@ -53,16 +53,43 @@ pub struct CatalogSession {
     pub database: String,
     pub application_name: String,
     pub backend_pid: i32,
-    /// Every setting that `SHOW` knows, by lower-case name.
+    /// Every setting that `SHOW` knows, by the name that Postgres shows.
     pub settings: Arc<BTreeMap<String, String>>,
     /// The statement's time.
     pub now: DateTime<Utc>,
 }
 
+/// Facts of a Postgres server that clients read as settings, where the session has none of its own.
+const FIXED_SETTINGS: [(&str, &str); 12] = [
+    ("block_size", "8192"),
+    ("default_table_access_method", "heap"),
+    ("default_tablespace", ""),
+    ("jit", "off"),
+    ("lc_collate", "C.UTF-8"),
+    ("lc_ctype", "C.UTF-8"),
+    ("max_identifier_length", "63"),
+    ("max_index_keys", "32"),
+    ("segment_size", "131072"),
+    ("transaction_isolation", "read committed"),
+    ("transaction_read_only", "on"),
+    ("wal_block_size", "8192"),
+];
+
 impl CatalogSession {
     /// A setting by its name in any case.
     pub(super) fn setting(&self, name: &str) -> Option<&str> {
-        self.settings.get(&name.to_lowercase()).map(String::as_str)
+        let name = name.to_lowercase();
+        let fixed = || FIXED_SETTINGS.iter().find(|(fixed, _)| *fixed == name);
+        let own = self.settings.iter().find(|(own, _)| own.to_lowercase() == name);
+        own.map(|(_, value)| value.as_str()).or_else(|| fixed().map(|(_, value)| *value))
+    }
+
+    /// Every setting, the session's and the fixed ones, by name.
+    pub(super) fn all_settings(&self) -> BTreeMap<&str, &str> {
+        let fixed = FIXED_SETTINGS.iter().copied();
+        fixed
+            .chain(self.settings.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+            .collect()
     }
 
     /// The schemas of the search path as written, `"$user"` resolved to the role.

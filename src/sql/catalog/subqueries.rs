@@ -124,7 +124,12 @@ fn replace_expr(
     };
     match expr {
         Expr::ScalarFunction(ScalarFunction { func, args }) if func.name() == ARRAY_SUBQUERY => {
-            match args.as_slice() {
+            match args.iter().map(uncast).collect::<Vec<_>>().as_slice() {
+                [Expr::ScalarSubquery(subquery)] if is_always_empty(&subquery.subquery) => {
+                    let item = subquery.subquery.schema().field(0).data_type().clone();
+                    let empty = ScalarValue::List(ScalarValue::new_list_nullable(&[], &item));
+                    Ok(Transformed::yes(Expr::Literal(empty, None)))
+                }
                 [Expr::ScalarSubquery(subquery)] => build(Kind::Array, subquery, None),
                 _ => Err(DataFusionError::Internal("ARRAY of no subquery".to_owned())),
             }
@@ -136,6 +141,12 @@ fn replace_expr(
         Expr::ScalarSubquery(subquery) if !subquery.outer_ref_columns.is_empty() => {
             build(Kind::Scalar, &subquery, None)
         }
+        Expr::Exists(Exists { subquery, negated })
+        | Expr::InSubquery(InSubquery { subquery, negated, .. })
+            if is_always_empty(&subquery.subquery) =>
+        {
+            Ok(Transformed::yes(Expr::Literal(ScalarValue::Boolean(Some(negated)), None)))
+        }
         Expr::Exists(Exists { subquery, negated }) => {
             let exists = build(Kind::Exists, &subquery, None)?;
             Ok(exists.update_data(|exists| if negated { !exists } else { exists }))
@@ -145,6 +156,14 @@ fn replace_expr(
             Ok(within.update_data(|within| if negated { !within } else { within }))
         }
         other => Ok(Transformed::no(other)),
+    }
+}
+
+/// An expression without the cast that only tells its Postgres type.
+fn uncast(expr: &Expr) -> &Expr {
+    match expr {
+        Expr::Cast(cast) => cast.expr.as_ref(),
+        other => other,
     }
 }
 
@@ -362,6 +381,10 @@ fn struct_field_name(at: usize) -> String {
 
 // ---- the function ----
 
+/// How often one subquery is run in a batch of its outer rows: beyond, the answer would take
+/// minutes, and no client asks so.
+const RUNS_MAX: usize = 100_000;
+
 /// What a subquery's rows come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Kind {
@@ -508,6 +531,9 @@ impl SubqueryUdf {
             for tuple in tuples {
                 let result = match known.get(tuple.as_slice()) {
                     Some(result) => result.clone(),
+                    None if known.len() >= RUNS_MAX => {
+                        return Err(CatalogError::TooComplex.into());
+                    }
                     None => {
                         let result = runtime.block_on(self.result(tuple))?;
                         known.insert(tuple, result.clone());

@@ -11,8 +11,8 @@ use std::sync::LazyLock;
 
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, JoinConstraint, JoinOperator, ObjectName, Query, Select, SelectItem,
-    SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableAlias, TableAliasColumnDef,
+    FunctionArguments, Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select,
+    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableAlias, TableAliasColumnDef,
     TableFactor, TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
@@ -21,6 +21,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use super::definitions::SYSTEM_COLUMNS;
 use super::error::CatalogError;
 use super::labels::{folded, label_of, last_part};
+use super::literals;
 use super::owner::schema_of;
 use super::planning::Context;
 
@@ -74,6 +75,7 @@ impl VisitorMut for Pass<'_> {
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<CatalogError> {
+        literals::bare_in_query(query);
         let Some(frame) = self.frames.pop() else { return ControlFlow::Continue(()) };
         match self.frames.last_mut() {
             Some(parent) if parent.visited < parent.ctes.len() => {
@@ -112,6 +114,8 @@ impl VisitorMut for Pass<'_> {
     }
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<CatalogError> {
+        join_laterals(&mut select.from);
+        literals::bare_in_select(select);
         self.expand_wildcards(select);
         let names = unique_names(select);
         if let Some(frame) = self.frames.last_mut()
@@ -230,6 +234,39 @@ fn is_system_column(name: &str) -> bool {
     SYSTEM_COLUMNS.iter().any(|(system, _)| *system == name)
 }
 
+/// `a, LATERAL b JOIN c ON …` as `a CROSS JOIN LATERAL b JOIN c ON …`, which is the same, and lets
+/// DataFusion see that `b` reads `a`.
+fn join_laterals(from: &mut Vec<TableWithJoins>) {
+    let mut joined: Vec<TableWithJoins> = Vec::with_capacity(from.len());
+    for tables in from.drain(..) {
+        let lateral = matches!(tables.relation, TableFactor::Derived { lateral: true, .. });
+        match joined.last_mut() {
+            Some(before) if lateral && tables.joins.iter().all(keeps_left_rows) => {
+                before.joins.push(Join {
+                    relation: tables.relation,
+                    global: false,
+                    join_operator: JoinOperator::CrossJoin(JoinConstraint::None),
+                });
+                before.joins.extend(tables.joins);
+            }
+            _ => joined.push(tables),
+        }
+    }
+    *from = joined;
+}
+
+/// Whether a join may be moved behind a cross join with what stands left of it.
+fn keeps_left_rows(join: &Join) -> bool {
+    matches!(
+        join.join_operator,
+        JoinOperator::Join(_)
+            | JoinOperator::Inner(_)
+            | JoinOperator::CrossJoin(_)
+            | JoinOperator::Left(_)
+            | JoinOperator::LeftOuter(_)
+    )
+}
+
 /// The relations of a FROM clause with their columns.
 #[derive(Default)]
 struct Scope {
@@ -345,7 +382,17 @@ fn rewrite_expr(expr: &mut Expr, context: &Context<'_>) -> Result<(), CatalogErr
                 *expr = rewritten;
             }
         }
+        Expr::Value(_) => literals::typed(expr),
+        Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
+            if let Some(escape) = escape_char.take().and_then(|value| value.value.into_string())
+                && escape != "\\"
+            {
+                let args = vec![take(pattern), text(&escape)];
+                **pattern = call("canon_escaped_pattern", args);
+            }
+        }
         Expr::Function(function) => {
+            literals::bare_in_window(function);
             if let Some(rewritten) = rewrite_function(function, context)? {
                 *expr = rewritten;
             }

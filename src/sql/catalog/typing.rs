@@ -43,15 +43,18 @@ pub(super) fn list_of(item: DataType) -> DataType {
     DataType::List(Arc::new(Field::new_list_field(item, true)))
 }
 
-/// A field retyped to a Postgres type.
+/// A field retyped to a Postgres type, with a tag where Arrow's type doesn't tell it.
 pub(super) fn tagged(field: Field, type_name: &str) -> Field {
-    let metadata = [(PG_TYPE_KEY.to_owned(), type_name.to_owned())].into();
-    field.with_data_type(inner_type(type_name)).with_metadata(metadata)
+    let data_type = inner_type(type_name);
+    let told = PgType::named(type_name) == Some(PgType::of_arrow(&data_type));
+    let tag = (!told).then(|| (PG_TYPE_KEY.to_owned(), type_name.to_owned()));
+    field.with_data_type(data_type).with_metadata(tag.into_iter().collect())
 }
 
-/// A nameless field of a Postgres type, for casts and functions' results.
+/// A field of a Postgres type, for casts and functions' results. It has a name, since DataFusion
+/// takes a target without one for a mere Arrow type, and keeps the tag of what is cast.
 pub(super) fn field_of(type_name: &str) -> FieldRef {
-    Arc::new(tagged(Field::new("", DataType::Null, true), type_name))
+    Arc::new(tagged(Field::new(type_name, DataType::Null, true), type_name))
 }
 
 /// The tag of a field, where its values still are of that type: a coercion may have changed the
@@ -64,6 +67,10 @@ pub(super) fn tag_of(field: &Field) -> Option<&str> {
 
 /// The Postgres type in which a field's values are sent.
 pub(super) fn pg_type_of(field: &Field) -> PgType {
+    // Unsigned integers come only from window functions such as `row_number`.
+    if *field.data_type() == DataType::UInt64 {
+        return PgType::Int8;
+    }
     match tag_of(field) {
         Some("numeric") | None => PgType::of_arrow(field.data_type()),
         Some(tag) => PgType::named(tag).unwrap_or_else(|| PgType::of_arrow(field.data_type())),

@@ -24,7 +24,6 @@ pub(super) const BATCH_ROWS: i64 = 1_000;
 #[derive(Debug, Default)]
 pub(super) struct MockEngine {
     pub(super) executed: AtomicUsize,
-    pub(super) dropped: AtomicUsize,
     pub(super) rows_made: Arc<AtomicI64>,
     live: Arc<AtomicUsize>,
     columns: std::sync::Mutex<Vec<(Field, ArrayRef)>>,

@@ -24,7 +24,12 @@ impl Generator<'_> {
         }
     }
 
-    fn plain_groups(&mut self, aggregate: &Aggregate, keys: &[Expr], asked: &[bool]) -> Result<Block> {
+    fn plain_groups(
+        &mut self,
+        aggregate: &Aggregate,
+        keys: &[Expr],
+        asked: &[bool],
+    ) -> Result<Block> {
         let schema = aggregate.input.schema();
         let aggregates = asked_aggregates(aggregate, &asked[keys.len()..]);
         let used = keys.iter().chain(aggregates.iter().flatten().copied());
@@ -132,9 +137,7 @@ impl Generator<'_> {
         }
         let args: Result<Vec<Value>> = args.iter().map(|arg| self.expr(arg, scope)).collect();
         let filter = match filter {
-            Some(filter) => {
-                Some(self.expr(filter, scope)?.sql)
-            }
+            Some(filter) => Some(self.expr(filter, scope)?.sql),
             None => None,
         };
         let call = functions::AggregateCall {

@@ -12,7 +12,8 @@ use super::{NotPushable, Result};
 /// `CAST(value AS to)`.
 pub(crate) fn cast(value: Value, to: &DataType) -> Result<Value> {
     use DataType::{
-        Boolean, Date32, Decimal128, Decimal256, Float32, Float64, LargeUtf8, Timestamp, Utf8, Utf8View,
+        Boolean, Date32, Decimal128, Decimal256, Float32, Float64, LargeUtf8, Timestamp, Utf8,
+        Utf8View,
     };
     if value.data_type == *to {
         return Ok(value);

@@ -93,7 +93,10 @@ pub(crate) fn unwrap_casts(mut column: Value, mut constant: ScalarValue) -> (Val
 /// The same value as a constant of `to`.
 fn narrowed(constant: &ScalarValue, to: &DataType) -> Option<ScalarValue> {
     match (constant, to) {
-        (ScalarValue::Decimal128(Some(number), _, scale), DataType::Decimal128(precision, to_scale)) => {
+        (
+            ScalarValue::Decimal128(Some(number), _, scale),
+            DataType::Decimal128(precision, to_scale),
+        ) => {
             let divisor = 10_i128.checked_pow(u32::try_from(scale - to_scale).ok()?)?;
             (number % divisor == 0)
                 .then(|| ScalarValue::Decimal128(Some(number / divisor), *precision, *to_scale))
@@ -149,7 +152,11 @@ fn native_constant(
 }
 
 /// Between two moments that a column can store, every order comparison is one with the earlier.
-fn floored(native: &Native, op: Operator, constant: &ScalarValue) -> Option<(Operator, ScalarValue)> {
+fn floored(
+    native: &Native,
+    op: Operator,
+    constant: &ScalarValue,
+) -> Option<(Operator, ScalarValue)> {
     let unit = match native.stored {
         Stored::DateTime => 1_000_000,
         Stored::DateTime64(digits) => 10_i64.pow(6_u32.checked_sub(digits)?),
@@ -185,13 +192,18 @@ pub(crate) fn clamped(op: Operator, days: i32) -> Option<(Operator, i32)> {
 }
 
 /// `value IN (constants)`, of constants that aren't NULL; negated too. NULL where the value is NULL.
-pub(crate) fn in_constants(value: Value, constants: &[ScalarValue], negated: bool) -> Result<Value> {
+pub(crate) fn in_constants(
+    value: Value,
+    constants: &[ScalarValue],
+    negated: bool,
+) -> Result<Value> {
     let (column, constants) = unwrap_all(value, constants);
-    let natives = column.native.as_ref().filter(|native| native.is_injective()).and_then(|native| {
-        let items: Option<Vec<String>> =
-            constants.iter().map(|constant| native.constant(constant)).collect();
-        items.map(|items| (native.sql.clone(), items))
-    });
+    let natives =
+        column.native.as_ref().filter(|native| native.is_injective()).and_then(|native| {
+            let items: Option<Vec<String>> =
+                constants.iter().map(|constant| native.constant(constant)).collect();
+            items.map(|items| (native.sql.clone(), items))
+        });
     let (sql, items) = match natives {
         Some(natives) => natives,
         None => {

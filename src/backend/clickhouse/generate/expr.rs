@@ -82,7 +82,9 @@ impl Generator<'_> {
             Expr::ScalarSubquery(subquery) => self.scalar_subquery(subquery),
             Expr::InSubquery(subquery) => self.in_subquery(subquery, scope),
             Expr::Exists(exists) => self.exists(&exists.subquery, exists.negated),
-            other => Err(NotPushable::new(format!("an expression of kind {}", other.variant_name()))),
+            other => {
+                Err(NotPushable::new(format!("an expression of kind {}", other.variant_name())))
+            }
         }
     }
 
@@ -168,7 +170,13 @@ impl Generator<'_> {
     }
 
     /// `prefix ifNull(…)`: the tests of truth that are never NULL.
-    fn truth_test(&mut self, inner: &Expr, not: &str, when_null: &str, scope: Scope) -> Result<Value> {
+    fn truth_test(
+        &mut self,
+        inner: &Expr,
+        not: &str,
+        when_null: &str,
+        scope: Scope,
+    ) -> Result<Value> {
         let value = self.expr(inner, scope)?;
         let (level, operand) = (value.level, value.at(Binding::Comparison));
         let sql = format!("ifNull({not}{operand}, {when_null})");

@@ -43,9 +43,27 @@ pub(crate) enum Stored {
 pub(crate) fn read(block: &str, column: &SourceColumn) -> Result<Value> {
     let sql = format!("{block}.{}", literal::identifier(&column.name));
     let plain = Value::column(sql.clone(), column.data_type.clone(), column.nullable);
+    if let DataType::List(item) = &column.data_type {
+        let sql = array(&sql, &column.native, item.data_type())?;
+        return Ok(Value { sql, ..plain });
+    }
     match stored(&column.native, &column.data_type)? {
         None => Ok(plain),
         Some(stored) => with_native(Native { sql, stored }, &column.data_type, column.nullable),
+    }
+}
+
+/// The canonical reading of an array: each item's. A lambda's parameter hides columns of its name.
+fn array(column: &str, native: &str, item: &DataType) -> Result<String> {
+    let stored_item = unwrapped(native).strip_prefix("Array(").and_then(|it| it.strip_suffix(')'));
+    let stored_item = stored_item.ok_or_else(|| unreadable(native))?;
+    match stored(stored_item, item)? {
+        None => Ok(column.to_owned()),
+        Some(stored) => {
+            let native = Native { sql: "item".to_owned(), stored };
+            let read = with_native(native, item, true)?.sql;
+            Ok(format!("arrayMap(item -> {read}, {column})"))
+        }
     }
 }
 
@@ -57,7 +75,9 @@ pub(crate) fn with_native(native: Native, data_type: &DataType, nullable: bool) 
         (Stored::DateTime | Stored::DateTime64(_), DataType::Timestamp(_, _)) => {
             format!("toDateTime64({column}, 6, 'UTC')")
         }
-        (Stored::FixedString | Stored::Enum(_) | Stored::Uuid | Stored::AsText, _) => format!("toString({column})"),
+        (Stored::FixedString | Stored::Enum(_) | Stored::Uuid | Stored::AsText, _) => {
+            format!("toString({column})")
+        }
         (Stored::Unsigned, DataType::Int16) => format!("toInt16({column})"),
         (Stored::Unsigned, DataType::Int32) => format!("toInt32({column})"),
         (Stored::Unsigned, DataType::Int64) => format!("toInt64({column})"),
@@ -65,7 +85,9 @@ pub(crate) fn with_native(native: Native, data_type: &DataType, nullable: bool) 
         (Stored::WideInteger, DataType::Decimal256(_, 0)) => format!("toDecimal256({column}, 0)"),
         (Stored::Truth, DataType::Boolean) => format!("CAST({column} AS Bool)"),
         (stored, data_type) => {
-            return Err(NotPushable::new(format!("a column stored as {stored:?}, read as {data_type}")));
+            return Err(NotPushable::new(format!(
+                "a column stored as {stored:?}, read as {data_type}"
+            )));
         }
     };
     Ok(Value { native: Some(native), ..Value::column(sql, data_type.clone(), nullable) })
@@ -190,9 +212,7 @@ impl Native {
                 _ => None,
             },
             Stored::Uuid => match value {
-                ScalarValue::Utf8(Some(text)) if is_uuid(text) => {
-                    Some(format!("toUUID('{text}')"))
-                }
+                ScalarValue::Utf8(Some(text)) if is_uuid(text) => Some(format!("toUUID('{text}')")),
                 _ => None,
             },
             Stored::Unsigned => literal::integer_of(value).map(|number| number.to_string()),

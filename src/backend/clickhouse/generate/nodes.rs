@@ -97,7 +97,12 @@ impl<'a> Generator<'a> {
     }
 
     /// `modifier` is what stands behind the alias: ` FINAL`, or nothing.
-    pub(crate) fn scan(&mut self, scan: &TableScan, asked: &[bool], modifier: &str) -> Result<Block> {
+    pub(crate) fn scan(
+        &mut self,
+        scan: &TableScan,
+        asked: &[bool],
+        modifier: &str,
+    ) -> Result<Block> {
         let source = SourceTable::of(&scan.source)
             .ok_or_else(|| NotPushable::new("a table that isn't ClickHouse's"))?;
         if !scan.filters.is_empty() || scan.fetch.is_some() {
@@ -121,12 +126,8 @@ impl<'a> Generator<'a> {
     }
 
     fn projection(&mut self, projection: &Projection, asked: &[bool]) -> Result<Block> {
-        let exprs: Vec<Option<&Expr>> = projection
-            .expr
-            .iter()
-            .zip(asked)
-            .map(|(expr, asked)| asked.then_some(expr))
-            .collect();
+        let exprs: Vec<Option<&Expr>> =
+            projection.expr.iter().zip(asked).map(|(expr, asked)| asked.then_some(expr)).collect();
         let schema = projection.input.schema();
         let input_asked = columns_of(exprs.iter().flatten().copied(), schema);
         let mut block = self.build(&projection.input, &input_asked)?;
@@ -136,9 +137,7 @@ impl<'a> Generator<'a> {
         let mut columns = Vec::with_capacity(exprs.len());
         for expr in exprs {
             columns.push(match expr {
-                Some(expr) => {
-                    Some(self.expr(expr, Scope { schema, columns: &block.columns })?)
-                }
+                Some(expr) => Some(self.expr(expr, Scope { schema, columns: &block.columns })?),
                 None => None,
             });
         }
@@ -269,7 +268,11 @@ impl<'a> Generator<'a> {
             // ClickHouse would take ORDER BY and LIMIT behind a UNION for the last SELECT's own.
             let sql = block.render(&select);
             let own_end = block.stage >= Stage::Order;
-            parts.push(if own_end { format!("SELECT * FROM {}", parenthesised(&sql)) } else { sql });
+            parts.push(if own_end {
+                format!("SELECT * FROM {}", parenthesised(&sql))
+            } else {
+                sql
+            });
         }
         let alias = self.next_alias();
         let from = format!("{} AS {alias}", parenthesised(&parts.join("\nUNION ALL\n")));
@@ -292,7 +295,11 @@ impl<'a> Generator<'a> {
         let alias = self.next_alias();
         let nobody = DFSchema::empty();
         let asked_of = |row: &[Expr]| -> Vec<Expr> {
-            row.iter().zip(asked).filter(|(_, asked)| **asked).map(|(expr, _)| expr.clone()).collect()
+            row.iter()
+                .zip(asked)
+                .filter(|(_, asked)| **asked)
+                .map(|(expr, _)| expr.clone())
+                .collect()
         };
         let mut structure = Vec::new();
         let mut columns = Vec::new();
@@ -316,7 +323,11 @@ impl<'a> Generator<'a> {
                 }
                 items.push(value.sql);
             }
-            rows.push(if items.is_empty() { "(1)".to_owned() } else { format!("({})", items.join(", ")) });
+            rows.push(if items.is_empty() {
+                "(1)".to_owned()
+            } else {
+                format!("({})", items.join(", "))
+            });
         }
         if structure.is_empty() {
             structure.push("c0 UInt8".to_owned());
@@ -367,8 +378,7 @@ impl<'a> Generator<'a> {
         columns.extend(right.columns);
         let on = self.join_conditions(join, &whole, &columns)?;
         let on = if on.is_empty() { String::new() } else { format!(" ON {}", on.join(" AND ")) };
-        let mut block =
-            Block::new(format!("{}\n{keyword} {}{on}", left.from, right.from), columns);
+        let mut block = Block::new(format!("{}\n{keyword} {}{on}", left.from, right.from), columns);
         block.filters = left.filters;
         block.stage = left.stage;
         extend_nulls(&mut block.columns, width, join.join_type);
@@ -408,9 +418,7 @@ impl<'a> Generator<'a> {
         let flat = !block.from.is_empty()
             && match join_type {
                 JoinType::Inner | JoinType::Left => block.stage <= Stage::Where,
-                JoinType::Right | JoinType::Full => {
-                    block.stage == Stage::From && all_plain(&block)
-                }
+                JoinType::Right | JoinType::Full => block.stage == Stage::From && all_plain(&block),
                 _ => block.stage == Stage::From,
             };
         if flat { Ok(block) } else { self.nest(block) }
@@ -449,7 +457,8 @@ impl<'a> Generator<'a> {
 
 /// What an inner block selects for a column, and how the outer one reads it.
 fn nested(value: &Value, sql: String, distinct: bool) -> Result<(String, Value)> {
-    if let Some(native) = value.native.as_ref().filter(|native| !distinct || native.is_injective()) {
+    if let Some(native) = value.native.as_ref().filter(|native| !distinct || native.is_injective())
+    {
         let outer = Native { sql, stored: native.stored.clone() };
         let outer = native::with_native(outer, &value.data_type, value.nullable)?;
         return Ok((native.sql.clone(), outer));
@@ -580,10 +589,8 @@ fn repeats<'e>(
 /// Whether a condition is over columns of these names alone, and over at least one.
 fn is_over(condition: &Expr, names: &[String]) -> bool {
     let columns = condition.column_refs();
-    let subquery = matches!(
-        condition,
-        Expr::InSubquery(_) | Expr::Exists(_) | Expr::ScalarSubquery(_)
-    );
+    let subquery =
+        matches!(condition, Expr::InSubquery(_) | Expr::Exists(_) | Expr::ScalarSubquery(_));
     !subquery && !columns.is_empty() && columns.iter().all(|column| names.contains(&column.name))
 }
 

@@ -75,11 +75,7 @@ impl Value {
 
     /// A condition, as comparisons give it.
     pub(crate) fn condition(sql: String, nullable: bool, binding: Binding) -> Self {
-        Self {
-            binding,
-            loose_bool: true,
-            ..Self::new(sql, DataType::Boolean, nullable)
-        }
+        Self { binding, loose_bool: true, ..Self::new(sql, DataType::Boolean, nullable) }
     }
 
     /// Takes the level and NULLs from what it was computed from.
@@ -99,7 +95,11 @@ impl Value {
     /// With its canonical type exactly, where UInt8 for Boolean would be seen: in the branches of a
     /// CASE, in output columns, in arguments.
     pub(crate) fn typed(&self) -> Result<String> {
-        if self.loose_bool { Ok(format!("CAST({} AS Bool)", self.sql)) } else { Ok(self.sql.clone()) }
+        if self.loose_bool {
+            Ok(format!("CAST({} AS Bool)", self.sql))
+        } else {
+            Ok(self.sql.clone())
+        }
     }
 
     /// `CAST(… AS type)`, NULL stays NULL.

@@ -25,7 +25,8 @@ impl Generator<'_> {
             .map(|(expr, asked)| asked.then_some(expr))
             .collect();
         let used = exprs.iter().flatten().copied();
-        let mut block = self.build(&window.input, &with_columns_of(&asked[..width], used, schema))?;
+        let mut block =
+            self.build(&window.input, &with_columns_of(&asked[..width], used, schema))?;
         // A window over the rows of a SELECT with groups, or over another window, has a block of its own.
         if block.stage > Stage::Where || block.has_windows() {
             block = self.nest(block)?;
@@ -53,7 +54,8 @@ impl Generator<'_> {
             }
         };
         let WindowFunction { fun, params } = call.as_ref();
-        let WindowFunctionParams { args, filter, null_treatment, distinct, window_frame, .. } = params;
+        let WindowFunctionParams { args, filter, null_treatment, distinct, window_frame, .. } =
+            params;
         if filter.is_some() || null_treatment.is_some() || *distinct {
             return Err(NotPushable::new("FILTER, DISTINCT or IGNORE NULLS in a window"));
         }

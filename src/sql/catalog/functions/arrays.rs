@@ -99,7 +99,7 @@ fn bound(call: &Call<'_>, of: fn(i64) -> i64) -> Outcome {
     if items.is_empty() || call.int(1) != Some(1) {
         return Ok(Value::Null);
     }
-    let vector = call.tags.first().is_some_and(|tag| tag.ends_with("vector"));
+    let vector = call.types.first().is_some_and(|tag| tag.ends_with("vector"));
     Ok(Value::Int(of(length(items)) - i64::from(vector)))
 }
 
@@ -127,7 +127,7 @@ fn generate_series(call: &Call<'_>) -> Outcome {
 
 fn generate_subscripts(call: &Call<'_>) -> Outcome {
     let Value::List(items) = call.value(0) else { return Ok(Value::Null) };
-    let vector = call.tags.first().is_some_and(|tag| tag.ends_with("vector"));
+    let vector = call.types.first().is_some_and(|tag| tag.ends_with("vector"));
     let first = i64::from(!vector);
     Ok(Value::List((0..length(items)).map(|at| Value::Int(at + first)).collect()))
 }
@@ -194,6 +194,7 @@ pub(in crate::sql::catalog) fn parse_array(text: &str) -> Result<Vec<Value>, Cat
     }
     loop {
         let mut item = String::new();
+        while chars.next_if(|next| next.is_whitespace()).is_some() {}
         let quoted = chars.next_if_eq(&'"').is_some();
         if quoted {
             loop {

@@ -25,9 +25,11 @@ use datafusion::logical_expr::{
 use super::coercion::RegCasts;
 use super::directory::Directory;
 use super::error::CatalogError;
+use super::naming::format_type;
 use super::relations::SessionFacts;
 use super::snapshot::CatalogSession;
-use super::typing::{field_of, list_of, tag_of};
+use super::typing::{field_of, list_of, pg_type_of, tag_of, type_name};
+use crate::sql::types::PG_TYPE_KEY;
 
 pub(super) use arrays::{parse_array, print_array};
 
@@ -48,9 +50,7 @@ pub(super) enum Value {
 pub(super) enum Returns {
     /// A type of `pg_type`.
     Type(&'static str),
-    /// The type of an argument, by position.
-    Argument(usize),
-    /// An array of the type of an argument.
+    /// An array of the type of an argument, by position.
     ArrayOf(usize),
     /// The elements of an array argument, each with its subscript: `_pg_expandarray`.
     Subscripted(usize),
@@ -74,8 +74,8 @@ pub(super) struct Call<'a> {
     pub(super) directory: &'a Directory,
     pub(super) session: &'a CatalogSession,
     pub(super) args: &'a [Value],
-    /// The tags of the arguments' types, empty where there is none.
-    pub(super) tags: &'a [String],
+    /// The types of the arguments, as `pg_type` names them.
+    pub(super) types: &'a [String],
 }
 
 impl Call<'_> {
@@ -270,22 +270,25 @@ impl ScalarUDFImpl for CatalogUdf {
         let (least, most) = self.function.arguments;
         let count = args.arg_fields.len();
         if count < least || count > most {
-            return Err(CatalogError::UndefinedFunction {
-                name: format!("{}/{count}", self.function.name),
-                position: None,
-            }
-            .into());
+            let types = args.arg_fields.iter().map(|field| {
+                let oid = pg_type_of(field).oid();
+                format_type(i64::from(oid), -1)
+            });
+            let types = types.collect::<Vec<_>>().join(", ");
+            let name = format!("{}({types})", self.function.name);
+            return Err(CatalogError::UndefinedFunction { name, position: None }.into());
         }
         let argument = |at: usize| {
             args.arg_fields.get(at).map_or(DataType::Null, |field| field.data_type().clone())
         };
         let field = match self.function.returns {
             Returns::Type(name) => return Ok(named(&field_of(name), self.function.name)),
-            Returns::Argument(at) => match args.arg_fields.get(at) {
-                Some(field) => field.as_ref().clone(),
-                None => Field::new("", DataType::Null, true),
-            },
-            Returns::ArrayOf(at) => Field::new("", list_of(argument(at)), true),
+            Returns::ArrayOf(at) => {
+                let array = Field::new("", list_of(argument(at)), true);
+                let tag = args.arg_fields.get(at).and_then(|field| tag_of(field));
+                let tag = tag.map(|tag| (PG_TYPE_KEY.to_owned(), format!("_{tag}")));
+                array.with_metadata(tag.into_iter().collect())
+            }
             Returns::Subscripted(at) => {
                 let element = match argument(at) {
                     DataType::List(item) => item.data_type().clone(),
@@ -303,18 +306,15 @@ impl ScalarUDFImpl for CatalogUdf {
         let facts = args.config_options.extensions.get::<SessionFacts>().ok_or_else(|| {
             DataFusionError::Internal(format!("{}: no session to answer for", self.name()))
         })?;
-        let tags: Vec<String> = args
-            .arg_fields
-            .iter()
-            .map(|field| tag_of(field).unwrap_or_default().to_owned())
-            .collect();
+        let types: Vec<String> =
+            args.arg_fields.iter().map(|field| type_name(&pg_type_of(field))).collect();
         let data_type = args.return_field.data_type();
         let eval = |values: &[Value]| -> Result<ScalarValue> {
             if self.function.strict && values.contains(&Value::Null) {
                 return ScalarValue::try_from(data_type);
             }
             let call =
-                Call { directory: &self.directory, session: &facts.0, args: values, tags: &tags };
+                Call { directory: &self.directory, session: &facts.0, args: values, types: &types };
             (self.function.eval)(&call)?.into_scalar(data_type)
         };
         let scalars = args.args.iter().map(|arg| match arg {

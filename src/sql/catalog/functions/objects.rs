@@ -145,11 +145,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(found(named_role(call, &folded(call.text(0).unwrap_or_default()))))
     }),
     function("pg_typeof", (1, 1), "regtype", false, |call| {
-        let tag = call.tags.first().map_or("", String::as_str);
-        Ok(found(
-            type_named(if tag.is_empty() { tag_of_value(call.value(0)) } else { tag })
-                .map(|one| one.oid),
-        ))
+        let name = call.types.first().map_or("text", String::as_str);
+        Ok(found(type_named(name).map(|one| one.oid)))
     }),
 ];
 
@@ -215,14 +212,6 @@ fn found(oid: Option<i64>) -> Value {
 
 fn folded(text: &str) -> String {
     parse_identifier(text).and_then(|parts| parts.last().cloned()).unwrap_or_default()
-}
-
-fn tag_of_value(value: &Value) -> &'static str {
-    match value {
-        Value::Bool(_) => "bool",
-        Value::Int(_) => "int8",
-        Value::Other(_) | Value::Null | Value::Text(_) | Value::List(_) => "text",
-    }
 }
 
 fn indexdef(call: &Call<'_>) -> Outcome {

@@ -139,9 +139,6 @@ fn current_setting(call: &Call<'_>) -> Outcome {
     match call.session.setting(name) {
         Some(setting) => Ok(Value::text(setting)),
         None if call.bool(1) == Some(true) => Ok(Value::Null),
-        None => Err(CatalogError::UndefinedObject {
-            kind: "unrecognized configuration parameter",
-            name: name.to_owned(),
-        }),
+        None => Err(CatalogError::UndefinedSetting { name: name.to_owned() }),
     }
 }

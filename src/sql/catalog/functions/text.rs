@@ -3,6 +3,7 @@
 use super::{Call, Function, Outcome, Returns, Value};
 use crate::sql::catalog::directory::parse_identifier;
 use crate::sql::catalog::error::CatalogError;
+use crate::sql::catalog::literals::escaped_pattern;
 use crate::sql::catalog::naming::{quote_identifier, quote_literal};
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -15,6 +16,12 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function("quote_nullable", (1, 1), "text", false, |call| {
         let text = call.value(0).print();
         Ok(Value::Text(text.map_or_else(|| "NULL".to_owned(), |text| quote_literal(&text))))
+    }),
+    // What the syntax pass makes of LIKE … ESCAPE.
+    function("canon_escaped_pattern", (2, 2), "text", true, |call| {
+        let (pattern, escape) =
+            (call.text(0).unwrap_or_default(), call.text(1).unwrap_or_default());
+        Ok(Value::Text(escaped_pattern(pattern, escape.chars().next())))
     }),
     function("parse_ident", (1, 2), "_text", true, |call| {
         let text = call.text(0).unwrap_or_default();

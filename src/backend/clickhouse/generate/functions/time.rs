@@ -183,8 +183,8 @@ fn date_part(call: &Call) -> Result<Value> {
 fn wall_clock(call: &Call) -> Result<Value> {
     let instant = &call.arg(0)?.sql;
     let name = call.text(1, "a time zone")?;
-    let zone = TimeZone::parse(name)
-        .ok_or_else(|| NotPushable::new(format!("the time zone {name}")))?;
+    let zone =
+        TimeZone::parse(name).ok_or_else(|| NotPushable::new(format!("the time zone {name}")))?;
     let seconds = match &zone {
         TimeZone::Named(tz) if *tz == chrono_tz::Tz::UTC => {
             return Ok(call.result(instant.clone()));
@@ -209,9 +209,7 @@ fn timestamp_text(call: &Call) -> Result<Value> {
 
 /// Sums and differences of dates and times.
 pub(super) fn operator(op: Operator, left: &Value, right: &Value) -> Result<Value> {
-    let unknown = || {
-        Err(NotPushable::new(format!("{} {op} {}", left.data_type, right.data_type)))
-    };
+    let unknown = || Err(NotPushable::new(format!("{} {op} {}", left.data_type, right.data_type)));
     let interval = |value: &Value| matches!(value.data_type, DataType::Interval(_));
     match op {
         Operator::Plus | Operator::Minus if is_timestamp(left) && interval(right) => {

@@ -12,15 +12,15 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry { name: "row_number", signature: "-> int8", constants: &[], form: Form::Window(|call| ranking("row_number", call)),
         examples: &[("row_number() OVER (ORDER BY id)", Some("6")), ("row_number() OVER (PARTITION BY t ORDER BY i DESC)", Some("1"))] },
     Entry { name: "rank", signature: "-> int8", constants: &[], form: Form::Window(|call| ranking("rank", call)),
-        examples: &[("rank() OVER (ORDER BY t)", Some("6"))] },
+        examples: &[("rank() OVER (ORDER BY t)", Some("4"))] },
     Entry { name: "dense_rank", signature: "-> int8", constants: &[], form: Form::Window(|call| ranking("dense_rank", call)),
-        examples: &[("dense_rank() OVER (ORDER BY t)", Some("4"))] },
+        examples: &[("dense_rank() OVER (ORDER BY t)", Some("3"))] },
     Entry { name: "lag", signature: "any [, int] -> any", constants: &[1], form: Form::Window(|call| neighbour("lag", call)),
         examples: &[("lag(i) OVER (ORDER BY id)", Some("5")), ("lag(i, 2) OVER (ORDER BY id)", Some("4")), ("lag(i, 9) OVER (ORDER BY id)", None)] },
     Entry { name: "lead", signature: "any [, int] -> any", constants: &[1], form: Form::Window(|call| neighbour("lead", call)),
         examples: &[("lead(i) OVER (ORDER BY id DESC)", Some("5")), ("lead(i) OVER (ORDER BY id)", None)] },
     Entry { name: "aggregates OVER", signature: "count, sum, min, max, avg; frames of rows", constants: &[], form: Form::Syntax,
-        examples: &[("sum(i) OVER ()", Some("15")), ("sum(i) OVER (ORDER BY id)", Some("15")), ("sum(n) OVER (ORDER BY id ROWS BETWEEN 2 PRECEDING AND 1 PRECEDING)", Some("3.00")),
+        examples: &[("sum(i) OVER ()", Some("16")), ("sum(i) OVER (ORDER BY id)", Some("16")), ("sum(n) OVER (ORDER BY id ROWS BETWEEN 2 PRECEDING AND 1 PRECEDING)", Some("8.60")),
             ("count(*) OVER (PARTITION BY t)", Some("1")), ("avg(i) OVER (ORDER BY id ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)", Some("4.5")),
             ("max(i) OVER (ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 4 PRECEDING)", Some("2"))] },
 ];
@@ -60,7 +60,8 @@ fn neighbour(function: &str, call: &WindowCall) -> Result<Value> {
         return Err(NotPushable::new(format!("{function} with a default")));
     }
     // Not nullable, it would give the type's default where there is no such row.
-    let argument = if value.nullable { value.typed()? } else { format!("toNullable({})", value.typed()?) };
+    let argument =
+        if value.nullable { value.typed()? } else { format!("toNullable({})", value.typed()?) };
     let sql = format!("{function}({argument}, {distance}) OVER {}", call.over);
     Ok(Value::new(sql, call.data_type.clone(), true))
 }

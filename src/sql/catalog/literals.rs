@@ -1,0 +1,111 @@
+//! Literals as Postgres types and writes them: whole numbers are int4 where they fit, patterns
+//! escape as they say.
+
+use datafusion::sql::sqlparser::ast::{
+    CastKind, DataType, Expr, Function, GroupByExpr, LimitClause, OrderByKind, Query, Select,
+    Value, WindowFrameBound, WindowType,
+};
+
+/// A whole number that fits int4, as one: DataFusion's are int8.
+pub(super) fn typed(expr: &mut Expr) {
+    if let Expr::Value(value) = expr
+        && let Value::Number(digits, false) = &value.value
+        && digits.parse::<i32>().is_ok()
+    {
+        let number = Box::new(std::mem::replace(expr, Expr::value(Value::Null)));
+        *expr = Expr::Cast {
+            kind: CastKind::DoubleColon,
+            expr: number,
+            data_type: DataType::Int4(None),
+            array: false,
+            format: None,
+        };
+    }
+}
+
+/// Undoes [`typed`], where the syntax wants a bare number.
+fn bare(expr: &mut Expr) {
+    if let Expr::Cast {
+        kind: CastKind::DoubleColon,
+        expr: inner,
+        data_type: DataType::Int4(None),
+        ..
+    } = expr
+        && matches!(inner.as_ref(), Expr::Value(value) if matches!(value.value, Value::Number(..)))
+    {
+        *expr = std::mem::replace(inner.as_mut(), Expr::value(Value::Null));
+    }
+}
+
+/// Positions in ORDER BY, and the numbers of LIMIT, OFFSET and FETCH.
+pub(super) fn bare_in_query(query: &mut Query) {
+    if let Some(order_by) = &mut query.order_by
+        && let OrderByKind::Expressions(exprs) = &mut order_by.kind
+    {
+        exprs.iter_mut().for_each(|one| bare(&mut one.expr));
+    }
+    match &mut query.limit_clause {
+        Some(LimitClause::LimitOffset { limit, offset, .. }) => {
+            limit.iter_mut().for_each(bare);
+            offset.iter_mut().for_each(|offset| bare(&mut offset.value));
+        }
+        Some(LimitClause::OffsetCommaLimit { offset, limit }) => {
+            bare(offset);
+            bare(limit);
+        }
+        None => {}
+    }
+    let quantity = query.fetch.as_mut().and_then(|fetch| fetch.quantity.as_mut());
+    quantity.into_iter().for_each(bare);
+}
+
+/// Positions in GROUP BY.
+pub(super) fn bare_in_select(select: &mut Select) {
+    if let GroupByExpr::Expressions(exprs, _) = &mut select.group_by {
+        exprs.iter_mut().for_each(bare);
+    }
+}
+
+/// The bounds of window frames.
+pub(super) fn bare_in_window(function: &mut Function) {
+    let Some(WindowType::WindowSpec(spec)) = &mut function.over else { return };
+    let Some(frame) = &mut spec.window_frame else { return };
+    for bound in [Some(&mut frame.start_bound), frame.end_bound.as_mut()].into_iter().flatten() {
+        match bound {
+            WindowFrameBound::Preceding(Some(rows)) | WindowFrameBound::Following(Some(rows)) => {
+                bare(rows);
+            }
+            WindowFrameBound::Preceding(None)
+            | WindowFrameBound::Following(None)
+            | WindowFrameBound::CurrentRow => {}
+        }
+    }
+}
+
+/// A pattern of LIKE with its own escape character, as one that escapes by a backslash.
+pub(super) fn escaped_pattern(pattern: &str, escape: Option<char>) -> String {
+    let mut rewritten = String::with_capacity(pattern.len());
+    let mut chars = pattern.chars();
+    while let Some(one) = chars.next() {
+        if Some(one) == escape {
+            rewritten.push('\\');
+            rewritten.extend(chars.next());
+        } else if one == '\\' {
+            rewritten.push_str("\\\\");
+        } else {
+            rewritten.push(one);
+        }
+    }
+    rewritten
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn patterns_keep_their_meaning() {
+        assert_eq!(escaped_pattern("pg/_%", Some('/')), "pg\\_%");
+        assert_eq!(escaped_pattern("a\\b_", None), "a\\\\b_");
+    }
+}
