@@ -79,7 +79,7 @@ impl Unit {
 }
 
 /// The beginning of the unit that a moment is in. None beyond what a timestamp holds.
-pub(crate) fn truncated(unit: Unit, micros: i64) -> Option<i64> {
+pub(super) fn truncated(unit: Unit, micros: i64) -> Option<i64> {
     let fixed = match unit {
         Unit::Microsecond => 1,
         Unit::Millisecond => 1_000,
@@ -115,7 +115,7 @@ fn truncated_date(unit: Unit, micros: i64) -> Option<i64> {
 }
 
 /// The beginning of the next unit after one that begins at `micros`.
-pub(crate) fn next(unit: Unit, micros: i64) -> Option<i64> {
+pub(super) fn next(unit: Unit, micros: i64) -> Option<i64> {
     let date = date_of(micros)?;
     let months = match unit {
         Unit::Month => 1,
@@ -138,7 +138,7 @@ pub(crate) fn next(unit: Unit, micros: i64) -> Option<i64> {
 }
 
 /// A field of a moment, in units of ten to the power of minus its scale.
-pub(crate) fn field(unit: Unit, micros: i64, of_date: bool) -> Option<i64> {
+pub(super) fn field(unit: Unit, micros: i64, of_date: bool) -> Option<i64> {
     let moment = moment_of(micros)?;
     let in_minute = micros.rem_euclid(60 * SECOND);
     Some(match unit {
@@ -163,7 +163,7 @@ pub(crate) fn field(unit: Unit, micros: i64, of_date: bool) -> Option<i64> {
 }
 
 /// The same field as float8, computed as Postgres's date_part does.
-pub(crate) fn float_field(unit: Unit, micros: i64) -> Option<f64> {
+pub(super) fn float_field(unit: Unit, micros: i64) -> Option<f64> {
     // Fields are small; only the epoch needs more than 53 bits, and there Postgres rounds too.
     #[allow(clippy::cast_precision_loss)]
     let value = field(unit, micros, false)? as f64;
@@ -192,7 +192,7 @@ fn date_of(micros: i64) -> Option<NaiveDate> {
 }
 
 /// A wall clock as Postgres prints it: no fraction where there is none, no trailing zeros in one.
-pub(crate) fn timestamp_text(micros: i64) -> Option<String> {
+pub(super) fn timestamp_text(micros: i64) -> Option<String> {
     let moment = moment_of(micros)?;
     let mut text = if moment.year() > 0 {
         moment.format("%Y-%m-%d %H:%M:%S").to_string()

@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, LazyLock};
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, Float64Array};
-use datafusion::arrow::buffer::OffsetBuffer;
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, UInt64Array, new_empty_array};
+use datafusion::arrow::compute::{concat, filter, is_not_null, partition, sort, take};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
 use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::common::{ScalarValue, plan_err};
@@ -25,7 +25,7 @@ pub fn percentile_cont() -> &'static Arc<AggregateUDF> {
     &FUNCTION
 }
 
-/// `percentile_disc(share) WITHIN GROUP (ORDER BY float8)`: the first value of the sorted group at
+/// `percentile_disc(share) WITHIN GROUP (ORDER BY any)`: the first value of the sorted group at
 /// or beyond that share.
 pub fn percentile_disc() -> &'static Arc<AggregateUDF> {
     static FUNCTION: LazyLock<Arc<AggregateUDF>> =
@@ -50,6 +50,18 @@ impl Percentile {
     fn new(name: &'static str, kind: Kind) -> Self {
         Self { name, kind, signature: Signature::user_defined(Volatility::Immutable) }
     }
+
+    /// The constant share, from 0 to 1.
+    fn share(&self, args: &AccumulatorArgs) -> Result<f64> {
+        let share = args.exprs.get(1).and_then(|share| share.downcast_ref::<Literal>());
+        match share.map(Literal::value) {
+            Some(ScalarValue::Float64(Some(share))) if (0.0..=1.0).contains(share) => Ok(*share),
+            Some(ScalarValue::Float64(Some(share))) => {
+                plan_err!("percentile value {share} is not between 0 and 1")
+            }
+            _ => plan_err!("the share of {} must be a constant", self.name),
+        }
+    }
 }
 
 impl AggregateUDFImpl for Percentile {
@@ -62,39 +74,36 @@ impl AggregateUDFImpl for Percentile {
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
-        match arg_types {
-            [value, share] if (value.is_numeric() || value.is_null()) && share.is_numeric() => {
+        match (self.kind, arg_types) {
+            (Kind::Continuous, [value, share])
+                if (value.is_numeric() || value.is_null()) && share.is_numeric() =>
+            {
                 Ok(vec![DataType::Float64, DataType::Float64])
             }
-            _ => plan_err!("{} takes a share and a number to order by", self.name),
+            (Kind::Discrete, [value, share]) if share.is_numeric() && !value.is_nested() => {
+                Ok(vec![value.clone(), DataType::Float64])
+            }
+            _ => plan_err!("{} takes a share and a value to order by", self.name),
         }
     }
 
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Float64)
+    fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
+        Ok(arg_types.first().cloned().unwrap_or(DataType::Float64))
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
-        let item = Field::new_list_field(DataType::Float64, true);
+        let item = Field::new_list_field(args.input_fields[0].data_type().clone(), true);
         let name = format_state_name(args.name, self.name);
         Ok(vec![Arc::new(Field::new(name, DataType::List(Arc::new(item)), true))])
     }
 
     fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
-        let share = args.exprs.get(1).and_then(|share| share.downcast_ref::<Literal>());
-        let Some(ScalarValue::Float64(Some(share))) = share.map(Literal::value) else {
-            return plan_err!("the share of {} must be a constant", self.name);
-        };
-        if !(0.0..=1.0).contains(share) {
-            return plan_err!("percentile value {share} is not between 0 and 1");
-        }
-        let descending = args.order_bys.first().is_some_and(|key| key.options.descending);
-        let (kind, share) = (self.kind, *share);
         Ok(Box::new(Values {
-            values: Vec::new(),
-            share,
-            kind,
-            descending,
+            data_type: args.expr_fields[0].data_type().clone(),
+            batches: Vec::new(),
+            share: self.share(&args)?,
+            kind: self.kind,
+            descending: args.order_bys.first().is_some_and(|key| key.options.descending),
             distinct: args.is_distinct,
         }))
     }
@@ -104,57 +113,88 @@ impl AggregateUDFImpl for Percentile {
     }
 }
 
-/// The values of one group.
+/// The values of one group, as they came.
 #[derive(Debug)]
 struct Values {
-    values: Vec<f64>,
+    data_type: DataType,
+    batches: Vec<ArrayRef>,
     share: f64,
     kind: Kind,
     descending: bool,
     distinct: bool,
 }
 
+/// Smaller pieces are joined when there are so many of them: a group's rows come one by one.
+const PIECES_MAX: usize = 1024;
+
 impl Values {
-    fn add(&mut self, values: &Float64Array) {
-        self.values.extend(values.iter().flatten());
+    fn add(&mut self, values: ArrayRef) -> Result<()> {
+        let values = match values.null_count() {
+            0 => values,
+            _ => filter(&values, &is_not_null(&values)?)?,
+        };
+        if !values.is_empty() {
+            self.batches.push(values);
+        }
+        if self.batches.len() > PIECES_MAX {
+            self.batches = vec![self.all()?];
+        }
+        Ok(())
+    }
+
+    fn all(&self) -> Result<ArrayRef> {
+        if self.batches.is_empty() {
+            return Ok(new_empty_array(&self.data_type));
+        }
+        let batches: Vec<&dyn Array> = self.batches.iter().map(AsRef::as_ref).collect();
+        Ok(concat(&batches)?)
+    }
+
+    fn sorted(&self) -> Result<ArrayRef> {
+        let sorted = sort(&self.all()?, None)?;
+        if !self.distinct {
+            return Ok(sorted);
+        }
+        let ranges = partition(&[Arc::clone(&sorted)])?.ranges();
+        let firsts: Vec<u64> =
+            ranges.iter().map(|range| u64::try_from(range.start).unwrap_or(u64::MAX)).collect();
+        Ok(take(&sorted, &UInt64Array::from(firsts), None)?)
     }
 }
 
 impl Accumulator for Values {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.add(values[0].as_primitive::<Float64Type>());
-        Ok(())
+        self.add(Arc::clone(&values[0]))
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        self.values.sort_unstable_by(f64::total_cmp);
-        if self.distinct {
-            self.values.dedup();
+        let sorted = self.sorted()?;
+        match self.kind {
+            Kind::Continuous => {
+                let values = sorted.as_primitive::<Float64Type>().values();
+                Ok(ScalarValue::Float64(continuous(values, self.share, self.descending)))
+            }
+            Kind::Discrete => match discrete(sorted.len(), self.share, self.descending) {
+                Some(index) => ScalarValue::try_from_array(&sorted, index),
+                None => ScalarValue::try_from(&self.data_type),
+            },
         }
-        let value = match self.kind {
-            Kind::Continuous => continuous(&self.values, self.share, self.descending),
-            Kind::Discrete => discrete(&self.values, self.share, self.descending),
-        };
-        Ok(ScalarValue::Float64(value))
     }
 
     fn size(&self) -> usize {
-        size_of_val(self) + self.values.capacity() * size_of::<f64>()
+        let batches: usize = self.batches.iter().map(|batch| batch.get_array_memory_size()).sum();
+        size_of_val(self) + batches
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        let values = Float64Array::from(std::mem::take(&mut self.values));
-        let list = SingleRowListArrayBuilder::new(Arc::new(values)).build_list_scalar();
-        Ok(vec![list])
+        Ok(vec![SingleRowListArrayBuilder::new(self.all()?).build_list_scalar()])
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
         let lists = states[0].as_list::<i32>();
-        let offsets: &OffsetBuffer<i32> = lists.offsets();
-        let from = usize::try_from(offsets[0]).unwrap_or_default();
-        let to = usize::try_from(offsets[lists.len()]).unwrap_or_default();
-        let values = lists.values().slice(from, to - from);
-        self.add(values.as_primitive::<Float64Type>());
+        for list in lists.iter().flatten() {
+            self.add(list)?;
+        }
         Ok(())
     }
 }
@@ -178,11 +218,12 @@ fn continuous(sorted: &[f64], share: f64, descending: bool) -> Option<f64> {
     Some(low + between * (high - low))
 }
 
-fn discrete(sorted: &[f64], share: f64, descending: bool) -> Option<f64> {
+/// The place, from 0, of the first of `count` sorted values at or beyond a share.
+fn discrete(count: usize, share: f64, descending: bool) -> Option<usize> {
+    let last = count.checked_sub(1)?;
     #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss)]
-    let place = ((share * sorted.len() as f64).ceil() as usize).clamp(1, sorted.len().max(1));
-    let index = if descending { sorted.len().checked_sub(place)? } else { place - 1 };
-    sorted.get(index).copied()
+    let place = ((share * count as f64).ceil() as usize).clamp(1, count) - 1;
+    Some(if descending { last - place } else { place })
 }
 
 #[cfg(test)]
@@ -196,10 +237,10 @@ mod tests {
         assert_eq!(continuous(&sorted, 0.25, true), Some(5.5));
         assert_eq!(continuous(&sorted, 1.0, false), Some(10.0));
         assert_eq!(continuous(&[], 0.5, false), None);
-        assert_eq!(discrete(&sorted, 0.5, false), Some(2.0));
-        assert_eq!(discrete(&sorted, 0.51, false), Some(4.0));
-        assert_eq!(discrete(&sorted, 0.0, false), Some(1.0));
-        assert_eq!(discrete(&sorted, 0.25, true), Some(10.0));
-        assert_eq!(discrete(&[], 0.5, false), None);
+        assert_eq!(discrete(4, 0.5, false), Some(1));
+        assert_eq!(discrete(4, 0.51, false), Some(2));
+        assert_eq!(discrete(4, 0.0, false), Some(0));
+        assert_eq!(discrete(4, 0.25, true), Some(3));
+        assert_eq!(discrete(0, 0.5, false), None);
     }
 }

@@ -20,7 +20,7 @@ use crate::sql::value;
 macro_rules! function {
     ($(#[$doc:meta])* $name:ident, $value:expr) => {
         $(#[$doc])*
-        pub(crate) fn $name() -> &'static Arc<ScalarUDF> {
+        pub(super) fn $name() -> &'static Arc<ScalarUDF> {
             static FUNCTION: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| $value.udf());
             &FUNCTION
         }

@@ -12,24 +12,32 @@ use super::{Entry, Form};
 #[rustfmt::skip]
 pub(super) const ENTRIES: &[Entry] = &[
     Entry { name: "count", signature: "any | * -> int8; DISTINCT too", constants: &[], form: Form::Aggregate(count),
-        examples: &[("count(*)", Some("6")), ("count(i)", Some("5")), ("count(DISTINCT i)", Some("4")), ("count(DISTINCT t)", Some("3")), ("count(*) FILTER (WHERE i > 100)", Some("0")), ("count(DISTINCT i) FILTER (WHERE i > 100)", Some("0"))] },
+        examples: &[("count(*)", Some("6")), ("count(i)", Some("5")), ("count(DISTINCT i)", Some("4")), ("count(DISTINCT t)", Some("4")), ("count(*) FILTER (WHERE i > 100)", Some("0")), ("count(DISTINCT i) FILTER (WHERE i > 100)", Some("0"))] },
     Entry { name: "sum", signature: "int | numeric | float8 -> int8 | numeric | float8", constants: &[], form: Form::Aggregate(sum),
-        examples: &[("sum(i)", Some("15")), ("sum(DISTINCT i)", Some("11")), ("sum(n)", Some("10.10")), ("sum(f)", Some("7.75")), ("sum(i) FILTER (WHERE i > 100)", None),
-            ("sum(CASE WHEN i > 2 THEN 1 ELSE 0 END)", Some("3")), ("sum(i * 2)", Some("30")), ("sum(b)", Some("27670116110564327421"))] },
+        examples: &[("sum(i)", Some("16")), ("sum(DISTINCT i)", Some("12")), ("sum(n)", Some("10.11")), ("sum(f)", Some("12.25")), ("sum(i) FILTER (WHERE i > 100)", None),
+            ("sum(CASE WHEN i > 2 THEN 1 ELSE 0 END)", Some("3")), ("sum(i * 2)", Some("32")), ("sum(b)", Some("27670116110564327421"))] },
     Entry { name: "min", signature: "any -> the same", constants: &[], form: Form::Aggregate(|call| extreme("min", call)),
         examples: &[("min(i)", Some("1")), ("min(t)", Some("a")), ("min(at)", Some("1960-01-01 00:00:00")), ("min(d)", Some("1960-01-01")), ("min(n) FILTER (WHERE i > 100)", None)] },
     Entry { name: "max", signature: "any -> the same", constants: &[], form: Form::Aggregate(|call| extreme("max", call)),
         examples: &[("max(i)", Some("5")), ("max(t)", Some("ä")), ("max(n)", Some("5.50")), ("max(at)", Some("2026-03-29 01:00:00.5"))] },
     Entry { name: "avg", signature: "float8 -> float8; of numbers as sum and count", constants: &[], form: Form::Aggregate(avg),
-        examples: &[("avg(f)", Some("1.9375")), ("avg(n)", Some("2.5250000000000000")), ("avg(i)", Some("3")), ("avg(i) FILTER (WHERE i > 100)", None), ("avg(n) FILTER (WHERE i > 100)", None), ("avg(DISTINCT i)", Some("2.75"))] },
+        examples: &[("avg(f)", Some("2.45")), ("avg(n)", Some("2.0220000000000000")), ("avg(i)", Some("3.2")), ("avg(i) FILTER (WHERE i > 100)", None), ("avg(n) FILTER (WHERE i > 100)", None), ("avg(DISTINCT i)", Some("3"))] },
     Entry { name: "bool_and", signature: "bool -> bool", constants: &[], form: Form::Aggregate(|call| truth("min", call)),
         examples: &[("bool_and(i > 0)", Some("t")), ("bool_and(i > 1)", Some("f")), ("bool_and(i > 0) FILTER (WHERE i > 100)", None)] },
     Entry { name: "bool_or", signature: "bool -> bool", constants: &[], form: Form::Aggregate(|call| truth("max", call)),
         examples: &[("bool_or(i > 4)", Some("t")), ("bool_or(i > 5)", Some("f"))] },
     Entry { name: "approx_distinct", signature: "any -> int8; near count(DISTINCT)", constants: &[], form: Form::Aggregate(approx_distinct), examples: &[] },
     Entry { name: "percentile_cont", signature: "float8 WITHIN GROUP (ORDER BY number) -> float8", constants: &[], form: Form::Aggregate(|call| percentile("quantileExactInclusive", call)),
-        examples: &[("percentile_cont(0.5) WITHIN GROUP (ORDER BY i)", Some("4")), ("percentile_cont(0.25) WITHIN GROUP (ORDER BY n)", Some("1.125")), ("percentile_cont(0.5) WITHIN GROUP (ORDER BY f)", Some("2.125")),
+        examples: &[("percentile_cont(0.5) WITHIN GROUP (ORDER BY i)", Some("4")), ("percentile_cont(0.25) WITHIN GROUP (ORDER BY n)", Some("0.5")), ("percentile_cont(0.5) WITHIN GROUP (ORDER BY f)", Some("2.75")),
             ("percentile_cont(0.5) WITHIN GROUP (ORDER BY i) FILTER (WHERE i > 100)", None)] },
+    Entry { name: "percentile_disc", signature: "any WITHIN GROUP (ORDER BY any) -> any", constants: &[], form: Form::Aggregate(percentile_disc),
+        examples: &[("percentile_disc(0.5) WITHIN GROUP (ORDER BY i)", Some("4")), ("percentile_disc(0.4) WITHIN GROUP (ORDER BY n)", Some("0.50")), ("percentile_disc(0.9) WITHIN GROUP (ORDER BY t)", Some("ä")),
+            ("percentile_disc(0) WITHIN GROUP (ORDER BY d)", Some("1960-01-01")), ("percentile_disc(0.9) WITHIN GROUP (ORDER BY i) FILTER (WHERE i > 100)", None)] },
+    Entry { name: "approx_percentile_cont", signature: "float8, float8 -> float8; near percentile_cont", constants: &[], form: Form::Aggregate(approx_percentile), examples: &[] },
+    Entry { name: "var", signature: "float8 -> float8; as near as sums of floats are", constants: &[], form: Form::Aggregate(|call| deviation("varSampStable", 2, call)), examples: &[] },
+    Entry { name: "var_pop", signature: "float8 -> float8; as near as sums of floats are", constants: &[], form: Form::Aggregate(|call| deviation("varPopStable", 1, call)), examples: &[] },
+    Entry { name: "stddev", signature: "float8 -> float8; as near as sums of floats are", constants: &[], form: Form::Aggregate(|call| deviation("stddevSampStable", 2, call)), examples: &[] },
+    Entry { name: "stddev_pop", signature: "float8 -> float8; as near as sums of floats are", constants: &[], form: Form::Aggregate(|call| deviation("stddevPopStable", 1, call)), examples: &[] },
 ];
 
 /// A call of an aggregate function.
@@ -151,18 +159,59 @@ fn approx_distinct(call: &AggregateCall) -> Result<Value> {
     Ok(Value::new(sql, call.data_type.clone(), false))
 }
 
-fn percentile(function: &str, call: &AggregateCall) -> Result<Value> {
-    let share = match call.arg(1)?.literal {
-        Some(ScalarValue::Float64(Some(share))) if (0.0..=1.0).contains(&share) => share,
-        _ => return Err(NotPushable::new("a percentile that isn't a constant")),
-    };
+/// The constant share of an ascending percentile.
+fn share_of(call: &AggregateCall) -> Result<f64> {
     if call.distinct || call.descending == Some(true) {
-        return Err(NotPushable::new("a percentile in descending order"));
+        return Err(NotPushable::new("a percentile of distinct values or in descending order"));
     }
-    let arg = call.arg(0)?;
-    if arg.data_type != call.data_type {
-        return Err(NotPushable::new("a percentile of another type"));
+    match call.arg(1)?.literal {
+        Some(ScalarValue::Float64(Some(share))) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err(NotPushable::new("a percentile that isn't a constant")),
+    }
+}
+
+fn percentile(function: &str, call: &AggregateCall) -> Result<Value> {
+    let (share, arg) = (share_of(call)?, call.arg(0)?);
+    if arg.data_type != DataType::Float64 {
+        return Err(NotPushable::new(format!("a percentile of {}", arg.data_type)));
     }
     let sql = call.of(&format!("{function}({share})"), &arg.sql);
+    Ok(Value::new(sql, DataType::Float64, true))
+}
+
+/// quantileExactLow is the lower median, but for other shares it takes the value after the one that
+/// Postgres takes; there the sorted group is asked for its place.
+fn percentile_disc(call: &AggregateCall) -> Result<Value> {
+    let (share, arg) = (share_of(call)?, call.arg(0)?.typed()?);
+    let ordered_number = call.data_type.is_numeric();
+    #[allow(clippy::float_cmp)] // the constant itself
+    let sql = if share == 0.5 && ordered_number {
+        call.of("quantileExactLow(0.5)", &arg)
+    } else {
+        let count = call.of("count", &arg);
+        let values = call.of("groupArray", &arg);
+        let place = format!("toUInt64(greatest(1, ceil({share:e} * {count})))");
+        format!("if({count} = 0, NULL, arrayElement(arraySort({values}), {place}))")
+    };
     Ok(Value::new(sql, call.data_type.clone(), true))
+}
+
+fn approx_percentile(call: &AggregateCall) -> Result<Value> {
+    let (share, arg) = (share_of(call)?, call.arg(0)?);
+    if arg.data_type != DataType::Float64 || call.args.len() > 2 {
+        return Err(NotPushable::new("an approximate percentile of another type"));
+    }
+    let sql = call.of(&format!("quantile({share})"), &arg.sql);
+    Ok(Value::new(sql, DataType::Float64, true))
+}
+
+/// NULL for fewer values than the formula needs.
+fn deviation(function: &str, least: u8, call: &AggregateCall) -> Result<Value> {
+    let arg = call.arg(0)?;
+    if arg.data_type != DataType::Float64 || call.distinct {
+        return Err(NotPushable::new(format!("a deviation of {}", arg.data_type)));
+    }
+    let count = call.of("count", &arg.sql);
+    let sql = format!("if({count} < {least}, NULL, {})", call.of(function, &arg.sql));
+    Ok(Value::new(sql, DataType::Float64, true))
 }

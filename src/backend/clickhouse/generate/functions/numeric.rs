@@ -18,7 +18,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry { name: "+ - *", signature: "numeric, numeric -> numeric; overflow is an error", constants: &[], form: Form::Syntax,
         examples: &[("1.50 + 2", Some("3.50")), ("1.50 - 2.125", Some("-0.625")), ("1.50 * 2.5", Some("3.750")),
             ("-1.50 * 0.1", Some("-0.150")), ("- 1.50", Some("-1.50")), ("99999999.9 + 0.00000001", Some("99999999.90000001")),
-            ("12345678901234.56 * 12345678901234.56", Some("152415787532374345526722756.1936"))] },
+            ("12345678901234.56 * 12345678901234.56", Some("152415787532388172687092138.3936"))] },
     Entry { name: "+ - *", signature: "float8, float8 -> float8", constants: &[], form: Form::Syntax,
         examples: &[("1.5::float8 + 2", Some("3.5")), ("0.1::float8 * 3", Some("0.30000000000000004")), ("- 1.5::float8", Some("-1.5"))] },
     Entry { name: "/ %", signature: "int, int -> int; cut towards zero", constants: &[], form: Form::Syntax,

@@ -41,7 +41,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry { name: "~", signature: "text, text -> bool; the pattern a constant of common notation", constants: &[], form: Form::Syntax,
         examples: &[("'abc' ~ 'b+c$'", Some("t")), ("'abc' ~* '^A.C'", Some("t")), ("'abc' !~ '[b-d]'", Some("f")), ("'a.c' ~ 'a\\.c'", Some("t")), ("'abc' !~* 'X|Y'", Some("t"))] },
     Entry { name: "CAST", signature: "between numbers, to text, between dates and timestamps", constants: &[], form: Form::Syntax,
-        examples: &[("7::int8::int2", Some("7")), ("true::int", Some("1")), ("12::text", Some("12")), ("-0.05::numeric(5,2)::text", Some("-0.05")), ("1.50::text", Some("1.50")), ("(1 = 1)::text", Some("true")),
+        examples: &[("7::int8::int2", Some("7")), ("true::int", Some("1")), ("12::text", Some("12")), ("(-0.05)::numeric(5,2)::text", Some("-0.05")), ("1.50::text", Some("1.50")), ("(1 = 1)::text", Some("true")),
             ("12::numeric(10,2)", Some("12.00")), ("1.555::numeric(10,2)", Some("1.56")), ("-1.555::numeric(10,2)", Some("-1.56")), ("12.5::numeric(3,1)", Some("12.5")), ("12.5::float8", Some("12.5")), ("7::float8", Some("7")),
             ("date '2026-01-31'::text", Some("2026-01-31")), ("timestamp '1960-01-31 23:59:59.5'::date", Some("1960-01-31")), ("date '1960-01-31'::timestamp", Some("1960-01-31 00:00:00")),
             ("timestamptz '2026-01-31 23:00:00+00'::timestamp", Some("2026-01-31 23:00:00"))] },
