@@ -299,6 +299,11 @@ fn float_div(call: &Call) -> Result<Value> {
             true => format!("{operand} = 0 AND {} IS NOT NULL", dividend.at(Binding::Sum)),
             false => format!("{operand} = 0"),
         };
+        // Of a NULL condition throwIf sees the value under it, which may be true.
+        let is_zero = match divisor.nullable {
+            true => format!("ifNull({is_zero}, 0)"),
+            false => is_zero,
+        };
         format!("({operand} + throwIf({is_zero}, {}))", literal::text("division by zero"))
     };
     let sql = format!("{} / {divisor}", dividend.at(Binding::Product));
