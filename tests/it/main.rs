@@ -1,6 +1,4 @@
 //! One binary for all tests that run canon as its users do.
-//! Tests from outside: the built `canon` binary and its parts, asked as their users ask them. One
-//! binary for all, a module for each subject.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -13,8 +11,8 @@ mod clients;
 mod control;
 mod definitions;
 mod fixture;
-mod oracle;
 mod generate;
+mod oracle;
 mod parameters;
 mod property;
 mod render;

@@ -111,7 +111,7 @@ impl UserDefinedLogicalNodeCore for Pushed {
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "ClickHouse: {}", one_line(&self.sql))
+        write!(f, "ClickHouse: one statement over {}", self.tables.join(", "))
     }
 
     fn with_exprs_and_inputs(&self, _exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
