@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{
-    DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Spanned, Value, ValueWithSpan,
+    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Spanned,
+    Value, ValueWithSpan,
 };
 
 use super::aggregate::{self, Call};
@@ -469,6 +470,19 @@ impl<'m> Binder<'m> {
                 plain_string(&mut value.value);
                 Ok(Found::default())
             }
+            Expr::IsDistinctFrom(_, right) | Expr::IsNotDistinctFrom(_, right)
+                if matches!(
+                    **right,
+                    Expr::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or, .. }
+                ) =>
+            {
+                // The parser takes what follows for the operand, and the rest of the condition with it.
+                Err(BindError::NotSupported {
+                    what: "IS DISTINCT FROM before AND or OR".to_owned(),
+                    hint: Some("Put the comparison into parentheses.".to_owned()),
+                    position: self.position_of(expr),
+                })
+            }
             Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
                 escape_by_backslash(pattern, escape_char);
                 self.resolve_children(expr, scope, clause)
@@ -823,7 +837,6 @@ fn is_distinct(function: &Function) -> bool {
 
 /// A pending measure with (one more) filter; None for anything else.
 fn with_filter(expr: Expr, filter: Box<Expr>) -> Option<Expr> {
-    use datafusion::sql::sqlparser::ast::BinaryOperator;
     let inner = match expr {
         Expr::Nested(inner) => *inner,
         other => other,

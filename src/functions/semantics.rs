@@ -521,7 +521,8 @@ fn split(exprs: Vec<Expr>, is_call: fn(&Expr) -> bool) -> Result<(Vec<Expr>, Vec
         })?;
         let over_columns = over_columns.data;
         // Casts have the name of what they cast; the columns above know the whole by its old one.
-        computed.push(match over_columns.schema_name().to_string() == name {
+        let is_same = over_columns.schema_name().to_string() == name;
+        computed.push(match is_same {
             true => over_columns,
             false => over_columns.alias(name),
         });

@@ -230,11 +230,6 @@ GROUP BY "public"."orders"."status"
 ORDER BY "public"."orders"."status" ASC
 LIMIT 1000
 
--- share_of_total
-SELECT customer_country, MEASURE(revenue) / MEASURE(revenue) OVER () AS share
-FROM orders
-GROUP BY customer_country
-
 -- window_over_groups
 SELECT month, revenue, SUM(revenue) OVER (ORDER BY month) AS running
 FROM (SELECT date_trunc('month', metric_time) AS month, MEASURE(revenue) AS revenue FROM orders GROUP BY 1) AS months
@@ -292,16 +287,10 @@ WHERE l.country = 'DE'
 GROUP BY l.region, l.format
 
 -- join_fan_out one
-SELECT l.category, MEASURE(o.orders_placed) AS orders, MEASURE(l.units_sold) AS units
+SELECT o.channel, MEASURE(o.orders_placed) AS orders, MEASURE(l.units_sold) AS units
 FROM orders o
 JOIN order_lines l ON l.order_id = o.order_id
-GROUP BY l.category
-
--- join_of_metrics one
-SELECT r.location_city, MEASURE(r.revenue) AS revenue, MEASURE(v.visits_served) AS visits
-FROM metrics.revenue r
-JOIN metrics.visits_served v ON v.location_city = r.location_city
-GROUP BY r.location_city
+GROUP BY o.channel
 
 -- union_all one
 SELECT 'placed' AS what, MEASURE(orders_placed) AS orders FROM orders
@@ -366,7 +355,7 @@ SELECT MEASURE(units_sold) FROM order_lines WHERE product_name ILIKE '%batter_%'
 -- nulls one
 SELECT coalesce(customer_country, '?') AS country, MEASURE(orders_placed) AS orders
 FROM orders
-WHERE discount_amount IS NULL AND coupon_code IS DISTINCT FROM 'SUMMER'
+WHERE discount_amount IS NULL AND (coupon_code IS DISTINCT FROM 'SUMMER')
   AND (status <> 'open' OR status IS NULL)
 GROUP BY 1
 

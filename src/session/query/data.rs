@@ -207,11 +207,8 @@ impl QueryEngine {
             let state = self.sources.get(self.backend.as_ref(), source, budget).await?;
             tokens.push((source.table.clone(), state.change_token));
         }
-        let key = CacheKey {
-            model: model.fingerprint,
-            plan: runnable.logical.clone(),
-            sources: tokens,
-        };
+        let key =
+            CacheKey { model: model.fingerprint, plan: runnable.logical.clone(), sources: tokens };
         let run = Run {
             query_id: statement.query_id().to_owned(),
             log_comment: log_comment(planned, context),
