@@ -94,7 +94,8 @@ async fn throughput(canon: &Server, postgres: &Postgres, connections: usize) -> 
 async fn rate(callers: &[Caller]) -> Result<f64> {
     let begun = Instant::now();
     let mut tasks = JoinSet::new();
-    for caller in callers.iter().cloned() {
+    for caller in callers {
+        let caller = Caller::clone(caller);
         tasks.spawn(async move {
             let mut calls = 0_u64;
             while begun.elapsed() < THROUGHPUT_FOR {

@@ -598,6 +598,11 @@ impl<'m> Binder<'m> {
             let near = nearest(&name, names.map(String::as_str));
             return Err(BindError::UnknownFunction { name, near, position });
         }
+        if reads_patterns(&name) {
+            let what = format!("the function {name}");
+            let hint = Some("Use date_trunc, extract or a cast.".to_owned());
+            return Err(BindError::NotSupported { what, hint, position });
+        }
         let mut call = Expr::Function(function.clone());
         let found = self.resolve_children(&mut call, scope, clause)?;
         Ok((found, Some(call)))
@@ -785,6 +790,12 @@ fn escape_by_backslash(pattern: &mut Expr, escape_char: &mut Option<ValueWithSpa
     }
     *text = rewritten;
     *escape_char = None;
+}
+
+/// Functions whose patterns the planner reads in another language than Postgres: a wrong answer, not
+/// an error, would be theirs.
+fn reads_patterns(name: &str) -> bool {
+    matches!(name, "to_char" | "date_format" | "to_date" | "to_timestamp")
 }
 
 /// Forms that the parser gives as calls and the planner knows itself.

@@ -66,7 +66,7 @@ enum FindingsFormat {
 /// A backend, and the definitions that were read for it.
 #[derive(Debug)]
 pub(crate) struct Opened {
-    pub backend: Arc<dyn Backend>,
+    pub(crate) backend: Arc<dyn Backend>,
     folder: PathBuf,
 }
 
@@ -76,7 +76,7 @@ impl Opened {
     ///
     /// # Errors
     /// A folder that can't be read, or has no project file that says which backend.
-    pub async fn open(args: &SourceArgs) -> Result<Self, Failure> {
+    pub(crate) async fn open(args: &SourceArgs) -> Result<Self, Failure> {
         let read = load::read(&args.metrics).map_err(Failure::message)?;
         let backend = open_backend(args, &read).await?;
         Ok(Self { backend, folder: args.metrics.clone() })
@@ -87,7 +87,7 @@ impl Opened {
     /// # Errors
     /// [`Failure::Backend`] where the sources can't be described now, [`Failure::Findings`] where the
     /// definitions have errors.
-    pub async fn load(&self) -> Result<Arc<Model>, Failure> {
+    pub(crate) async fn load(&self) -> Result<Arc<Model>, Failure> {
         let read = load::read(&self.folder).map_err(Failure::message)?;
         let checked =
             crate::model::check::check(&read, &describe(self.backend.as_ref(), &read).await?);

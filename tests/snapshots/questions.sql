@@ -64,7 +64,7 @@ SELECT MEASURE(smallest_order) AS smallest, MEASURE(largest_order) AS largest FR
 -- metric_without_time one
 SELECT team, MEASURE(headcount) AS heads FROM employees GROUP BY team
 
--- sum_of_cast one
+-- sum_of_cast
 SELECT country, MEASURE(sales_floor) AS floor FROM locations GROUP BY country
 
 -- every_type_at_once one
@@ -253,7 +253,7 @@ FROM (SELECT "public"."orders"."customer_tier" AS "customer_tier", SUM("public".
 WHERE "source"."sum" > 1000
 LIMIT 1048575
 
--- metabase_implicit_join one
+-- metabase_implicit_join
 SELECT "customers__via__customer_id"."tier" AS "tier", SUM("public"."orders"."revenue") AS "sum"
 FROM "public"."orders"
 LEFT JOIN "public"."customers" AS "customers__via__customer_id"
@@ -318,7 +318,7 @@ SELECT order_channel, SUM(product_sales) AS sales FROM metrics.product_sales GRO
 
 --- Rows
 
--- row_by_key one
+-- row_by_key
 SELECT order_id, status, ordered_at, net_amount, customer_tier, location_name, revenue
 FROM orders
 WHERE order_id = 42

@@ -49,7 +49,7 @@ pub struct QueryEngine {
 /// What a prepared statement remembers.
 #[derive(Debug)]
 enum Plan {
-    Catalog { definitions: Arc<Definitions>, query: CatalogQuery },
+    Catalog { definitions: Arc<Definitions>, query: Box<CatalogQuery> },
     Data(Arc<PlannedQuery>),
     Explain { planned: Arc<PlannedQuery>, analyze: bool },
     ExplainCatalog,
@@ -92,7 +92,7 @@ impl QueryEngine {
                     .map(|(name, pg_type)| Column { name: name.clone(), pg_type: pg_type.clone() })
                     .collect();
                 let types = planned.params.clone();
-                Ok((Plan::Catalog { definitions, query: planned }, types, columns))
+                Ok((Plan::Catalog { definitions, query: Box::new(planned) }, types, columns))
             }
             Owner::Mixed => Err(EngineError::MixedOwners.into()),
             Owner::Data => {

@@ -264,7 +264,7 @@ fn shape(dice: &mut Dice, attributes: &[Attribute], known: &[Metric], zone: Tz) 
         let (left, right) = (*dice.pick(&parts), *dice.pick(&parts));
         return match dice.chance(50) {
             true => Shape::Ratio(left, right),
-            false => Shape::Derived(*dice.pick::<&str>(&["+", "-", "/", "%"]), left, right),
+            false => Shape::Derived(dice.pick::<&str>(&["+", "-", "/", "%"]), left, right),
         };
     }
     match dice.below(12) {

@@ -144,15 +144,15 @@ impl Condition {
     pub(crate) fn random_time(dice: &mut Dice) -> Self {
         let at = instant(dice);
         match dice.below(6) {
-            0 => Self::Date(*dice.pick::<&str>(&OPERATORS), Grain::Day.floor(at)),
+            0 => Self::Date(dice.pick::<&str>(&OPERATORS), Grain::Day.floor(at)),
             1 => Self::TimeIsNull(dice.chance(50)),
             2 | 3 => {
                 let grain = *dice.pick(&GRAINS);
                 // Sometimes a moment that no period begins at.
                 let at = if dice.chance(80) { grain.floor(at) } else { at };
-                Self::Period(grain, *dice.pick::<&str>(&OPERATORS), at)
+                Self::Period(grain, dice.pick::<&str>(&OPERATORS), at)
             }
-            _ => Self::Time(*dice.pick::<&str>(&OPERATORS), at),
+            _ => Self::Time(dice.pick::<&str>(&OPERATORS), at),
         }
     }
 
@@ -161,11 +161,11 @@ impl Condition {
         if dice.chance(12) {
             return Self::IsNull(attribute, dice.chance(50));
         }
-        let operator = *dice.pick::<&str>(&OPERATORS);
+        let operator = dice.pick::<&str>(&OPERATORS);
         match attribute.kind {
             Kind::Bool => Self::Is(attribute),
             Kind::Text if dice.chance(15) => {
-                Self::Like(attribute, *dice.pick::<&str>(&["%e%", "D_", "%'%", "", "ü%", "%p"]))
+                Self::Like(attribute, dice.pick::<&str>(&["%e%", "D_", "%'%", "", "ü%", "%p"]))
             }
             Kind::Text => {
                 let known: &[&str] = match () {
@@ -373,8 +373,8 @@ impl Amount {
                 Box::new(Self::OrZero(known("discount"))),
             ),
             2 => Self::Times(known("gross"), known("quantity")),
-            3 => Self::OrZero(known(*dice.pick::<&str>(&["gross", "customer_score", "quantity"]))),
-            4 => Self::Negated(known(*dice.pick::<&str>(&["gross", "quantity"]))),
+            3 => Self::OrZero(known(dice.pick::<&str>(&["gross", "customer_score", "quantity"]))),
+            4 => Self::Negated(known(dice.pick::<&str>(&["gross", "quantity"]))),
             5 => {
                 let when = Condition::random(dice, attributes, false, 1);
                 Self::When(Box::new(when), number)

@@ -34,11 +34,11 @@ pub(crate) fn cast(value: Value, to: &DataType) -> Result<Value> {
         (Date32, Utf8) => Ok(derived(&value, "toString", to)),
         (Boolean, Utf8) => {
             let sql = format!("toString({})", value.typed()?);
-            Ok(Value::new(sql, Utf8, false).from_parts([&value]))
+            Ok(Value::new(sql, Utf8, false).computed_from([&value]))
         }
         (Decimal128(_, scale), Utf8) if *scale >= 0 => {
             let sql = format!("toDecimalString({}, {scale})", value.sql);
-            Ok(Value::new(sql, Utf8, false).from_parts([&value]))
+            Ok(Value::new(sql, Utf8, false).computed_from([&value]))
         }
         (Boolean, to) if to.is_integer() => {
             let range = Some((0, 1));
@@ -65,12 +65,12 @@ pub(crate) fn cast(value: Value, to: &DataType) -> Result<Value> {
 }
 
 fn derived(value: &Value, function: &str, to: &DataType) -> Value {
-    Value::new(format!("{function}({})", value.sql), to.clone(), false).from_parts([value])
+    Value::new(format!("{function}({})", value.sql), to.clone(), false).computed_from([value])
 }
 
 /// A cast that comparisons with constants may undo.
 fn lossless(sql: String, value: Value, to: &DataType) -> Result<Value> {
-    let cast = Value::new(sql, to.clone(), false).from_parts([&value]);
+    let cast = Value::new(sql, to.clone(), false).computed_from([&value]);
     Ok(Value { range: value.range, plain: value.plain, origin: Some(Arc::new(value)), ..cast })
 }
 
@@ -84,7 +84,7 @@ fn integers(value: Value, to: &DataType) -> Result<Value> {
         return lossless(format!("to{to}({})", value.sql), value, to);
     }
     let sql = format!("accurateCast({}, '{to}')", value.sql);
-    Ok(Value::new(sql, to.clone(), false).from_parts([&value]))
+    Ok(Value::new(sql, to.clone(), false).computed_from([&value]))
 }
 
 fn integer_to_decimal(value: Value, to: &DataType, precision: u8, scale: i8) -> Result<Value> {
@@ -117,7 +117,7 @@ fn decimals(value: &Value, to: &DataType, from: (u8, i8), into: (u8, i8)) -> Res
         return if into.1 >= from.1 {
             lossless(sql, value.clone(), to)
         } else {
-            Ok(Value::new(sql, to.clone(), false).from_parts([value]))
+            Ok(Value::new(sql, to.clone(), false).computed_from([value]))
         };
     }
     if rounded.len() > 4_000 {
@@ -128,5 +128,5 @@ fn decimals(value: &Value, to: &DataType, from: (u8, i8), into: (u8, i8)) -> Res
     let message = literal::text("numeric field overflow: out of range");
     let checked = format!("{rounded} + throwIf(abs({rounded}) >= {limit}, {message})");
     let checked = Value { sql: checked, ..value.clone() };
-    Ok(Value::new(checked.cast_sql(to)?, to.clone(), false).from_parts([value]))
+    Ok(Value::new(checked.cast_sql(to)?, to.clone(), false).computed_from([value]))
 }

@@ -22,7 +22,7 @@ pub(crate) fn compare(op: Operator, left: Value, right: Value) -> Result<Value> 
         && (left.nullable || right.nullable);
     let (op, left_sql, right_sql) = sides_of(op, left, right)?;
     let sql = format!("{left_sql} {} {right_sql}", symbol(op)?);
-    let condition = Value::condition(sql, false, Binding::Comparison).from_parts(&sides);
+    let condition = Value::condition(sql, false, Binding::Comparison).computed_from(&sides);
     Ok(Value { nullable, ..condition })
 }
 
@@ -216,7 +216,7 @@ pub(crate) fn in_constants(
     };
     let keyword = if negated { "NOT IN" } else { "IN" };
     let sql = format!("{sql} {keyword} ({})", items.join(", "));
-    Ok(Value::condition(sql, false, Binding::Comparison).from_parts([&column]))
+    Ok(Value::condition(sql, false, Binding::Comparison).computed_from([&column]))
 }
 
 fn unwrap_all(value: Value, constants: &[ScalarValue]) -> (Value, Vec<ScalarValue>) {

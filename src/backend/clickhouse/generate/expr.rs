@@ -122,7 +122,7 @@ impl Generator<'_> {
         }
         let sql: Vec<String> = parts.iter().map(|part| part.at(inner)).collect();
         let sql = sql.join(&format!(" {keyword} "));
-        Ok(Value::condition(sql, false, outer).from_parts(&parts))
+        Ok(Value::condition(sql, false, outer).computed_from(&parts))
     }
 
     fn concatenation(&mut self, binary: &BinaryExpr, scope: Scope) -> Result<Value> {
@@ -155,7 +155,7 @@ impl Generator<'_> {
     fn negation(&mut self, inner: &Expr, scope: Scope) -> Result<Value> {
         let value = self.expr(inner, scope)?;
         let sql = format!("NOT {}", value.at(Binding::Comparison));
-        Ok(Value::condition(sql, false, Binding::Not).from_parts([&value]))
+        Ok(Value::condition(sql, false, Binding::Not).computed_from([&value]))
     }
 
     fn is_null(&mut self, inner: &Expr, test: &str, scope: Scope) -> Result<Value> {
@@ -193,7 +193,7 @@ impl Generator<'_> {
         let above = self.comparison(expr, above, low, scope)?;
         let below = self.comparison(expr, below, high, scope)?;
         let sql = format!("{} {keyword} {}", above.sql, below.sql);
-        Ok(Value::condition(sql, false, binding).from_parts([&above, &below]))
+        Ok(Value::condition(sql, false, binding).computed_from([&above, &below]))
     }
 
     /// ClickHouse ignores NULL in a list, where SQL says NULL unless another item is equal.
@@ -236,7 +236,7 @@ impl Generator<'_> {
         let (keyword, binding) =
             if list.negated { (" AND ", Binding::And) } else { (" OR ", Binding::Or) };
         let sql: Vec<String> = parts.iter().map(|part| part.sql.clone()).collect();
-        Ok(Value::condition(sql.join(keyword), false, binding).from_parts(&parts))
+        Ok(Value::condition(sql.join(keyword), false, binding).computed_from(&parts))
     }
 
     fn like(&mut self, like: &Like, scope: Scope) -> Result<Value> {
@@ -266,7 +266,7 @@ impl Generator<'_> {
         }
         sql.push_str(" END");
         let no_else = case.else_expr.is_none();
-        Ok(Value { nullable: true, ..case_value(sql, no_else, &results)?.from_parts(&parts) })
+        Ok(Value { nullable: true, ..case_value(sql, no_else, &results)?.computed_from(&parts) })
     }
 
     /// A sub-query that doesn't depend on the outer row: NULL where it gives no row, ClickHouse's
@@ -309,7 +309,7 @@ impl Generator<'_> {
         }
         let keyword = if negated { "NOT IN" } else { "IN" };
         let sql = format!("{} {keyword} {}", value.at(Binding::Sum), self.subquery_text(plan)?);
-        Ok(Value::condition(sql, false, Binding::Comparison).from_parts([value]))
+        Ok(Value::condition(sql, false, Binding::Comparison).computed_from([value]))
     }
 
     fn exists(&mut self, subquery: &Subquery, negated: bool) -> Result<Value> {
@@ -340,7 +340,7 @@ fn case_value(sql: String, no_else: bool, results: &[Value]) -> Result<Value> {
             Some(Some(range.map_or((low, high), |(a, b)| (a.min(low), b.max(high)))))
         })
         .flatten();
-    Ok(Value { range, ..Value::new(sql, data_type, no_else) }.from_parts(results))
+    Ok(Value { range, ..Value::new(sql, data_type, no_else) }.computed_from(results))
 }
 
 /// The operands of a chain of one operator, from the left.

@@ -79,7 +79,7 @@ impl Value {
     }
 
     /// Takes the level and NULLs from what it was computed from.
-    pub(crate) fn from_parts<'a>(mut self, parts: impl IntoIterator<Item = &'a Value>) -> Self {
+    pub(crate) fn computed_from<'a>(mut self, parts: impl IntoIterator<Item = &'a Value>) -> Self {
         for part in parts {
             self.level = self.level.max(part.level);
             self.nullable |= part.nullable;

@@ -73,7 +73,7 @@ impl Call {
 
     /// The result, NULL where an argument is.
     fn result(&self, sql: String) -> Value {
-        Value::new(sql, self.data_type.clone(), false).from_parts(&self.args)
+        Value::new(sql, self.data_type.clone(), false).computed_from(&self.args)
     }
 }
 

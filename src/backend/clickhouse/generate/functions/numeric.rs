@@ -119,7 +119,7 @@ pub(crate) fn operator(op: Operator, left: Value, right: Value) -> Result<Value>
 /// Of the bits that grouping() is made of.
 fn bits(function: &str, left: &Value, right: &Value) -> Value {
     let sql = format!("to{}({function}({}, {}))", left.data_type, left.sql, right.sql);
-    Value::new(sql, left.data_type.clone(), false).from_parts([left, right])
+    Value::new(sql, left.data_type.clone(), false).computed_from([left, right])
 }
 
 fn symbol(op: Operator) -> (&'static str, Binding, Binding) {
@@ -133,7 +133,7 @@ fn symbol(op: Operator) -> (&'static str, Binding, Binding) {
 fn plain(op: Operator, left: &Value, right: &Value, data_type: DataType) -> Result<Value> {
     let (symbol, binding, right_binding) = symbol(op);
     let sql = format!("{} {symbol} {}", left.at(binding), right.at(right_binding));
-    Ok(Value { binding, ..Value::new(sql, data_type, false).from_parts([left, right]) })
+    Ok(Value { binding, ..Value::new(sql, data_type, false).computed_from([left, right]) })
 }
 
 fn checked(call: &Call, op: Operator) -> Result<Value> {
@@ -165,7 +165,7 @@ fn integers(op: Operator, left: &Value, right: &Value, data_type: DataType) -> R
         left.sql,
         right.at(right_binding)
     );
-    Ok(Value::new(sql, data_type, false).from_parts([left, right]))
+    Ok(Value::new(sql, data_type, false).computed_from([left, right]))
 }
 
 /// Of the divisor in a row whose dividend is NULL: ClickHouse would divide there too, and throw.
@@ -186,7 +186,7 @@ fn masked(dividend: &Value, divisor: &Value) -> Result<String> {
 fn integer_division(function: &str, left: &Value, right: &Value) -> Result<Value> {
     let sql = format!("{function}({}, {})", left.sql, masked(left, right)?);
     let data_type = left.data_type.clone();
-    Ok(Value::new(sql, data_type, false).from_parts([left, right]))
+    Ok(Value::new(sql, data_type, false).computed_from([left, right]))
 }
 
 /// ClickHouse computes in the wider operand's width: it is widened where the result needs more.
@@ -209,7 +209,7 @@ fn decimals(op: Operator, left: &Value, right: &Value) -> Result<Value> {
         let wide = format!("CAST({} AS Decimal(76, {a_scale}))", left.sql);
         let product = format!("{wide} * {}", right.at(right_binding));
         let sql = format!("CAST({product} AS Decimal({precision}, {scale}))");
-        return Ok(Value::new(sql, data_type, false).from_parts([left, right]));
+        return Ok(Value::new(sql, data_type, false).computed_from([left, right]));
     }
     if width(a).max(width(b)) < width(precision) {
         let wide = format!("CAST({} AS Decimal({precision}, {a_scale}))", left.sql);
@@ -217,7 +217,7 @@ fn decimals(op: Operator, left: &Value, right: &Value) -> Result<Value> {
         let binding = self::symbol(op).1;
         return Ok(Value {
             binding,
-            ..Value::new(sql, data_type, false).from_parts([left, right])
+            ..Value::new(sql, data_type, false).computed_from([left, right])
         });
     }
     plain(op, left, right, data_type)
@@ -238,7 +238,7 @@ pub(crate) fn negative(value: &Value) -> Result<Value> {
         return Err(NotPushable::new(format!("- {}", value.data_type)));
     }
     let range = value.range.map(|(low, high)| (-high, -low));
-    let negative = Value::new(sql, value.data_type.clone(), false).from_parts([value]);
+    let negative = Value::new(sql, value.data_type.clone(), false).computed_from([value]);
     Ok(Value { range, ..negative })
 }
 

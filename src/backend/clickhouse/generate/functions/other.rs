@@ -64,7 +64,7 @@ pub(crate) fn regex(op: Operator, left: &Value, right: &Value) -> Result<Value> 
     // In ClickHouse the dot matches newlines unless it is told not to.
     let flags = if insensitive { "(?i-s)" } else { "(?-s)" };
     let sql = format!("match({}, {})", left.sql, literal::text(&format!("{flags}{pattern}")));
-    let found = Value::condition(sql, false, Binding::Atom).from_parts([left]);
+    let found = Value::condition(sql, false, Binding::Atom).computed_from([left]);
     if negated {
         let sql = format!("NOT {}", found.sql);
         return Ok(Value { sql, binding: Binding::Not, ..found });

@@ -67,7 +67,8 @@ pub(crate) fn concatenation(parts: &[Value]) -> Result<Value> {
         return Err(NotPushable::new("|| of something that is no text"));
     }
     let sql: Vec<&str> = parts.iter().map(|part| part.sql.as_str()).collect();
-    Ok(Value::new(format!("concat({})", sql.join(", ")), DataType::Utf8, false).from_parts(parts))
+    Ok(Value::new(format!("concat({})", sql.join(", ")), DataType::Utf8, false)
+        .computed_from(parts))
 }
 
 fn concat(call: &Call) -> Result<Value> {
@@ -201,5 +202,5 @@ pub(crate) fn like(value: &Value, pattern: &Value, like: &Like) -> Result<Value>
         (true, true) => "NOT ILIKE",
     };
     let sql = format!("{} {keyword} {}", value.at(Binding::Sum), literal::text(&normal));
-    Ok(Value::condition(sql, false, Binding::Comparison).from_parts([value]))
+    Ok(Value::condition(sql, false, Binding::Comparison).computed_from([value]))
 }

@@ -140,7 +140,7 @@ fn in_minute(moment: &str) -> String {
 
 fn field_of(call: &Call) -> Result<(Unit, &Value)> {
     let (unit, moment) = (unit_of(call)?, call.arg(1)?);
-    if !is_timestamp(moment) && !(is_date(moment) && unit.in_dates()) {
+    if !(is_timestamp(moment) || is_date(moment) && unit.in_dates()) {
         return Err(NotPushable::new("a field of something that is no date or timestamp"));
     }
     Ok((unit, moment))
@@ -224,7 +224,7 @@ pub(super) fn operator(op: Operator, left: &Value, right: &Value) -> Result<Valu
         }
         Operator::Minus if is_date(left) && is_date(right) => {
             let sql = format!("toInt32({}) - toInt32({})", left.sql, right.sql);
-            let days = Value::new(sql, DataType::Int64, false).from_parts([left, right]);
+            let days = Value::new(sql, DataType::Int64, false).computed_from([left, right]);
             Ok(Value { binding: Binding::Sum, ..days })
         }
         _ => unknown(),
@@ -234,7 +234,7 @@ pub(super) fn operator(op: Operator, left: &Value, right: &Value) -> Result<Valu
 fn days_after(date: &Value, days: &Value, op: Operator) -> Result<Value> {
     let function = if op == Operator::Plus { "addDays" } else { "subtractDays" };
     let sql = format!("{function}({}, {})", date.sql, days.sql);
-    Ok(Value::new(sql, DataType::Date32, false).from_parts([date, days]))
+    Ok(Value::new(sql, DataType::Date32, false).computed_from([date, days]))
 }
 
 /// Months first, then days, then time, as in Postgres.
@@ -257,6 +257,6 @@ fn shifted(moment: &Value, interval: &Value, op: Operator) -> Result<Value> {
             sql.push_str(&format!(" + {function}({})", sign * count));
         }
     }
-    let shifted = Value::new(sql, moment.data_type.clone(), false).from_parts([moment]);
+    let shifted = Value::new(sql, moment.data_type.clone(), false).computed_from([moment]);
     Ok(Value { binding: Binding::Sum, ..shifted })
 }
