@@ -35,7 +35,7 @@ use tokio::sync::mpsc;
 use super::guard::{BATCHES_AHEAD, Guarded};
 use super::latest::NewestPlanner;
 use super::{BackendError, Run};
-use crate::functions::registry;
+use crate::functions::{self, registry};
 use crate::sql::value::BadCast;
 
 /// Memory that all queries together may hold for sorts, joins and groups. A query that asks for
@@ -110,13 +110,10 @@ static CPU: LazyLock<std::io::Result<Runtime>> = LazyLock::new(|| {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(cores())
         .thread_name("canon-cpu")
-        .thread_stack_size(WORKER_STACK_BYTES)
+        .thread_stack_size(functions::STACK_BYTES)
         .enable_all()
         .build()
 });
-
-/// Plans of deep statements are walked recursively.
-const WORKER_STACK_BYTES: usize = 16 << 20;
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, NonZeroUsize::get)

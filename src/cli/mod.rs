@@ -13,6 +13,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::functions;
 use crate::observe::{self, LogFormat};
 
 pub(crate) use definitions::{Failure, Opened};
@@ -73,11 +74,18 @@ pub struct SourceArgs {
     clickhouse_password_file: Option<PathBuf>,
 }
 
-/// Stack of each worker: plans of deep statements are walked recursively.
-const WORKER_STACK_BYTES: usize = 16 << 20;
-
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
+    // The first thread's stack is as large as the shell says.
+    let thread = std::thread::Builder::new().stack_size(functions::STACK_BYTES);
+    match thread.spawn(run_on_large_stack).map(std::thread::JoinHandle::join) {
+        Ok(Ok(code)) => code,
+        Ok(Err(panic)) => std::panic::resume_unwind(panic),
+        Err(error) => failed(&format!("could not start: {error}")),
+    }
+}
+
+fn run_on_large_stack() -> ExitCode {
     let cli = Cli::parse();
     let format = match cli.log_format {
         Format::Text => LogFormat::Text,
@@ -92,7 +100,7 @@ pub fn run() -> ExitCode {
     observe::init(format, &filter);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .thread_stack_size(WORKER_STACK_BYTES)
+        .thread_stack_size(functions::STACK_BYTES)
         .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,

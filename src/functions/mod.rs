@@ -142,6 +142,10 @@ pub fn analyze(plan: LogicalPlan) -> Result<LogicalPlan> {
     TypeCoercion::new().analyze(plan, &registry().options)
 }
 
+/// Stack of each thread that parses or plans: trees are walked recursively, and their depth is bounded
+/// by what this holds in an unoptimised build.
+pub const STACK_BYTES: usize = 16 << 20;
+
 /// A plan with its constants folded. Reads no clock: what depends on the time is replaced before.
 pub fn simplify(plan: LogicalPlan) -> Result<LogicalPlan> {
     use datafusion::optimizer::simplify_expressions::SimplifyExpressions;

@@ -241,7 +241,7 @@ fn sign_type(types: &[DataType], _: &[Option<&ScalarValue>]) -> Result<DataType>
     }
 }
 
-/// Constant digits become the scale of the result; otherwise the scale stays.
+/// Constant digits become the scale of the result, as far as 38 digits go; otherwise the scale stays.
 fn digits_type(types: &[DataType], scalars: &[Option<&ScalarValue>]) -> Result<DataType> {
     let Some(DataType::Decimal128(precision, scale)) = types.first() else {
         return Ok(DataType::Float64);
@@ -251,10 +251,11 @@ fn digits_type(types: &[DataType], scalars: &[Option<&ScalarValue>]) -> Result<D
         (_, Some(Some(ScalarValue::Int64(Some(digits))))) => *digits,
         _ => i64::from(*scale),
     };
-    let digits = i8::try_from(digits.clamp(0, i64::from(*scale))).unwrap_or(*scale);
     // Rounding up may need one digit more in front: 9.5 becomes 10.
-    let precision = i16::from(*precision) - i16::from(*scale) + i16::from(digits) + 1;
-    Ok(DataType::Decimal128(u8::try_from(precision.clamp(1, 38)).unwrap_or(38), digits))
+    let whole = i64::from(*precision) - i64::from(*scale) + 1;
+    let digits = digits.clamp(0, (38 - whole).max(i64::from(*scale)));
+    let precision = u8::try_from((whole + digits).clamp(1, 38)).unwrap_or(38);
+    Ok(DataType::Decimal128(precision, i8::try_from(digits).unwrap_or(*scale)))
 }
 
 /// What a zero divisor means.

@@ -96,6 +96,16 @@ fn binary_operator(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<
             let right = literal_as(*right, &left, schema)?;
             let left = literal_as(*left, &right.data, schema)?;
             let changed = left.transformed || right.transformed;
+            let (left, right) = (left.data, right.data);
+            let types = (left.get_type(schema)?, right.get_type(schema)?);
+            let as_moment = |expr, own: &DataType, other: &DataType| match moment_beside(own, other)
+            {
+                Some(to) => Transformed::yes(cast_unless(expr, own, &to)),
+                None => Transformed::no(expr),
+            };
+            let left = as_moment(left, &types.0, &types.1);
+            let right = as_moment(right, &types.1, &types.0);
+            let changed = changed || left.transformed || right.transformed;
             let expr = BinaryExpr::new(Box::new(left.data), op, Box::new(right.data));
             Ok(Transformed::new_transformed(Expr::BinaryExpr(expr), changed))
         }
@@ -129,6 +139,18 @@ fn arithmetic(
     if let Some(function) = function {
         return Ok(Transformed::yes(call(function, vec![left, right])));
     }
+    // DataFusion would take an integer beside a date for seconds.
+    let days = match (&a, op, &b) {
+        (DataType::Date32, Operator::Plus, b) if b.is_integer() => Some(time::add_days()),
+        (DataType::Date32, Operator::Minus, b) if b.is_integer() => Some(time::subtract_days()),
+        (a, Operator::Plus, DataType::Date32) if a.is_integer() => {
+            return Ok(Transformed::yes(call(time::add_days(), vec![right, left])));
+        }
+        _ => None,
+    };
+    if let Some(function) = days {
+        return Ok(Transformed::yes(call(function, vec![left, right])));
+    }
     // A date and an interval make a timestamp.
     let to_timestamp = |expr: Expr| Expr::Cast(Cast::new(Box::new(expr), time::TIMESTAMP));
     let (left, right, changed) = match (&a, op, &b) {
@@ -142,6 +164,23 @@ fn arithmetic(
     };
     let expr = Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)));
     Ok(Transformed::new_transformed(expr, changed))
+}
+
+/// The type in which a date or timestamp is compared with another: microseconds, where DataFusion
+/// would take nanoseconds, which end in 1677 and 2262.
+fn moment_beside(own: &DataType, other: &DataType) -> Option<DataType> {
+    match (own, other) {
+        (DataType::Date32, DataType::Timestamp(_, None)) => Some(time::TIMESTAMP),
+        (DataType::Date32, DataType::Timestamp(_, Some(_))) => Some(time::timestamptz()),
+        (DataType::Timestamp(TimeUnit::Microsecond, _), _) => None,
+        (DataType::Timestamp(_, None), DataType::Date32 | DataType::Timestamp(_, _)) => {
+            Some(time::TIMESTAMP)
+        }
+        (DataType::Timestamp(_, Some(_)), DataType::Date32 | DataType::Timestamp(_, _)) => {
+            Some(time::timestamptz())
+        }
+        _ => None,
+    }
 }
 
 /// The negative of the least integer is out of range.
@@ -379,7 +418,7 @@ fn aggregate(function: AggregateFunction, schema: &DFSchema) -> Result<Transform
         ),
         ("avg", integer) if integer.is_integer() => call(
             numeric::float_mean(),
-            vec![over("sum", wide(arg.clone()))?, over("count", arg.clone())?],
+            vec![over("sum", summable(arg.clone(), integer))?, over("count", arg.clone())?],
         ),
         ("median", number) if number.is_numeric() => {
             let mut params = function.params.clone();
@@ -394,6 +433,14 @@ fn aggregate(function: AggregateFunction, schema: &DFSchema) -> Result<Transform
         _ => return Ok(Transformed::no(Expr::AggregateFunction(function))),
     };
     Ok(Transformed::yes(rewritten))
+}
+
+/// Sums of narrower integers fit into int8.
+fn summable(integer: Expr, data_type: &DataType) -> Expr {
+    match data_type {
+        DataType::Int64 | DataType::UInt64 | DataType::UInt32 => wide(integer),
+        _ => integer,
+    }
 }
 
 /// Sums of this have 38 digits, which no sum of int8 exceeds.
@@ -434,7 +481,7 @@ fn window(function: WindowFunction, schema: &DFSchema) -> Result<Transformed<Exp
         ),
         ("avg", integer) if integer.is_integer() => call(
             numeric::float_mean(),
-            vec![over("sum", wide(arg.clone()))?, over("count", arg.clone())?],
+            vec![over("sum", summable(arg.clone(), integer))?, over("count", arg.clone())?],
         ),
         _ => return Ok(Transformed::no(Expr::WindowFunction(Box::new(function)))),
     };

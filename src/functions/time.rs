@@ -3,9 +3,14 @@
 use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, Decimal128Array, Float64Array, StringArray, TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, Date32Array, Decimal128Array, Float64Array, StringArray,
+    TimestampMicrosecondArray,
 };
-use datafusion::arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
+use datafusion::arrow::compute::kernels::arity::try_binary;
+use datafusion::arrow::datatypes::{
+    DataType, Date32Type, Int64Type, TimeUnit, TimestampMicrosecondType,
+};
+use datafusion::arrow::error::ArrowError;
 use datafusion::common::{ScalarValue, exec_err, plan_err};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::interval_arithmetic::Interval;
@@ -62,12 +67,36 @@ function!(
     Function::new("timestamp_text", microseconds, |_, _| Ok(DataType::Utf8), to_text)
 );
 
+function!(
+    /// `date + int`.
+    add_days,
+    Function::new("add_days", date_and_days, |_, _| Ok(DataType::Date32), |args| {
+        moved(args, i32::checked_add)
+    })
+);
+function!(
+    /// `date - int`.
+    subtract_days,
+    Function::new("subtract_days", date_and_days, |_, _| Ok(DataType::Date32), |args| {
+        moved(args, i32::checked_sub)
+    })
+);
+
 /// All of them, for the registry.
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
-    [date_trunc(), extract(), date_part(), wall_clock(), instant_at(), timestamp_text()]
-        .into_iter()
-        .map(Arc::clone)
-        .collect()
+    [
+        date_trunc(),
+        extract(),
+        date_part(),
+        wall_clock(),
+        instant_at(),
+        timestamp_text(),
+        add_days(),
+        subtract_days(),
+    ]
+    .into_iter()
+    .map(Arc::clone)
+    .collect()
 }
 
 /// A timestamp without time zone.
@@ -117,6 +146,15 @@ fn wall_clock_and_zone(types: &[DataType]) -> Result<Vec<DataType>> {
             Ok(vec![TIMESTAMP, DataType::Utf8])
         }
         _ => plan_err!("a timestamp and the name of a zone are expected"),
+    }
+}
+
+fn date_and_days(types: &[DataType]) -> Result<Vec<DataType>> {
+    match types {
+        [DataType::Date32, days] if days.is_integer() || days.is_null() => {
+            Ok(vec![DataType::Date32, DataType::Int64])
+        }
+        _ => plan_err!("a date and a number of days are expected"),
     }
 }
 
@@ -217,9 +255,7 @@ fn micros(args: &ScalarFunctionArgs, index: usize) -> Result<TimestampMicrosecon
 }
 
 fn out_of_range() -> DataFusionError {
-    DataFusionError::from(datafusion::arrow::error::ArrowError::ArithmeticOverflow(
-        "timestamp out of range".to_owned(),
-    ))
+    DataFusionError::from(ArrowError::ArithmeticOverflow("timestamp out of range".to_owned()))
 }
 
 /// Each moment through `compute`, with the type of the function's result.
@@ -305,6 +341,19 @@ fn to_text(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
     let input = micros(args, 0)?;
     let texts: StringArray = input.iter().map(|moment| moment.and_then(text)).collect();
     result(args, Arc::new(texts))
+}
+
+fn moved(args: &ScalarFunctionArgs, step: fn(i32, i32) -> Option<i32>) -> Result<ColumnarValue> {
+    let arrays = super::udf::arrays(args)?;
+    let (dates, days) =
+        (arrays[0].as_primitive::<Date32Type>(), arrays[1].as_primitive::<Int64Type>());
+    let moved: Date32Array = try_binary(dates, days, |date, days: i64| {
+        i32::try_from(days)
+            .ok()
+            .and_then(|days| step(date, days))
+            .ok_or_else(|| ArrowError::ArithmeticOverflow("date out of range".to_owned()))
+    })?;
+    result(args, Arc::new(moved))
 }
 
 /// A zone's offsets, kept by day: no zone has two changes within a day that cancel out, so a day

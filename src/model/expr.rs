@@ -578,6 +578,11 @@ mod tests {
 
     #[test]
     fn long_and_deep_expressions_are_refused() {
+        let thread = std::thread::Builder::new().stack_size(functions::STACK_BYTES);
+        thread.spawn(refuse_long_and_deep_expressions).unwrap().join().unwrap();
+    }
+
+    fn refuse_long_and_deep_expressions() {
         assert_eq!(fault(&"(".repeat(1_000)).0, "too_large");
         assert_eq!(fault(&"n+".repeat(20_000)).0, "too_large");
         assert_eq!(fault(&format!("{}n", "n + ".repeat(4_000))).0, "too_large");

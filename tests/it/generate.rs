@@ -10,6 +10,7 @@ use std::sync::Arc;
 use canon::backend::clickhouse::Pushed;
 use canon::backend::{Backend, BackendError};
 use canon::functions;
+use canon::model::SourceColumn;
 use canon::plan::source::SourceTable;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::compute::concat_batches;
@@ -41,6 +42,11 @@ impl Tables {
             tables.0.insert((*name).to_owned(), Arc::new(source));
         }
         tables
+    }
+
+    pub(crate) fn over(name: &str, columns: Vec<SourceColumn>) -> Self {
+        let source = SourceTable::new(name.to_owned(), columns);
+        Self(HashMap::from([(name.to_owned(), Arc::new(source))]))
     }
 
     /// As the planner leaves it: no types coerced, nothing replaced.

@@ -253,7 +253,7 @@ FROM (SELECT "public"."orders"."customer_tier" AS "customer_tier", SUM("public".
 WHERE "source"."sum" > 1000
 LIMIT 1048575
 
--- metabase_implicit_join
+-- metabase_implicit_join one
 SELECT "customers__via__customer_id"."tier" AS "tier", SUM("public"."orders"."revenue") AS "sum"
 FROM "public"."orders"
 LEFT JOIN "public"."customers" AS "customers__via__customer_id"

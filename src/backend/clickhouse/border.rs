@@ -7,6 +7,7 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNodeRecu
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
@@ -27,9 +28,11 @@ pub(super) fn draw(
     state: &SessionState,
 ) -> Result<Prepared> {
     let schema = Arc::clone(plan.schema());
-    // Folds constants and takes casts off columns, so that keys prune; DataFusion's other rules are
-    // for an engine that doesn't plan by itself.
-    let simplify = || optimize(plan, vec![Arc::new(SimplifyExpressions::new())], state);
+    // Folds constants and takes casts off columns, so that keys prune, and says which conditions of
+    // a join are its keys; DataFusion's other rules are for an engine that doesn't plan by itself.
+    let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
+        vec![Arc::new(SimplifyExpressions::new()), Arc::new(ExtractEquijoinPredicate::new())];
+    let simplify = || optimize(plan, rules, state);
     let plan = debug_span!("simplify_pushed").in_scope(simplify)?;
     if let Some(pushed) = push(&plan, tables)? {
         return prepared(pushed);

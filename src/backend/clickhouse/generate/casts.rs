@@ -5,6 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::datatypes::TimeUnit::Microsecond;
 
+use super::functions::REPEATED_MAX;
 use super::literal;
 use super::value::Value;
 use super::{NotPushable, Result};
@@ -96,37 +97,38 @@ fn integer_to_decimal(value: Value, to: &DataType, precision: u8, scale: i8) -> 
             let sql = value.cast_sql(to)?;
             lossless(sql, value, to)
         }
-        _ => Err(NotPushable::new("a cast to a decimal that may not hold the number")),
+        _ => checked(&value, &value.sql, digits, to),
     }
 }
 
-/// A smaller scale rounds half away from zero; a number beyond the precision is an error, which
-/// ClickHouse itself would notice only beyond the width.
-fn decimals(value: &Value, to: &DataType, from: (u8, i8), into: (u8, i8)) -> Result<Value> {
-    let whole = |(precision, scale): (u8, i8)| i16::from(precision) - i16::from(scale);
-    let rounded = if into.1 < from.1 {
-        format!("round({}, {})", value.sql, into.1)
-    } else {
-        value.sql.clone()
-    };
-    // Rounding up may need one digit more.
-    let needed = whole(from) + i16::from(into.1 < from.1);
-    if whole(into) >= needed {
-        let rounded = Value { sql: rounded, ..value.clone() };
-        let sql = rounded.cast_sql(to)?;
-        return if into.1 >= from.1 {
-            lossless(sql, value.clone(), to)
-        } else {
-            Ok(Value::new(sql, to.clone(), false).computed_from([value]))
-        };
-    }
-    if rounded.len() > 4_000 {
+/// `sql` as a decimal with so many digits before the point. ClickHouse itself would notice what is
+/// too large only beyond the width.
+fn checked(value: &Value, sql: &str, digits: i16, to: &DataType) -> Result<Value> {
+    if sql.len() > REPEATED_MAX {
         return Err(NotPushable::new("a long expression cast to a smaller decimal"));
     }
-    let digits = usize::try_from(whole(into)).unwrap_or_default();
-    let limit = format!("toDecimal256('1{}', 0)", "0".repeat(digits));
+    let zeros = "0".repeat(usize::try_from(digits).unwrap_or_default());
+    let limit = format!("toDecimal256('1{zeros}', 0)");
     let message = literal::text("numeric field overflow: out of range");
-    let checked = format!("{rounded} + throwIf(abs({rounded}) >= {limit}, {message})");
-    let checked = Value { sql: checked, ..value.clone() };
+    let sql = format!("({sql}) + throwIf(abs({sql}) >= {limit}, {message})");
+    let checked = Value { sql, ..value.clone() };
     Ok(Value::new(checked.cast_sql(to)?, to.clone(), false).computed_from([value]))
+}
+
+/// A smaller scale rounds half away from zero; a number beyond the precision is an error.
+fn decimals(value: &Value, to: &DataType, from: (u8, i8), into: (u8, i8)) -> Result<Value> {
+    let whole = |(precision, scale): (u8, i8)| i16::from(precision) - i16::from(scale);
+    if into.1 >= from.1 && whole(into) >= whole(from) {
+        return lossless(value.cast_sql(to)?, value.clone(), to);
+    }
+    let rounded = match into.1 < from.1 {
+        true => format!("round({}, {})", value.sql, into.1),
+        false => value.sql.clone(),
+    };
+    // Rounding up may need one digit more.
+    if whole(into) > whole(from) {
+        let rounded = Value { sql: rounded, ..value.clone() };
+        return Ok(Value::new(rounded.cast_sql(to)?, to.clone(), false).computed_from([value]));
+    }
+    checked(value, &rounded, whole(into), to)
 }

@@ -6,7 +6,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Operator;
 
-use super::literal::{self, DATE_RANGE, MICROS_PER_DAY};
+use super::literal::{self, DATE_RANGE, MICROS_PER_DAY, TIMESTAMP_RANGE};
 use super::native::{Native, Stored};
 use super::value::{Binding, Value};
 use super::{NotPushable, Result};
@@ -174,13 +174,21 @@ fn floored(
     Some((op, ScalarValue::TimestampMicrosecond(Some(floor), zone.clone())))
 }
 
-/// An order comparison with a day that ClickHouse can't hold, as one with the last day that it can:
-/// every stored day is on the same side of both.
-pub(crate) fn clamped(op: Operator, days: i32) -> Option<(Operator, i32)> {
-    let below = days < DATE_RANGE.0;
-    if !below && days <= DATE_RANGE.1 {
-        return None;
-    }
+/// An order comparison with a day or moment that ClickHouse can't hold, as one with the last that it
+/// can: everything stored is on the same side of both.
+pub(crate) fn clamped(op: Operator, constant: &ScalarValue) -> Option<(Operator, ScalarValue)> {
+    let (below, nearest) = match constant {
+        ScalarValue::Date32(Some(days)) => {
+            let nearest = (*days).clamp(DATE_RANGE.0, DATE_RANGE.1);
+            (*days < nearest, (*days != nearest).then_some(ScalarValue::Date32(Some(nearest)))?)
+        }
+        ScalarValue::TimestampMicrosecond(Some(micros), zone) => {
+            let nearest = (*micros).clamp(TIMESTAMP_RANGE.0, TIMESTAMP_RANGE.1);
+            let clamped = ScalarValue::TimestampMicrosecond(Some(nearest), zone.clone());
+            (*micros < nearest, (*micros != nearest).then_some(clamped)?)
+        }
+        _ => return None,
+    };
     let op = match (op, below) {
         (Operator::Lt | Operator::LtEq, true) => Operator::Lt,
         (Operator::Gt | Operator::GtEq, true) => Operator::GtEq,
@@ -188,7 +196,7 @@ pub(crate) fn clamped(op: Operator, days: i32) -> Option<(Operator, i32)> {
         (Operator::Gt | Operator::GtEq, false) => Operator::Gt,
         _ => return None,
     };
-    Some((op, if below { DATE_RANGE.0 } else { DATE_RANGE.1 }))
+    Some((op, nearest))
 }
 
 /// `value IN (constants)`, of constants that aren't NULL; negated too. NULL where the value is NULL.

@@ -141,11 +141,11 @@ impl Generator<'_> {
         right: &Expr,
         scope: Scope,
     ) -> Result<Value> {
-        if let Expr::Literal(ScalarValue::Date32(Some(days)), _) = right
-            && let Some((op, days)) = compare::clamped(op, *days)
+        if let Expr::Literal(constant, _) = right
+            && let Some((op, constant)) = compare::clamped(op, constant)
         {
             let left = self.expr(left, scope)?;
-            return compare::compare(op, left, literal::literal(&ScalarValue::Date32(Some(days)))?);
+            return compare::compare(op, left, literal::literal(&constant)?);
         }
         let left = self.expr(left, scope)?;
         let right = self.expr(right, scope)?;

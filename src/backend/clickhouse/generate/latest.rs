@@ -150,7 +150,7 @@ fn stored_or_read(value: &Value, place: String) -> Result<(String, Value)> {
         Some(native) => {
             let outer = Native { sql: place, stored: native.stored.clone() };
             let outer = native::with_native(outer, &value.data_type, value.nullable)?;
-            Ok((native.sql.clone(), outer))
+            Ok((native.sql.clone(), Value { range: value.range, ..outer }))
         }
         None => {
             let outer = Value::column(place, value.data_type.clone(), value.nullable);

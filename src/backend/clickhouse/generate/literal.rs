@@ -116,11 +116,11 @@ fn literal_sql(value: &ScalarValue) -> Result<String> {
         | ScalarValue::LargeUtf8(Some(value))
         | ScalarValue::Utf8View(Some(value)) => text(value),
         ScalarValue::Date32(Some(days)) => date(*days)?,
-        ScalarValue::TimestampMicrosecond(Some(micros), _) => timestamp(*micros),
+        ScalarValue::TimestampMicrosecond(Some(micros), _) => timestamp(*micros)?,
         ScalarValue::TimestampSecond(Some(seconds), _) => scaled_timestamp(*seconds, 1_000_000)?,
         ScalarValue::TimestampMillisecond(Some(millis), _) => scaled_timestamp(*millis, 1_000)?,
         ScalarValue::TimestampNanosecond(Some(nanos), _) if nanos % 1_000 == 0 => {
-            timestamp(nanos / 1_000)
+            timestamp(nanos / 1_000)?
         }
         other => {
             return Err(NotPushable::new(format!("a constant of type {}", other.data_type())));
@@ -205,8 +205,8 @@ pub(crate) fn with_point(digits: &str, scale: i8) -> String {
 /// Days since 1970 that Date32 can hold: 1900-01-01 to 2299-12-31.
 pub(crate) const DATE_RANGE: (i32, i32) = (-25_567, 120_529);
 
-/// What texts of DateTime64 can say, in microseconds since 1970.
-const TIMESTAMP_TEXT_RANGE: (i64, i64) =
+/// What DateTime64 can hold, in microseconds since 1970.
+pub(crate) const TIMESTAMP_RANGE: (i64, i64) =
     (-25_567 * MICROS_PER_DAY, (120_529 + 1) * MICROS_PER_DAY - 1);
 
 pub(crate) const MICROS_PER_DAY: i64 = 86_400_000_000;
@@ -228,22 +228,20 @@ pub(crate) fn date(days: i32) -> Result<String> {
 fn scaled_timestamp(number: i64, micros: i64) -> Result<String> {
     number
         .checked_mul(micros)
-        .map(timestamp)
         .ok_or_else(|| NotPushable::new("a timestamp out of range"))
+        .and_then(timestamp)
 }
 
-/// Microseconds since 1970 as DateTime64(6). Its text form ends at the years 1900 and 2299, so
-/// moments outside are said by their number.
-pub(crate) fn timestamp(micros: i64) -> String {
-    match timestamp_text(micros, 6) {
-        Some(text) => format!("toDateTime64('{text}', 6, 'UTC')"),
-        None => format!("fromUnixTimestamp64Micro(toInt64('{micros}'), 'UTC')"),
-    }
+/// Microseconds since 1970 as DateTime64(6), which ends at the years 1900 and 2299.
+pub(crate) fn timestamp(micros: i64) -> Result<String> {
+    timestamp_text(micros, 6)
+        .map(|text| format!("toDateTime64('{text}', 6, 'UTC')"))
+        .ok_or_else(|| NotPushable::new("a timestamp that ClickHouse can't hold"))
 }
 
 /// `YYYY-MM-DD hh:mm:ss[.fraction]`, where ClickHouse reads it back and `digits` of a second suffice.
 pub(crate) fn timestamp_text(micros: i64, digits: u32) -> Option<String> {
-    if !(TIMESTAMP_TEXT_RANGE.0..=TIMESTAMP_TEXT_RANGE.1).contains(&micros) {
+    if !(TIMESTAMP_RANGE.0..=TIMESTAMP_RANGE.1).contains(&micros) {
         return None;
     }
     let instant = DateTime::from_timestamp_micros(micros)?;

@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 
 use super::literal::{self, date_text, timestamp_text};
-use super::value::Value;
+use super::value::{self, Value};
 use super::{NotPushable, Result};
 use crate::model::SourceColumn;
 
@@ -49,8 +49,22 @@ pub(crate) fn read(block: &str, column: &SourceColumn) -> Result<Value> {
     }
     match stored(&column.native, &column.data_type)? {
         None => Ok(plain),
-        Some(stored) => with_native(Native { sql, stored }, &column.data_type, column.nullable),
+        Some(stored) => {
+            let value = with_native(Native { sql, stored }, &column.data_type, column.nullable)?;
+            Ok(Value { range: stored_range(&column.native), ..value })
+        }
     }
+}
+
+/// What an integer type without a canonical one can hold.
+fn stored_range(native: &str) -> Option<(i128, i128)> {
+    value::integer_range(&match unwrapped(native) {
+        "Int8" => DataType::Int8,
+        "UInt8" => DataType::UInt8,
+        "UInt16" => DataType::UInt16,
+        "UInt32" => DataType::UInt32,
+        _ => return None,
+    })
 }
 
 /// The canonical reading of an array: each item's. A lambda's parameter hides columns of its name.

@@ -461,7 +461,7 @@ fn nested(value: &Value, sql: String, distinct: bool) -> Result<(String, Value)>
     {
         let outer = Native { sql, stored: native.stored.clone() };
         let outer = native::with_native(outer, &value.data_type, value.nullable)?;
-        return Ok((native.sql.clone(), outer));
+        return Ok((native.sql.clone(), Value { range: value.range, ..outer }));
     }
     let outer = Value::column(sql, value.data_type.clone(), value.nullable);
     Ok((value.typed()?, Value { range: value.range, ..outer }))

@@ -14,7 +14,7 @@ use std::sync::LazyLock;
 use datafusion::arrow::datatypes::DataType;
 
 pub(super) use aggregate::{AggregateCall, aggregate};
-pub(super) use numeric::{negative, operator};
+pub(super) use numeric::{REPEATED_MAX, negative, operator};
 pub(super) use other::regex;
 pub(super) use text::{concatenation, like};
 pub(super) use window::{WindowCall, window};

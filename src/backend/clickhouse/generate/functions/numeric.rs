@@ -168,23 +168,24 @@ fn integers(op: Operator, left: &Value, right: &Value, data_type: DataType) -> R
     Ok(Value::new(sql, data_type, false).computed_from([left, right]))
 }
 
-/// Of the divisor in a row whose dividend is NULL: ClickHouse would divide there too, and throw.
-fn masked(dividend: &Value, divisor: &Value) -> Result<String> {
-    let never_zero = match &divisor.literal {
-        Some(_) => true,
-        None => divisor.range.is_some_and(|(low, high)| low > 0 || high < 0),
-    };
+/// The divisor, NULL in a row whose dividend is: ClickHouse would divide there too, and throw.
+fn masked(dividend: &Value, divisor: &Value, divisor_sql: &str) -> Result<String> {
+    let never_zero =
+        divisor.literal.is_some() || divisor.range.is_some_and(|(low, high)| low > 0 || high < 0);
     if !dividend.nullable || never_zero {
-        return Ok(divisor.sql.clone());
+        return Ok(divisor_sql.to_owned());
     }
-    if dividend.sql.len() > 4_000 {
+    if dividend.sql.len() > REPEATED_MAX {
         return Err(NotPushable::new("a long dividend that may be NULL"));
     }
-    Ok(format!("if({} IS NULL, NULL, {})", dividend.at(Binding::Sum), divisor.sql))
+    Ok(format!("if({} IS NULL, NULL, {divisor_sql})", dividend.at(Binding::Sum)))
 }
 
+/// An expression longer than this isn't written twice.
+pub(in super::super) const REPEATED_MAX: usize = 4_000;
+
 fn integer_division(function: &str, left: &Value, right: &Value) -> Result<Value> {
-    let sql = format!("{function}({}, {})", left.sql, masked(left, right)?);
+    let sql = format!("{function}({}, {})", left.sql, masked(left, right, &right.sql)?);
     let data_type = left.data_type.clone();
     Ok(Value::new(sql, data_type, false).computed_from([left, right]))
 }
@@ -255,33 +256,30 @@ fn quotient(dividend: &Value, divisor: &Value, divisor_sql: &str) -> Result<Stri
     if digits > 76 {
         return Err(NotPushable::new("a quotient of more than 76 digits"));
     }
-    let dividend = without_widening(dividend);
+    let dividend = &without_widening(dividend).sql;
     Ok(format!(
         "CAST(round(CAST({dividend} AS Decimal(76, {scale})) / {divisor_sql}, {QUOTIENT_SCALE}) AS Decimal(38, {QUOTIENT_SCALE}))"
     ))
 }
 
 /// An integer needs no cast to a decimal of its own.
-fn without_widening(value: &Value) -> &str {
+fn without_widening(value: &Value) -> &Value {
     match &value.origin {
-        Some(origin) if origin.data_type.is_integer() => &origin.sql,
-        _ => &value.sql,
+        Some(origin) if origin.data_type.is_integer() => origin,
+        _ => value,
     }
 }
 
 fn numeric_div(call: &Call) -> Result<Value> {
     let (dividend, divisor) = (call.arg(0)?, call.arg(1)?);
-    let masked = match masked(dividend, divisor)? {
-        same if same == divisor.sql => without_widening(divisor).to_owned(),
-        masked => masked,
-    };
-    let operand = Value { sql: masked, ..divisor.clone() };
-    Ok(call.result(quotient(dividend, divisor, &operand.at(Binding::Atom))?))
+    let narrow = without_widening(divisor);
+    let masked = masked(dividend, divisor, &narrow.at(Binding::Atom))?;
+    Ok(call.result(quotient(dividend, divisor, &masked)?))
 }
 
 fn numeric_mean(call: &Call) -> Result<Value> {
     let (sum, count) = (call.arg(0)?, call.arg(1)?);
-    let divisor = format!("nullIf({}, 0)", without_widening(count));
+    let divisor = format!("nullIf({}, 0)", without_widening(count).sql);
     Ok(Value { nullable: true, ..call.result(quotient(sum, count, &divisor)?) })
 }
 

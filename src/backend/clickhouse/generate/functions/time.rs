@@ -55,9 +55,12 @@ pub(super) const ENTRIES: &[Entry] = &[
         examples: &[("timestamp '2026-01-31 10:00:00' + interval '1 month'", Some("2026-02-28 10:00:00")), ("timestamp '2026-03-31 10:00:00.5' - interval '1 month'", Some("2026-02-28 10:00:00.5")),
             ("timestamp '1960-01-31 10:00:00' + interval '1 month 2 days 3 hours'", Some("1960-03-02 13:00:00")), ("timestamptz '2026-01-31 10:00:00+00' - interval '1 day'", Some("2026-01-30 10:00:00+00")),
             ("interval '90 seconds' + timestamp '2026-01-31 23:59:00'", Some("2026-02-01 00:00:30")), ("date '2026-01-31' + interval '1 month'", Some("2026-02-28 00:00:00"))] },
-    Entry { name: "+ -", signature: "date, int -> date; date, date -> int", constants: &[], form: Form::Syntax,
-        examples: &[("date '2026-01-31' + 1", Some("2026-02-01")), ("date '1960-01-31' - 31", Some("1959-12-31")), ("1 + date '2026-01-31'", Some("2026-02-01")),
-            ("date '1960-01-31' - date '2026-01-01'", Some("-24077"))] },
+    Entry { name: "add_days", signature: "date, int8 -> date: how + is planned", constants: &[], form: Form::Scalar(|call| call.of("addDays")),
+        examples: &[("date '2026-01-31' + 1", Some("2026-02-01")), ("1 + date '2026-01-31'", Some("2026-02-01"))] },
+    Entry { name: "subtract_days", signature: "date, int8 -> date: how - is planned", constants: &[], form: Form::Scalar(|call| call.of("subtractDays")),
+        examples: &[("date '1960-01-31' - 31", Some("1959-12-31"))] },
+    Entry { name: "-", signature: "date, date -> int8", constants: &[], form: Form::Syntax,
+        examples: &[("date '1960-01-31' - date '2026-01-01'", Some("-24077"))] },
     Entry { name: "timestamp_text", signature: "timestamp | timestamptz -> text: the cast", constants: &[], form: Form::Scalar(timestamp_text),
         examples: &[("timestamp '2026-01-31 23:00:00'::text", Some("2026-01-31 23:00:00")), ("timestamp '1960-01-31 23:00:00.50'::text", Some("1960-01-31 23:00:00.5")),
             ("timestamptz '2026-01-31 23:00:00.123456+00'::text", Some("2026-01-31 23:00:00.123456+00"))] },
@@ -216,12 +219,6 @@ pub(super) fn operator(op: Operator, left: &Value, right: &Value) -> Result<Valu
             shifted(left, right, op)
         }
         Operator::Plus if interval(left) && is_timestamp(right) => shifted(right, left, op),
-        Operator::Plus | Operator::Minus if is_date(left) && right.data_type.is_integer() => {
-            days_after(left, right, op)
-        }
-        Operator::Plus if left.data_type.is_integer() && is_date(right) => {
-            days_after(right, left, op)
-        }
         Operator::Minus if is_date(left) && is_date(right) => {
             let sql = format!("toInt32({}) - toInt32({})", left.sql, right.sql);
             let days = Value::new(sql, DataType::Int64, false).computed_from([left, right]);
@@ -229,12 +226,6 @@ pub(super) fn operator(op: Operator, left: &Value, right: &Value) -> Result<Valu
         }
         _ => unknown(),
     }
-}
-
-fn days_after(date: &Value, days: &Value, op: Operator) -> Result<Value> {
-    let function = if op == Operator::Plus { "addDays" } else { "subtractDays" };
-    let sql = format!("{function}({}, {})", date.sql, days.sql);
-    Ok(Value::new(sql, DataType::Date32, false).computed_from([date, days]))
 }
 
 /// Months first, then days, then time, as in Postgres.
