@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{
     TableWithJoins, Value, WildcardAdditionalOptions,
 };
 
-use super::binder::{Binder, Clause, Evaluation, Found, is_call_of, settle};
+use super::binder::{Binder, Clause, Evaluation, Found, arguments, is_call_of, settle};
 use super::error::BindError;
 use super::markers;
 use super::names::output_name;
@@ -466,6 +466,9 @@ impl Binder<'_> {
         keys: &mut Vec<Expr>,
         scope: &Scope<'_>,
     ) -> Result<(), BindError> {
+        if is_call_of(expr, markers::MEASURE_AT) {
+            return self.check_level(expr, keys);
+        }
         if is_key(expr, keys) || is_aggregate(expr) || subquery_mut(expr).is_some() {
             return Ok(());
         }
@@ -498,6 +501,16 @@ impl Binder<'_> {
             self.check_grouped(child, keys, scope)?;
         }
         Ok(())
+    }
+
+    /// The keys of a measure's level are some of the group's: a value has to be one for the group.
+    fn check_level(&self, expr: &Expr, keys: &[Expr]) -> Result<(), BindError> {
+        let Expr::Function(function) = expr else { return Ok(()) };
+        let level = arguments(function).into_iter().skip(1);
+        match level.into_iter().find(|key| !is_key(key, keys)) {
+            None => Ok(()),
+            Some(key) => Err(BindError::LevelNotGrouped { position: self.position_of(&key) }),
+        }
     }
 
     fn depends_on_keys(&self, expr: &Expr, keys: &[Expr], scope: &Scope<'_>) -> bool {

@@ -35,6 +35,12 @@ pub(crate) fn is_forced(aggregate: &Aggregate) -> bool {
 
 /// The argument and filter of a marked measure.
 fn mark_of(expr: &Expr) -> Option<(&Expr, Option<&Expr>)> {
+    let (args, filter) = marked(expr, markers::MEASURE)?;
+    Some((args.first()?, filter))
+}
+
+/// The arguments and filter of a call of a mark.
+pub(crate) fn marked<'e>(expr: &'e Expr, mark: &str) -> Option<(&'e [Expr], Option<&'e Expr>)> {
     let expr = match expr {
         Expr::Alias(alias) => alias.expr.as_ref(),
         other => other,
@@ -43,7 +49,7 @@ fn mark_of(expr: &Expr) -> Option<(&Expr, Option<&Expr>)> {
         Expr::AggregateFunction(AggregateFunction {
             func,
             params: AggregateFunctionParams { args, filter, .. },
-        }) if func.name() == markers::MEASURE => Some((args.first()?, filter.as_deref())),
+        }) if func.name() == mark => Some((args, filter.as_deref())),
         _ => None,
     }
 }

@@ -5,6 +5,7 @@ mod atoms;
 mod error;
 mod expand;
 pub mod latest;
+mod levels;
 mod measure;
 mod rewrite;
 mod rules;

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{Aggregate, Expr, Filter, LogicalPlan, Projection,
 use super::atoms::Atoms;
 use super::error::PlanError;
 use super::expand::{TimeOf, expand_scan, row_time};
-use super::measure;
+use super::{levels, measure};
 use super::trace::{Below, below, instance_of, reads_measure};
 use crate::bind::{ScanKind, markers};
 use crate::model::Model;
@@ -69,6 +69,9 @@ impl<'m> Rewriter<'m> {
                 }
                 None => Ok(plan.clone()),
             },
+            LogicalPlan::Aggregate(aggregate) if levels::has_levels(aggregate) => {
+                levels::evaluate(self, aggregate)
+            }
             LogicalPlan::Aggregate(aggregate) if measure::is_forced(aggregate) => {
                 measure::evaluate(self, aggregate)
             }
