@@ -95,9 +95,19 @@ impl Binder<'_> {
         let forced = forced || select.distinct.is_some() || found().any(|it| it.window);
         match (has_measures, forced) {
             (false, _) | (true, false) => Evaluation::Deferred,
-            (true, true) if self.shows_rows(outputs, measures()) => Evaluation::PerRow,
+            (true, true)
+                if measures().all(|used| self.is_row_wise(used))
+                    && self.shows_rows(outputs, measures()) =>
+            {
+                Evaluation::PerRow
+            }
             (true, true) => Evaluation::PerGroup,
         }
+    }
+
+    /// Whether a row of its entity has a value of each measure of its own.
+    fn is_row_wise(&self, used: &MeasureUse) -> bool {
+        used.metrics.iter().all(|version| self.model.is_row_wise(version))
     }
 
     /// Whether the key of each measured entity is among the outputs: then each row is one of its.

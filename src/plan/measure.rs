@@ -59,6 +59,8 @@ pub(crate) fn marked<'e>(expr: &'e Expr, mark: &str) -> Option<(&'e [Expr], Opti
 struct Branch {
     /// The scan whose rows they are; None for aggregates of plain rows.
     instance: Option<usize>,
+    /// Whose rows they are.
+    entity: Option<String>,
     time: Option<TimeOf>,
     /// Indices of atoms.
     atoms: Vec<usize>,
@@ -156,7 +158,8 @@ impl Evaluation<'_, '_, '_> {
                 let is_own = dimension.path.is_empty();
                 let name = if is_own { &dimension.attribute } else { &dimension.name };
                 let is_key = is_own && entity.key.contains(name);
-                if number == instance && !is_key && !allowed.contains(name) {
+                let is_allowed = allowed.contains(name) || allowed.contains(&scanned.name);
+                if number == instance && !is_key && !is_allowed {
                     return Err(PlanError::DimensionNotAllowed {
                         metric: version.metric.clone(),
                         version: version.version.to_string(),
@@ -235,11 +238,15 @@ impl Evaluation<'_, '_, '_> {
                 (true, Some(time)) => Some(time.clone()),
                 (true, None) => return Err(PlanError::NoTime { metric: atom.metric.clone() }),
             };
-            let instance = Some(atom.instance);
-            match branches.iter_mut().find(|it| it.instance == instance && it.time == time) {
+            let (instance, entity) = (Some(atom.instance), Some(atom.entity.clone()));
+            let same = |it: &&mut Branch| {
+                it.instance == instance && it.entity == entity && it.time == time
+            };
+            match branches.iter_mut().find(same) {
                 Some(branch) => branch.atoms.push(index),
                 None => {
-                    branches.push(Branch { instance, time, atoms: vec![index], has_plain: false })
+                    let atoms = vec![index];
+                    branches.push(Branch { instance, entity, time, atoms, has_plain: false })
                 }
             }
         }
@@ -272,6 +279,7 @@ impl Evaluation<'_, '_, '_> {
             Some(branch) => branch.has_plain = true,
             None => branches.push(Branch {
                 instance: None,
+                entity: None,
                 time: None,
                 atoms: Vec::new(),
                 has_plain: true,
@@ -288,6 +296,7 @@ impl Evaluation<'_, '_, '_> {
             if let Some(time) = &branch.time {
                 needs.times.insert(instance, time.clone());
             }
+            needs.entities.extend(branch.entity.clone().map(|entity| (instance, entity)));
             columns = self.carry(branch, instance, &mut needs)?;
         }
         let mut rows = self.rewriter.rewrite(self.input, &needs)?;
@@ -365,7 +374,7 @@ impl Evaluation<'_, '_, '_> {
             columns.conditions.insert(*index, conditions);
         }
         if self.fanout.repeats(instance) {
-            for key in self.entity_key(instance)? {
+            for key in self.entity_key(branch)? {
                 columns.key.push(carried(self.rewriter, &key));
             }
         }
@@ -373,14 +382,12 @@ impl Evaluation<'_, '_, '_> {
         Ok(columns)
     }
 
-    /// The key of a scan's entity, over source columns.
-    fn entity_key(&self, instance: usize) -> Result<Vec<Expr>, PlanError> {
-        let scans = scans_of(self.input);
-        let missing = || PlanError::Internal(format!("no scan r{instance}"));
-        let scan = scans.get(&instance).ok_or_else(missing)?;
+    /// The key of a branch's entity, over source columns.
+    fn entity_key(&self, branch: &Branch) -> Result<Vec<Expr>, PlanError> {
+        let missing = || PlanError::Internal("a branch without an entity".to_owned());
+        let entity = self.rewriter.entity(branch.entity.as_ref().ok_or_else(missing)?)?;
         let base = || Some(TableReference::bare(BASE));
-        let key = scan.relation.relation.entity.key.iter();
-        Ok(key.map(|name| Expr::Column(Column::new(base(), name))).collect())
+        Ok(entity.key.iter().map(|name| Expr::Column(Column::new(base(), name))).collect())
     }
 
     /// Each row of the branch's scan once: distinct over its key, the statement's keys, and what is
