@@ -42,7 +42,7 @@ pub(crate) fn call(name: &str, args: Vec<Expr>) -> Result<Expr, PlanError> {
 /// The time of plain rows of a relation: the metric's own in schema `metrics`, else the entity's.
 pub(crate) fn row_time(model: &Model, scan: &RelationScan) -> Option<TimeOf> {
     let relation = &scan.relation;
-    let of_metric = scan.version.as_ref().and_then(|version| {
+    let of_metric = scan.versions.first().and_then(|version| {
         let time = version.time.as_ref()?;
         Some(TimeOf { instant: time.expr.clone(), zone: time.zone })
     });
