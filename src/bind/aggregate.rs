@@ -108,6 +108,9 @@ fn kind_of(version: &MetricVersion) -> &'static str {
             Aggregation::WeightedAvg { .. } => "a weighted average",
         },
         MetricKind::Ratio { .. } => "a ratio",
+        MetricKind::Snapshot { .. } => "a sum of snapshots",
+        MetricKind::Cumulative { .. } => "cumulative",
+        MetricKind::Offset { .. } => "of an earlier period",
         MetricKind::Derived { .. } => "derived from other metrics",
     }
 }

@@ -313,18 +313,20 @@ fn measures_of(model: &Model, entity: &Entity) -> Vec<RelationColumn> {
     let mut columns = Vec::new();
     for metric in model.metrics.values() {
         let on_entity = |version: &Arc<MetricVersion>| version.entities == [entity.name.as_str()];
+        // A row of the entity has no value of its own: such a metric is asked for by name.
+        let row_wise = |version: &Arc<MetricVersion>| model.is_row_wise(version);
         let mut push = |major, hidden| {
             let kind = ColumnKind::Measure(MeasureColumn { metric: Arc::clone(metric), major });
             columns.push(RelationColumn { name: versioned_name(metric, major), kind, hidden });
         };
-        if metric.default_version().is_some_and(on_entity) {
-            push(None, false);
+        if let Some(version) = metric.default_version().filter(|version| on_entity(version)) {
+            push(None, !row_wise(version));
         }
         let served = metric.served_majors();
         let several = served.len() > 1;
         for version in served.into_iter().filter(|version| on_entity(version)) {
             // With one major there is nothing to tell apart; asked for by its number, it answers too.
-            push(Some(version.version.major), !several);
+            push(Some(version.version.major), !several || !row_wise(version));
         }
     }
     columns
@@ -374,7 +376,13 @@ pub fn is_additive(model: &Model, version: &MetricVersion) -> bool {
     use crate::model::Aggregation;
     match &version.kind {
         MetricKind::Aggregate(Aggregation::Count | Aggregation::Sum(_)) => true,
-        MetricKind::Aggregate(_) | MetricKind::Ratio { .. } => false,
+        MetricKind::Aggregate(_)
+        | MetricKind::Ratio { .. }
+        | MetricKind::Snapshot { .. }
+        | MetricKind::Cumulative { .. } => false,
+        MetricKind::Offset { metric, .. } => {
+            model.version_of(metric).is_some_and(|(_, version)| is_additive(model, version))
+        }
         MetricKind::Derived { expr, parts } => {
             is_linear(expr)
                 && parts.iter().all(|part| {

@@ -7,6 +7,7 @@ mod derived;
 mod dimension;
 mod entity;
 mod metric;
+mod over_time;
 pub(crate) mod project;
 mod relationship;
 mod scope;

@@ -10,7 +10,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::Expr;
 use semver::Version;
 
-use super::Owner;
+use super::{Owner, Series, Span, Window};
 
 /// A named number.
 #[derive(Debug)]
@@ -105,6 +105,12 @@ pub enum MetricKind {
     Aggregate(Aggregation),
     /// Numerator over denominator, each aggregated on its own; NULL where the denominator is 0 or absent.
     Ratio { numerator: Side, denominator: Side },
+    /// A sum over series of snapshots, each of which has one value in a period.
+    Snapshot { expr: Expr, series: Series },
+    /// Another metric over a window that ends with the period.
+    Cumulative { metric: MetricRef, window: Window },
+    /// Another metric some periods earlier.
+    Offset { metric: MetricRef, by: Span },
     /// An expression over other metrics. In it a metric is `Column { relation: None, name }` with
     /// the reference as name, `revenue@1`; `parts` lists them all.
     Derived { expr: Expr, parts: Vec<MetricRef> },
@@ -130,7 +136,8 @@ impl MetricKind {
     /// The metrics that it is built on.
     pub fn parts(&self) -> Vec<&MetricRef> {
         match self {
-            Self::Aggregate(_) => Vec::new(),
+            Self::Aggregate(_) | Self::Snapshot { .. } => Vec::new(),
+            Self::Cumulative { metric, .. } | Self::Offset { metric, .. } => vec![metric],
             Self::Ratio { numerator, denominator } => {
                 vec![&numerator.metric, &denominator.metric]
             }

@@ -15,6 +15,7 @@ mod scalars;
 pub mod schema;
 mod shape;
 pub(crate) mod shared;
+mod span;
 mod spans;
 mod types;
 
@@ -29,6 +30,7 @@ pub use metric::{
     MetricVersion, QuantileMethod, Side, Status,
 };
 pub use project::{BackendConfig, Consumer, Owner, Project};
+pub use span::{Pick, Series, Span, Window};
 
 /// A checked set of definitions.
 #[derive(Debug)]
@@ -65,6 +67,9 @@ impl Model {
     pub fn is_row_wise(&self, version: &MetricVersion) -> bool {
         match &version.kind {
             MetricKind::Aggregate(_) => true,
+            MetricKind::Snapshot { .. }
+            | MetricKind::Cumulative { .. }
+            | MetricKind::Offset { .. } => false,
             MetricKind::Ratio { .. } | MetricKind::Derived { .. } => {
                 let row_wise = |part: &MetricRef| {
                     self.version_of(part).is_some_and(|(_, part)| self.is_row_wise(part))

@@ -159,7 +159,7 @@ pub enum RawSourceKind {
     Events,
     /// The current row per key, changed by CDC.
     State,
-    /// Not supported yet.
+    /// The state of things at regular times, each row one of them.
     Snapshot,
 }
 
@@ -346,13 +346,13 @@ pub struct RawVersion {
     /// cumulative: a trailing calendar window, such as 28 days.
     #[serde(default)]
     pub window: Option<Text>,
-    /// cumulative: since the start of the period.
+    /// cumulative: since the start of the week, month, quarter or year that the period ends in; all.
     #[serde(default)]
     pub to_date: Option<Text>,
     /// offset: how many periods earlier.
     #[serde(default)]
     pub by: Option<Text>,
-    /// snapshot: which value of a period counts.
+    /// snapshot: which value of a period counts: last, first, min, max or avg.
     #[serde(default)]
     pub pick: Option<Text>,
     /// snapshot: the key of a series.
@@ -463,11 +463,11 @@ pub enum RawMetricType {
     WeightedAvg,
     /// An expression over metrics.
     Derived,
-    /// Not supported yet.
+    /// A metric over a window of time that ends with the period.
     Cumulative,
-    /// Not supported yet.
+    /// A metric some periods earlier.
     Offset,
-    /// Not supported yet.
+    /// A sum of series that each have one value in a period, such as stocks.
     Snapshot,
     /// Not supported yet.
     Conversion,

@@ -13,7 +13,8 @@ use super::error::PlanError;
 use super::expand::TimeOf;
 use crate::functions::{numeric, registry};
 use crate::model::{
-    Aggregation, EntityFilter, MetricKind, MetricRef, MetricVersion, Model, QuantileMethod, Side,
+    Aggregation, EntityFilter, MetricKind, MetricRef, MetricVersion, Model, QuantileMethod, Series,
+    Side, Span, Window,
 };
 
 /// One aggregate over the rows of one scan.
@@ -31,8 +32,20 @@ pub(crate) struct Atom {
     /// Over source columns: a row counts if all are true.
     pub(crate) conditions: Vec<Expr>,
     pub(crate) time: Option<TimeOf>,
+    pub(crate) over: Over,
     /// The statement's own FILTER, over the columns of the aggregate's input.
     pub(crate) filter: Option<Expr>,
+}
+
+/// Which rows of its entity a group counts.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Over {
+    /// The group's.
+    Group,
+    /// Those of a window of time that ends with the group's period.
+    Window(Window),
+    /// One of each series.
+    Series(Series),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -128,6 +141,18 @@ impl Atom {
         }
     }
 
+    /// How the values of the parts of a group give that of the group, where they do.
+    pub(crate) fn combines(&self) -> Option<&'static str> {
+        match self.function {
+            AtomFunction::Count | AtomFunction::Sum => Some("sum"),
+            AtomFunction::Min => Some("min"),
+            AtomFunction::Max => Some("max"),
+            AtomFunction::Avg
+            | AtomFunction::CountDistinct { .. }
+            | AtomFunction::Quantile { .. } => None,
+        }
+    }
+
     /// Whether no rows give 0 rather than NULL.
     pub(crate) fn counts(&self) -> bool {
         matches!(self.function, AtomFunction::Count | AtomFunction::CountDistinct { .. })
@@ -148,6 +173,10 @@ struct Place<'p> {
     filter: Option<&'p Expr>,
     /// The conditions of the metrics that this one is a part of.
     restricted: Vec<&'p EntityFilter>,
+    /// How much earlier the rows are that count.
+    shift: Option<Span>,
+    /// Over which window.
+    window: Option<Window>,
 }
 
 impl<'p> Place<'p> {
@@ -175,7 +204,8 @@ impl Atoms {
         instance: usize,
         filter: Option<&Expr>,
     ) -> Result<Expr, PlanError> {
-        let place = Place { model, instance, filter, restricted: Vec::new() };
+        let place =
+            Place { model, instance, filter, restricted: Vec::new(), shift: None, window: None };
         self.formula_at(&place, version)
     }
 
@@ -194,6 +224,22 @@ impl Atoms {
                 };
                 let (numerator, denominator) = (side(numerator)?, side(denominator)?);
                 ratio((numerator.0, &numerator.1), (denominator.0, &denominator.1))?
+            }
+            MetricKind::Snapshot { expr, series } => {
+                self.atom_of(place, version, AtomFunction::Sum, Some(expr), None, Some(series))
+            }
+            MetricKind::Cumulative { metric, window } => {
+                let place = Place { window: Some(*window), ..place.within(&[]) };
+                self.part(&place, metric)?.0
+            }
+            MetricKind::Offset { metric, by } => {
+                let too_long = || PlanError::Internal("an offset is too long".to_owned());
+                let shift = match place.shift {
+                    None => *by,
+                    Some(shift) => shift.plus(*by).ok_or_else(too_long)?,
+                };
+                let place = Place { shift: Some(shift), ..place.within(&[]) };
+                self.part(&place, metric)?.0
             }
             MetricKind::Derived { expr, parts } => {
                 let mut formulas = Vec::with_capacity(parts.len());
@@ -220,26 +266,10 @@ impl Atoms {
         version: &MetricVersion,
         aggregation: &Aggregation,
     ) -> Expr {
-        let mut atom = |function, argument: Option<&Expr>, present: Vec<Expr>| {
-            let mut conditions: Vec<Expr> =
-                version.eligibility.iter().map(|rule| rule.expr.clone()).collect();
-            conditions.extend(present);
-            let restrictions = place.restricted.iter().copied();
-            let own = restrictions.filter(|it| it.entity == version.entity);
-            conditions.extend(own.map(|it| it.expr.clone()));
-            let time = version.time.as_ref();
-            self.add(Atom {
-                instance: place.instance,
-                entity: version.entity.clone(),
-                metric: version.metric.clone(),
-                function,
-                argument: argument.cloned(),
-                conditions,
-                time: time.map(|time| TimeOf { instant: time.expr.clone(), zone: time.zone }),
-                filter: place.filter.cloned(),
-            })
+        let mut atom = |function, argument: Option<&Expr>, present: Option<Expr>| {
+            self.atom_of(place, version, function, argument, present, None)
         };
-        let none = Vec::new;
+        let none = || None;
         match aggregation {
             Aggregation::Count => atom(AtomFunction::Count, None, none()),
             Aggregation::Sum(expr) => atom(AtomFunction::Sum, Some(expr), none()),
@@ -260,7 +290,7 @@ impl Atoms {
                     Operator::Multiply,
                     Box::new(weight.clone()),
                 ));
-                let weighed = vec![expr.clone().is_not_null()];
+                let weighed = Some(expr.clone().is_not_null());
                 let sum = atom(AtomFunction::Sum, Some(&product), none());
                 let weights = atom(AtomFunction::Sum, Some(weight), weighed);
                 let float = |value| cast(value, DataType::Float64);
@@ -270,6 +300,42 @@ impl Atoms {
                 }
             }
         }
+    }
+
+    fn atom_of(
+        &mut self,
+        place: &Place<'_>,
+        version: &MetricVersion,
+        function: AtomFunction,
+        argument: Option<&Expr>,
+        present: Option<Expr>,
+        series: Option<&Series>,
+    ) -> Expr {
+        let rules = version.eligibility.iter().map(|rule| rule.expr.clone());
+        let restrictions = place.restricted.iter().copied();
+        let restrictions = restrictions.filter(|it| it.entity == version.entity);
+        let conditions = rules.chain(present).chain(restrictions.map(|it| it.expr.clone()));
+        let over = match (series, place.window) {
+            (Some(series), _) => Over::Series(series.clone()),
+            (None, Some(window)) => Over::Window(window),
+            (None, None) => Over::Group,
+        };
+        let time = version.time.as_ref().map(|time| TimeOf {
+            instant: time.expr.clone(),
+            zone: time.zone,
+            shift: place.shift,
+        });
+        self.add(Atom {
+            instance: place.instance,
+            entity: version.entity.clone(),
+            metric: version.metric.clone(),
+            function,
+            argument: argument.cloned(),
+            conditions: conditions.collect(),
+            time,
+            over,
+            filter: place.filter.cloned(),
+        })
     }
 
     fn add(&mut self, atom: Atom) -> Expr {

@@ -17,17 +17,28 @@ use super::trace::columns_of;
 use crate::bind::{RelationScan, ScanKind};
 use crate::functions::registry;
 use crate::model::entity::BASE;
-use crate::model::{Entity, Model};
+use crate::model::{Entity, Model, Span};
 
 /// When a row counts: an instant over source columns, and the zone of its wall clock.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct TimeOf {
     pub(crate) instant: Expr,
     pub(crate) zone: Tz,
+    /// How much later the row counts than it happened: of metrics of an earlier period.
+    pub(crate) shift: Option<Span>,
 }
 
 impl TimeOf {
-    fn wall_clock(&self) -> Result<Expr, PlanError> {
+    pub(crate) fn wall_clock(&self) -> Result<Expr, PlanError> {
+        let clock = self.unshifted()?;
+        Ok(match self.shift {
+            Some(span) => clock + span.interval(),
+            None => clock,
+        })
+    }
+
+    /// The wall clock when it happened.
+    pub(crate) fn unshifted(&self) -> Result<Expr, PlanError> {
         call("wall_clock", vec![self.instant.clone(), lit(self.zone.name())])
     }
 }
@@ -44,13 +55,21 @@ pub(crate) fn row_time(model: &Model, scan: &RelationScan) -> Option<TimeOf> {
     let relation = &scan.relation;
     let of_metric = scan.versions.first().and_then(|version| {
         let time = version.time.as_ref()?;
-        Some(TimeOf { instant: time.expr.clone(), zone: time.zone })
+        Some(TimeOf { instant: time.expr.clone(), zone: time.zone, shift: None })
     });
     of_metric.or_else(|| {
         let column = relation.entity.source.event_time.as_ref()?;
         let instant = Expr::Column(Column::new(Some(TableReference::bare(BASE)), column));
-        Some(TimeOf { instant, zone: model.project.timezone })
+        Some(TimeOf { instant, zone: model.project.timezone, shift: None })
     })
+}
+
+/// Periods are shifted by the wall clock; no instant belongs to a shifted row.
+fn no_instant() -> PlanError {
+    PlanError::NotSupported {
+        what: "metric_instant of a metric of an earlier period".to_owned(),
+        hint: Some("Use metric_time.".to_owned()),
+    }
 }
 
 /// The plan of a scan: its dimensions and times under the scan's alias, and `extras`, expressions
@@ -82,7 +101,10 @@ pub(crate) fn expand_scan(
                 entity.dimension_named(&column.name).ok_or_else(missing)?.expr.clone()
             }
             ScanKind::MetricTime => time.ok_or_else(no_time)?.wall_clock()?,
-            ScanKind::MetricInstant => time.ok_or_else(no_time)?.instant.clone(),
+            ScanKind::MetricInstant => match time.ok_or_else(no_time)? {
+                TimeOf { instant, shift: None, .. } => instant.clone(),
+                _ => return Err(no_instant()),
+            },
             ScanKind::Measure(_) => continue,
         };
         outputs.push((column.name.clone(), expr));

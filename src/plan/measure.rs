@@ -15,18 +15,20 @@ use datafusion::common::{Column, ScalarValue, TableReference};
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
 use datafusion::logical_expr::utils::grouping_set_to_exprlist;
 use datafusion::logical_expr::{
-    Aggregate, Distinct, Expr, ExprSchemable, LogicalPlan, Union, and, cast, lit, or,
+    Aggregate, Distinct, Expr, ExprSchemable, LogicalPlan, Union, Window, and, cast, lit, or,
 };
 
-use super::atoms::{Atom, Atoms, atom_name};
+use super::atoms::{Atom, Atoms, Over, atom_name};
 use super::error::PlanError;
 use super::expand::{TimeOf, row_time};
 use super::rewrite::{Needs, Rewriter, aggregated, filtered, formula_of, projected};
-use super::trace::{Fanout, Part, instance_of, scan_column, uses_time};
+use super::trace::{Fanout, Part, followed, instance_of, scan_column, uses_time};
 use crate::bind::{RelationScan, ScanKind, markers};
 use crate::functions::registry;
 use crate::model::entity::BASE;
 use crate::model::{Dimension, MetricVersion};
+
+mod windows;
 
 /// Whether an aggregation evaluates measures.
 pub(crate) fn is_forced(aggregate: &Aggregate) -> bool {
@@ -62,6 +64,7 @@ struct Branch {
     /// Whose rows they are.
     entity: Option<String>,
     time: Option<TimeOf>,
+    over: Over,
     /// Indices of atoms.
     atoms: Vec<usize>,
     /// Whether the statement's aggregates of plain rows are computed here.
@@ -183,8 +186,9 @@ impl Evaluation<'_, '_, '_> {
         let grains = version.time.as_ref().and_then(|time| time.grains.as_ref());
         let Some(allowed) = grains else { return Ok(()) };
         for key in keys {
+            let (plan, key) = followed(self.input, key);
             let Some((grain, column)) = truncation(key) else { continue };
-            let Some((number, _, scanned)) = scan_column(self.input, column) else { continue };
+            let Some((number, _, scanned)) = scan_column(plan, column) else { continue };
             let is_time = matches!(scanned.kind, ScanKind::MetricTime | ScanKind::MetricInstant);
             if number == instance && is_time && !allowed.contains(&grain) {
                 return Err(PlanError::GrainNotAllowed {
@@ -234,20 +238,29 @@ impl Evaluation<'_, '_, '_> {
         let mut branches: Vec<Branch> = Vec::new();
         for (index, atom) in self.atoms.iter().enumerate() {
             let uses_time = scans.get(&atom.instance).is_some_and(|scan| scan.uses_time);
-            let time = match (uses_time, &atom.time) {
+            let time = match (uses_time || atom.over != Over::Group, &atom.time) {
                 (false, _) => None,
                 (true, Some(time)) => Some(time.clone()),
                 (true, None) => return Err(PlanError::NoTime { metric: atom.metric.clone() }),
             };
             let (instance, entity) = (Some(atom.instance), Some(atom.entity.clone()));
             let same = |it: &&mut Branch| {
-                it.instance == instance && it.entity == entity && it.time == time
+                let together = atom.over == Over::Group
+                    || atom.combines().is_some()
+                        && matches!(atom.over, Over::Window(_))
+                        && it.atoms.iter().all(|other| self.atoms[*other].combines().is_some());
+                it.instance == instance
+                    && it.entity == entity
+                    && it.time == time
+                    && it.over == atom.over
+                    && together
             };
             match branches.iter_mut().find(same) {
                 Some(branch) => branch.atoms.push(index),
                 None => {
-                    let atoms = vec![index];
-                    branches.push(Branch { instance, entity, time, atoms, has_plain: false })
+                    let (atoms, over) = (vec![index], atom.over.clone());
+                    let has_plain = false;
+                    branches.push(Branch { instance, entity, time, over, atoms, has_plain })
                 }
             }
         }
@@ -274,7 +287,7 @@ impl Evaluation<'_, '_, '_> {
         };
         let serves = |branch: &&mut Branch| {
             let repeated = branch.instance.is_some_and(|instance| self.fanout.repeats(instance));
-            !repeated && has_rows_own_time(branch)
+            !repeated && branch.over == Over::Group && has_rows_own_time(branch)
         };
         match branches.iter_mut().find(serves) {
             Some(branch) => branch.has_plain = true,
@@ -282,6 +295,7 @@ impl Evaluation<'_, '_, '_> {
                 instance: None,
                 entity: None,
                 time: None,
+                over: Over::Group,
                 atoms: Vec::new(),
                 has_plain: true,
             }),
@@ -291,6 +305,9 @@ impl Evaluation<'_, '_, '_> {
 
     /// The rows of one branch, aggregated by the keys: columns `__g…`, `__gid`, `__a…`, `__p…`.
     fn branch(&mut self, branch: &Branch) -> Result<LogicalPlan, PlanError> {
+        if branch.over != Over::Group {
+            return self.over_time(branch);
+        }
         let mut needs = Needs::default();
         let mut columns = Columns::default();
         if let Some(instance) = branch.instance {
@@ -340,6 +357,19 @@ impl Evaluation<'_, '_, '_> {
         self.keys_named(aggregated)
     }
 
+    /// That a row has a place in the period to which it is shifted: March 31 has none in April.
+    fn has_partner(&self, branch: &Branch) -> Result<Option<Expr>, PlanError> {
+        let (Some(instance), Some(time)) = (branch.instance, &branch.time) else { return Ok(None) };
+        let Some(span) = time.shift else { return Ok(None) };
+        let periods = windows::Periods::of(self, instance)?;
+        periods.check_shift(span)?;
+        if span.months == 0 || !periods.are_finer_than_months() {
+            return Ok(None);
+        }
+        let back = time.wall_clock()? - span.interval();
+        Ok(Some(back.eq(time.unshifted()?)))
+    }
+
     fn padded(&self, branch: &Branch) -> bool {
         branch.instance.is_some_and(|instance| self.fanout.padded.contains(&instance))
     }
@@ -364,7 +394,8 @@ impl Evaluation<'_, '_, '_> {
             Expr::Column(Column::new_unqualified(name))
         };
         // A row that an outer join has made up isn't one of the entity's.
-        let present = self.padded(branch).then(|| lit(true));
+        let mut present: Vec<Expr> = self.padded(branch).then(|| lit(true)).into_iter().collect();
+        present.extend(self.has_partner(branch)?);
         for index in &branch.atoms {
             let atom = &self.atoms[*index];
             if let Some(argument) = &atom.argument {

@@ -117,6 +117,45 @@ fn below_at(plan: &LogicalPlan, index: usize) -> Below<'_> {
     }
 }
 
+/// An expression, and the plan that it is over, followed down while it is a name for another.
+pub(crate) fn followed<'p>(plan: &'p LogicalPlan, expr: &'p Expr) -> (&'p LogicalPlan, &'p Expr) {
+    let (mut plan, mut expr) = (plan, expr);
+    while let Expr::Column(column) = expr
+        && let Below::Expr(input, inner) = below(plan, column)
+    {
+        (plan, expr) = (input, inner);
+    }
+    (plan, expr)
+}
+
+/// What an expression reads.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Reads {
+    /// The time of the scan that was asked about.
+    pub(crate) time: bool,
+    pub(crate) other: bool,
+}
+
+/// Whether an expression reads a scan's time, by whatever name.
+pub(crate) fn reads(plan: &LogicalPlan, expr: &Expr, instance: usize) -> Reads {
+    let mut all = Reads::default();
+    for column in expr.column_refs() {
+        let found = match below(plan, column) {
+            Below::Scan(number, scanned) => {
+                let is_time =
+                    matches!(scanned.kind, ScanKind::MetricTime | ScanKind::MetricInstant);
+                let time = number == instance && is_time;
+                Reads { time, other: !time }
+            }
+            Below::Expr(input, inner) => reads(input, inner, instance),
+            Below::Value => Reads { time: false, other: true },
+        };
+        all.time |= found.time;
+        all.other |= found.other;
+    }
+    all
+}
+
 /// Whether an expression reads a measure that is still a calculation.
 pub(crate) fn reads_measure(plan: &LogicalPlan, expr: &Expr) -> bool {
     expr.column_refs().into_iter().any(|column| match below(plan, column) {

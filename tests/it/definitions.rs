@@ -151,6 +151,13 @@ fn metrics_resolved() {
                     };
                     out += &format!("  {} over {}\n", side(numerator), side(denominator));
                 }
+                MetricKind::Snapshot { expr, series } => {
+                    out += &format!("  {expr} in {series:?}\n");
+                }
+                MetricKind::Cumulative { metric, window } => {
+                    out += &format!("  {metric} over {window:?}\n");
+                }
+                MetricKind::Offset { metric, by } => out += &format!("  {metric} by {by:?}\n"),
                 MetricKind::Derived { expr, parts } => {
                     let parts: Vec<String> = parts.iter().map(ToString::to_string).collect();
                     out += &format!("  {expr} of {}\n", parts.join(", "));

@@ -69,6 +69,19 @@ pub(super) fn check(
     }
 }
 
+/// An expression that can be added up, and the type of its sum.
+pub(super) fn summed(
+    context: &mut Context<'_>,
+    raw: &RawVersion,
+    at: At<'_>,
+    scope: &EntityScope<'_, '_>,
+) -> Option<(datafusion::logical_expr::Expr, DataType)> {
+    let at = at.key("expression");
+    let Compiled { expr, data_type } = compiled(context, raw.expression.as_ref()?, at, scope)?;
+    numeric(context, raw.metric_type.name(), &data_type, at)?;
+    Some((expr, sum_type(&data_type)))
+}
+
 fn numeric(context: &mut Context<'_>, name: &str, data_type: &DataType, at: At<'_>) -> Option<()> {
     if data_type.is_numeric() {
         return Some(());

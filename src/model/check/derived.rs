@@ -14,6 +14,7 @@ use super::metric::{
     Draft, Metrics, Surroundings, Target, condition, reference_label, successor_help,
     unknown_dimension,
 };
+use super::over_time::{self, Over};
 use super::scope::EntityScope;
 use super::{Context, time, values};
 use crate::diagnostic::Finding;
@@ -43,6 +44,17 @@ pub(super) fn check(
     }
 }
 
+/// Whether a type is built on other metrics.
+pub(super) fn is_built(metric_type: RawMetricType) -> bool {
+    matches!(
+        metric_type,
+        RawMetricType::Ratio
+            | RawMetricType::Derived
+            | RawMetricType::Cumulative
+            | RawMetricType::Offset
+    )
+}
+
 struct Walk<'w, 'e, 'a> {
     surroundings: &'w Surroundings<'e, 'a>,
     metrics: &'w Metrics<'a>,
@@ -61,14 +73,16 @@ impl Walk<'_, '_, '_> {
     fn version(&mut self, context: &mut Context<'_>, metric: usize, version: usize) {
         let draft = &self.metrics.drafts[metric];
         let raw = &draft.raw.versions[version];
-        let built = matches!(raw.metric_type, RawMetricType::Ratio | RawMetricType::Derived);
-        if !built || std::mem::replace(&mut self.done[metric][version], true) {
+        if !is_built(raw.metric_type) || std::mem::replace(&mut self.done[metric][version], true) {
             return;
         }
         self.open.push((metric, version));
         let at = draft.at.key("versions").item(version);
         let checked = match raw.metric_type {
             RawMetricType::Ratio => self.ratio(context, draft, version, at),
+            RawMetricType::Cumulative | RawMetricType::Offset => {
+                self.over_time(context, draft, version, at)
+            }
             _ => self.derived(context, draft, version, at),
         };
         self.open.pop();
@@ -109,6 +123,43 @@ impl Walk<'_, '_, '_> {
         self.assemble(context, draft, index, at, &parts, whole)
     }
 
+    /// A metric over a window of time, or of an earlier period.
+    fn over_time(
+        &mut self,
+        context: &mut Context<'_>,
+        draft: &Draft<'_>,
+        index: usize,
+        at: At<'_>,
+    ) -> Option<MetricVersion> {
+        let raw = &draft.raw.versions[index];
+        let freshness = time::freshness(context, raw.freshness.as_ref(), at.key("freshness"));
+        let side = raw.metric.clone().map(RawSide::Text);
+        let part = self.side(context, side.as_ref(), at.key("metric"));
+        let what = over_time::check(context, raw, at);
+        let (part, _) = part?;
+        let what = what?;
+        if part.version.time.is_none() {
+            over_time::without_time(context, raw, at);
+            return None;
+        }
+        if matches!(what, Over::Window(_)) && self.has_window(&part.version) {
+            let message = format!("{} is cumulative itself", part.reference);
+            let finding = Finding::error("nested_window", message)
+                .at(at.key("metric").place("a window over a window"))
+                .help("Build it on the metric that this one is over.");
+            context.push(finding);
+            return None;
+        }
+        let metric = part.reference.clone();
+        let kind = match what {
+            Over::Window(window) => MetricKind::Cumulative { metric, window },
+            Over::Earlier(by) => MetricKind::Offset { metric, by },
+        };
+        let data_type = part.version.data_type.clone();
+        let whole = Whole { kind, data_type, freshness: freshness? };
+        self.assemble(context, draft, index, at, &[part], whole)
+    }
+
     fn side(
         &mut self,
         context: &mut Context<'_>,
@@ -132,6 +183,19 @@ impl Walk<'_, '_, '_> {
         let entities = version.entities.iter().map(String::as_str).collect::<Vec<_>>();
         let filter = self.filter(context, filter, at.key("filter"), &entities)?;
         Some((Part { reference, version }, filter))
+    }
+
+    /// Whether a window of time is somewhere in a metric.
+    fn has_window(&self, version: &MetricVersion) -> bool {
+        let of_part = |part: &MetricRef| match self.metrics.target(part) {
+            Target::Version(metric, index) => {
+                let known = self.metrics.drafts[metric].versions.borrow()[index].clone();
+                known.is_some_and(|part| self.has_window(&part))
+            }
+            Target::Broken | Target::Fault { .. } => false,
+        };
+        matches!(version.kind, MetricKind::Cumulative { .. } | MetricKind::Snapshot { .. })
+            || version.kind.parts().into_iter().any(of_part)
     }
 
     /// A condition on the rows of each of some entities.
@@ -460,6 +524,7 @@ fn shared_time(
         );
         let place = match raw.metric_type {
             RawMetricType::Ratio => at.key("denominator"),
+            RawMetricType::Cumulative | RawMetricType::Offset => at.key("metric"),
             _ => at.key("expression"),
         };
         let finding = Finding::error("mixed_time_zones", message)

@@ -13,7 +13,7 @@ use super::derived;
 use super::entity::{Entities, Found, RESERVED};
 use super::scope::EntityScope;
 use super::status::{self, Life};
-use super::{Context, aggregation, time, values};
+use super::{Context, aggregation, over_time, time, values};
 use crate::diagnostic::Finding;
 use crate::model::expr::{self, Compiled};
 use crate::model::load::{Body, Document};
@@ -281,12 +281,14 @@ fn keys_of(
         }
         RawMetricType::Ratio => Some((&["numerator", "denominator"], &["entity", "filter"])),
         RawMetricType::Derived => Some((&["expression"], &["entity", "filter"])),
-        RawMetricType::Cumulative
-        | RawMetricType::Offset
-        | RawMetricType::Snapshot
-        | RawMetricType::Conversion
-        | RawMetricType::Retention
-        | RawMetricType::Funnel => None,
+        RawMetricType::Cumulative => {
+            Some((&["metric"], &["window", "to_date", "entity", "filter"]))
+        }
+        RawMetricType::Offset => Some((&["metric", "by"], &["entity", "filter"])),
+        RawMetricType::Snapshot => {
+            Some((&["entity", "expression", "pick", "per"], &["carry", "eligibility", "filter"]))
+        }
+        RawMetricType::Conversion | RawMetricType::Retention | RawMetricType::Funnel => None,
     }
 }
 
@@ -340,9 +342,7 @@ fn aggregate(
 ) -> Option<MetricVersion> {
     let raw = &draft.raw.versions[index];
     let at = draft.at.key("versions").item(index);
-    if matches!(raw.metric_type, RawMetricType::Ratio | RawMetricType::Derived)
-        || keys_of(raw.metric_type).is_none()
-    {
+    if derived::is_built(raw.metric_type) || keys_of(raw.metric_type).is_none() {
         return None;
     }
     let freshness = time::freshness(context, raw.freshness.as_ref(), at.key("freshness"));
@@ -358,11 +358,20 @@ fn aggregate(
         }
     };
     let (eligibility, sound) = eligibility(context, raw, at, scope);
-    let aggregation = aggregation::check(context, raw, at, scope);
+    let kind = match raw.metric_type {
+        RawMetricType::Snapshot => over_time::snapshot(context, raw, at, scope),
+        _ => aggregation::check(context, raw, at, scope)
+            .map(|(aggregation, data_type)| (MetricKind::Aggregate(aggregation), data_type)),
+    };
     let time = time::check(context, raw.time.as_ref(), at, scope, surroundings.project);
     let dimensions = dimensions(context, raw.dimensions.as_deref(), at.key("dimensions"), scope);
     let life = draft.lives[index].clone()?;
-    let (aggregation, data_type) = aggregation?;
+    let (kind, data_type) = kind?;
+    let time = time?;
+    if raw.metric_type == RawMetricType::Snapshot && time.is_none() {
+        over_time::without_time(context, raw, at);
+        return None;
+    }
     if !sound || !scope.draft.has_columns {
         return None;
     }
@@ -375,10 +384,10 @@ fn aggregate(
         replaced_by: life.replaced_by,
         entity: entity.to_string(),
         entities: vec![entity.to_string()],
-        kind: MetricKind::Aggregate(aggregation),
+        kind,
         eligibility,
         filter: Vec::new(),
-        time: time?,
+        time,
         unit: raw.unit.as_ref().or(draft.raw.unit.as_ref()).map(|unit| unit.to_string()),
         data_type,
         dimensions: dimensions?,

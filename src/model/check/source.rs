@@ -69,10 +69,8 @@ pub(super) fn check(
     let kind = match raw.kind {
         RawSourceKind::Events => SourceKind::Events,
         RawSourceKind::State => SourceKind::State,
-        RawSourceKind::Snapshot => {
-            context.not_yet(at.key("kind"), "a source of kind snapshot");
-            SourceKind::Events
-        }
+        // Each snapshot is a fact of its day.
+        RawSourceKind::Snapshot => SourceKind::Events,
     };
     let help = "Describe the table of current rows, or a view of them.";
     context.not_yet_key(at, "history", help);

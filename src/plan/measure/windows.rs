@@ -1,0 +1,530 @@
+//! Branches whose rows come from more than the group's own period: windows of time that end with
+//! it, and series of snapshots.
+//!
+//! The statement's filters of time say which periods are shown, not which rows count. So the periods
+//! are those of the rows that pass all filters; the rows are those that pass the filters of anything
+//! else, each joined to the periods whose window it is in. Values that can be put together from
+//! parts are computed by day first.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, JoinConstraint, NullEquality, ScalarValue};
+use datafusion::logical_expr::expr::{Sort, WindowFunction, WindowFunctionParams};
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{
+    Distinct, Expr, Filter, Join, JoinType, LogicalPlan, WindowFrame, WindowFunctionDefinition,
+    and, cast, lit,
+};
+
+use super::super::atoms::{AtomFunction, Over, atom_name};
+use super::super::error::PlanError;
+use super::super::expand::call;
+use super::super::rewrite::{Needs, aggregated, filtered, projected};
+use super::super::trace::{followed, reads};
+use super::{Branch, Evaluation, Window as WindowNode, located, rows_schema};
+use crate::functions::registry;
+use crate::model::{Pick, Series, Span, Window};
+
+/// The end of the period that a window ends with, before its length is added.
+const PERIOD: &str = "__period";
+/// A row's wall clock, or the beginning of its day.
+const WALL: &str = "__wall";
+
+/// How a statement groups by a scan's time.
+pub(super) struct Periods {
+    /// The key's position, its grain and itself; None for one period over all.
+    key: Option<(usize, String, Expr)>,
+}
+
+impl Periods {
+    /// # Errors
+    /// Keys made of time in any other way than by one truncation.
+    pub(super) fn of(
+        evaluation: &Evaluation<'_, '_, '_>,
+        instance: usize,
+    ) -> Result<Self, PlanError> {
+        let mut key = None;
+        for (index, expr) in evaluation.aggregate.group_expr.iter().enumerate() {
+            if !evaluation.reads_time(expr, instance) {
+                continue;
+            }
+            let (_, meant) = followed(evaluation.input, expr);
+            let grain = super::truncation(meant).map(|(grain, _)| grain);
+            let grain = grain.or_else(|| is_day(meant).then(|| "day".to_owned()));
+            match (grain, &key) {
+                (Some(grain), None) => key = Some((index, grain, expr.clone())),
+                _ => return Err(one_period()),
+            }
+        }
+        Ok(Self { key })
+    }
+
+    pub(super) fn are_finer_than_months(&self) -> bool {
+        match &self.key {
+            None => false,
+            Some((_, grain, _)) => !matches!(grain.as_str(), "month" | "quarter" | "year"),
+        }
+    }
+
+    /// Refuses a shift that isn't by whole periods.
+    pub(super) fn check_shift(&self, span: Span) -> Result<(), PlanError> {
+        let Some((_, grain, _)) = &self.key else { return Ok(()) };
+        let whole_months = |months: i32| span.days == 0 && span.months % months == 0;
+        let is_whole = match grain.as_str() {
+            "year" => whole_months(12),
+            "quarter" => whole_months(3),
+            "month" => whole_months(1),
+            "week" => span.months == 0 && span.days % 7 == 0,
+            _ => true,
+        };
+        match is_whole {
+            true => Ok(()),
+            false => Err(PlanError::NotSupported {
+                what: format!(
+                    "a metric of an earlier period by {grain}, which its offset isn't whole of"
+                ),
+                hint: Some(
+                    "Group by a finer grain, or define an offset of whole periods.".to_owned(),
+                ),
+            }),
+        }
+    }
+
+    /// The moment at which a period ends.
+    fn end(&self, period: Expr) -> Result<Expr, PlanError> {
+        let length = match self.key.as_ref().map_or("day", |(_, grain, _)| grain.as_str()) {
+            "year" => ScalarValue::new_interval_mdn(12, 0, 0),
+            "quarter" => ScalarValue::new_interval_mdn(3, 0, 0),
+            "month" => ScalarValue::new_interval_mdn(1, 0, 0),
+            "week" => ScalarValue::new_interval_mdn(0, 7, 0),
+            "day" => ScalarValue::new_interval_mdn(0, 1, 0),
+            "hour" => ScalarValue::new_interval_mdn(0, 0, 3_600_000_000_000),
+            "minute" => ScalarValue::new_interval_mdn(0, 0, 60_000_000_000),
+            "second" => ScalarValue::new_interval_mdn(0, 0, 1_000_000_000),
+            _ => return Err(one_period()),
+        };
+        Ok(as_timestamp(period) + Expr::Literal(length, None))
+    }
+
+    /// The grain by which parts of values are computed: no window begins or ends inside of one.
+    fn part(&self) -> &str {
+        match self.key.as_ref().map(|(_, grain, _)| grain.as_str()) {
+            Some(fine @ ("hour" | "minute" | "second")) => fine,
+            _ => "day",
+        }
+    }
+}
+
+fn is_day(expr: &Expr) -> bool {
+    matches!(expr, Expr::Cast(cast)
+        if matches!(cast.expr.as_ref(), Expr::Column(_)) && *cast.field.data_type() == DataType::Date32)
+}
+
+fn as_timestamp(expr: Expr) -> Expr {
+    cast(expr, DataType::Timestamp(TimeUnit::Microsecond, None))
+}
+
+fn one_period() -> PlanError {
+    PlanError::NotSupported {
+        what: "grouping a metric over time by anything but one date_trunc of metric_time"
+            .to_owned(),
+        hint: Some("Group by date_trunc('day', metric_time) or another grain.".to_owned()),
+    }
+}
+
+fn column(name: impl Into<String>) -> Expr {
+    Expr::Column(Column::new_unqualified(name))
+}
+
+fn other_key(index: usize) -> String {
+    format!("__k{index}")
+}
+
+fn argument(index: usize) -> String {
+    format!("__v{index}")
+}
+
+fn condition(index: usize) -> String {
+    format!("__f{index}")
+}
+
+impl Evaluation<'_, '_, '_> {
+    /// The rows of a branch over time, aggregated by the keys: columns `__g…`, `__a…`.
+    pub(super) fn over_time(&mut self, branch: &Branch) -> Result<LogicalPlan, PlanError> {
+        let missing = || PlanError::Internal("a branch without a scan".to_owned());
+        let instance = branch.instance.ok_or_else(missing)?;
+        if matches!(self.aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]) {
+            return Err(PlanError::NotSupported {
+                what: "a metric over time with ROLLUP, CUBE or GROUPING SETS".to_owned(),
+                hint: Some("Ask for each level by itself.".to_owned()),
+            });
+        }
+        if self.fanout.repeats(instance) {
+            return Err(PlanError::NotSupported {
+                what: "a metric over time joined to rows that multiply its own".to_owned(),
+                hint: Some("Ask for it in a subquery, and join its result.".to_owned()),
+            });
+        }
+        let periods = Periods::of(self, instance)?;
+        let plan = match &branch.over {
+            Over::Window(window) => self.windowed(branch, instance, &periods, *window)?,
+            Over::Series(series) => self.series(branch, instance, &periods, series)?,
+            Over::Group => return Err(missing()),
+        };
+        self.keys_named(plan)
+    }
+
+    /// Whether an expression reads a scan's time.
+    fn reads_time(&self, expr: &Expr, instance: usize) -> bool {
+        reads(self.input, expr, instance).time
+    }
+
+    // ---- windows ----
+
+    fn windowed(
+        &mut self,
+        branch: &Branch,
+        instance: usize,
+        periods: &Periods,
+        window: Window,
+    ) -> Result<LogicalPlan, PlanError> {
+        let shown = self.shown_periods(branch, instance, periods)?;
+        let rows = without_time(self.input, instance)?;
+        let rows = self.narrow(branch, instance, &rows, Vec::new())?;
+        let parts = branch.atoms.iter().map(|index| self.atoms[*index].combines());
+        let parts: Option<Vec<&str>> = parts.collect();
+        let rows = match &parts {
+            Some(_) => self.by_part(branch, periods, rows)?,
+            None => rows,
+        };
+        let rows = within(rows, shown, periods, window)?;
+        let mut aggregates = Vec::new();
+        for (position, index) in branch.atoms.iter().enumerate() {
+            let value = match &parts {
+                Some(functions) => {
+                    let udf = registry().aggregate.get(functions[position]);
+                    let missing = || PlanError::Internal("an aggregate is missing".to_owned());
+                    udf.ok_or_else(missing)?.call(vec![column(atom_name(*index))])
+                }
+                None => self.atoms[*index]
+                    .aggregate(Some(column(argument(*index))), Some(column(condition(*index))))?,
+            };
+            aggregates.push(value.alias(atom_name(*index)));
+        }
+        let plan = aggregated(rows, self.outer_keys(periods), aggregates)?;
+        self.counted(branch, plan)
+    }
+
+    /// A count put together from parts is a sum, and 0 for no parts.
+    fn counted(&self, branch: &Branch, plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
+        let exprs = plan.schema().iter().map(|(qualifier, field)| {
+            let own = Expr::Column(Column::new(qualifier.cloned(), field.name()));
+            let atom = branch.atoms.iter().find(|index| atom_name(**index) == *field.name());
+            match atom {
+                Some(index) if self.atoms[*index].function == AtomFunction::Count => {
+                    let count = cast(own, DataType::Int64);
+                    let count =
+                        datafusion::functions::core::expr_fn::coalesce(vec![count, lit(0i64)]);
+                    count.alias(field.name())
+                }
+                _ => own,
+            }
+        });
+        let exprs = exprs.collect();
+        projected(plan, exprs)
+    }
+
+    /// The periods of the rows that pass all filters: column `__period`.
+    fn shown_periods(
+        &mut self,
+        branch: &Branch,
+        instance: usize,
+        periods: &Periods,
+    ) -> Result<LogicalPlan, PlanError> {
+        let input = self.input.clone();
+        match &periods.key {
+            Some((_, _, key)) => {
+                let rows =
+                    self.narrow(branch, instance, &input, vec![key.clone().alias(PERIOD)])?;
+                let shown = projected(rows, vec![column(PERIOD)])?;
+                Ok(LogicalPlan::Distinct(Distinct::All(Arc::new(shown))))
+            }
+            None => {
+                let rows = self.narrow(branch, instance, &input, Vec::new())?;
+                let last = registry().aggregate.get("max");
+                let last =
+                    last.ok_or_else(|| PlanError::Internal("no aggregate max".to_owned()))?;
+                let day = call("date_trunc", vec![lit("day"), column(WALL)])?;
+                aggregated(rows, Vec::new(), vec![last.call(vec![day]).alias(PERIOD)])
+            }
+        }
+    }
+
+    /// The branch's rows with what is needed of them only: the other keys `__k…`, the wall clock, and
+    /// for each atom its argument `__v…` and whether it counts the row `__f…`.
+    fn narrow(
+        &mut self,
+        branch: &Branch,
+        instance: usize,
+        input: &LogicalPlan,
+        more: Vec<Expr>,
+    ) -> Result<LogicalPlan, PlanError> {
+        let mut needs = Needs::default();
+        let time = branch.time.clone();
+        let time = time.ok_or_else(|| PlanError::Internal("a window without a time".to_owned()))?;
+        let wall = time.wall_clock()?;
+        needs.times.insert(instance, time);
+        needs.entities.extend(branch.entity.clone().map(|entity| (instance, entity)));
+        let columns = self.carry(branch, instance, &mut needs)?;
+        let mut carried = |rewriter: &mut super::Rewriter<'_>, expr: Expr| {
+            let name = rewriter.carried_name();
+            needs.extras.entry(instance).or_default().push((name.clone(), expr));
+            column(name)
+        };
+        let wall = carried(self.rewriter, wall);
+        let mut series = Vec::new();
+        if let Over::Series(it) = &branch.over {
+            for (index, expr) in it.per.iter().enumerate() {
+                series.push(carried(self.rewriter, expr.clone()).alias(series_key(index)));
+            }
+        }
+        let rows = self.rewriter.rewrite(input, &needs)?;
+        let schema = rows_schema(&rows);
+        let mut exprs = vec![located(wall, &schema)?.alias(WALL)];
+        for (index, key) in self.other_keys(instance) {
+            exprs.push(key.alias(other_key(index)));
+        }
+        let mut counted = None;
+        for index in &branch.atoms {
+            let value = columns.arguments.get(index).cloned().unwrap_or_else(|| lit(1i64));
+            exprs.push(located(value, &schema)?.alias(argument(*index)));
+            let own = columns.conditions.get(index).into_iter().flatten().cloned();
+            let own = own.chain(self.atoms[*index].filter.clone()).reduce(and);
+            let own = located(own.unwrap_or_else(|| lit(true)), &schema)?;
+            exprs.push(own.clone().alias(condition(*index)));
+            counted = Some(match counted {
+                None => own,
+                Some(known) => super::or(known, own),
+            });
+        }
+        for expr in series.into_iter().chain(more) {
+            exprs.push(located(expr, &schema)?);
+        }
+        let rows = match counted {
+            Some(counted) => filtered(rows, counted)?,
+            None => rows,
+        };
+        projected(rows, exprs)
+    }
+
+    /// The keys that aren't the period, with their positions.
+    fn other_keys(&self, instance: usize) -> Vec<(usize, Expr)> {
+        let keys = self.aggregate.group_expr.iter().cloned().enumerate();
+        keys.filter(|(_, key)| !self.reads_time(key, instance)).collect()
+    }
+
+    /// The statement's keys over narrowed rows.
+    fn outer_keys(&self, periods: &Periods) -> Vec<Expr> {
+        let period = periods.key.as_ref().map(|(index, ..)| *index);
+        let keys = 0..self.aggregate.group_expr.len();
+        keys.map(|index| match Some(index) == period {
+            true => column(PERIOD),
+            false => column(other_key(index)),
+        })
+        .collect()
+    }
+
+    /// The values of each part of time and the other keys.
+    fn by_part(
+        &self,
+        branch: &Branch,
+        periods: &Periods,
+        rows: LogicalPlan,
+    ) -> Result<LogicalPlan, PlanError> {
+        let period = periods.key.as_ref().map(|(index, ..)| *index);
+        let part = call("date_trunc", vec![lit(periods.part()), column(WALL)])?;
+        let mut keys = vec![part.alias(WALL)];
+        let others = (0..self.aggregate.group_expr.len()).filter(|index| Some(*index) != period);
+        keys.extend(others.map(|index| column(other_key(index))));
+        let mut values = Vec::new();
+        for index in &branch.atoms {
+            let value = self.atoms[*index]
+                .aggregate(Some(column(argument(*index))), Some(column(condition(*index))))?;
+            values.push(value.alias(atom_name(*index)));
+        }
+        aggregated(rows, keys, values)
+    }
+
+    // ---- series ----
+
+    /// One row of each series and period, added up.
+    fn series(
+        &mut self,
+        branch: &Branch,
+        instance: usize,
+        periods: &Periods,
+        series: &Series,
+    ) -> Result<LogicalPlan, PlanError> {
+        let missing = || PlanError::Internal("a series without a value".to_owned());
+        let atom = *branch.atoms.first().ok_or_else(missing)?;
+        let rows = match series.carry {
+            Some(carry) => {
+                let shown = self.shown_periods(branch, instance, periods)?;
+                let rows = without_time(self.input, instance)?;
+                let rows = self.narrow(branch, instance, &rows, Vec::new())?;
+                within(rows, shown, periods, Window::Trailing(carry).beside_period())?
+            }
+            None => {
+                let period = periods.key.iter().map(|(_, _, key)| key.clone().alias(PERIOD));
+                let input = self.input.clone();
+                self.narrow(branch, instance, &input, period.collect())?
+            }
+        };
+        let present = column(argument(atom)).is_not_null();
+        let rows = filtered(rows, and(present, column(WALL).is_not_null()))?;
+        let mut of_series: Vec<Expr> = periods.key.iter().map(|_| column(PERIOD)).collect();
+        of_series.extend((0..series.per.len()).map(|index| column(series_key(index))));
+        let picked = match series.pick {
+            Pick::Last | Pick::First => picked_row(rows, of_series, series.pick, atom)?,
+            Pick::Min | Pick::Max | Pick::Avg => {
+                let others = self.other_keys(instance).into_iter();
+                of_series.extend(others.map(|(index, _)| column(other_key(index))));
+                let name = match series.pick {
+                    Pick::Min => "min",
+                    Pick::Max => "max",
+                    _ => "avg",
+                };
+                let udf = registry().aggregate.get(name).ok_or_else(missing)?;
+                let value = column(argument(atom));
+                let value = match series.pick {
+                    Pick::Avg => cast(value, DataType::Float64),
+                    _ => value,
+                };
+                aggregated(rows, of_series, vec![udf.call(vec![value]).alias(argument(atom))])?
+            }
+        };
+        let sum = registry().aggregate.get("sum").ok_or_else(missing)?;
+        let sum = sum.call(vec![column(argument(atom))]).alias(atom_name(atom));
+        aggregated(picked, self.outer_keys(periods), vec![sum])
+    }
+}
+
+fn series_key(index: usize) -> String {
+    format!("__s{index}")
+}
+
+/// The last (or first) row of each series; of rows of one moment, the one with the greatest value.
+fn picked_row(
+    rows: LogicalPlan,
+    partition_by: Vec<Expr>,
+    pick: Pick,
+    atom: usize,
+) -> Result<LogicalPlan, PlanError> {
+    let missing = || PlanError::Internal("no function row_number".to_owned());
+    let number = registry().window.get("row_number").ok_or_else(missing)?;
+    let order = |expr, asc| Sort { expr, asc, nulls_first: false };
+    let params = WindowFunctionParams {
+        args: Vec::new(),
+        partition_by,
+        order_by: vec![
+            order(column(WALL), pick == Pick::First),
+            order(column(argument(atom)), false),
+        ],
+        window_frame: WindowFrame::new(Some(true)),
+        filter: None,
+        null_treatment: None,
+        distinct: false,
+    };
+    let call =
+        WindowFunction { fun: WindowFunctionDefinition::WindowUDF(Arc::clone(number)), params };
+    let number = Expr::WindowFunction(Box::new(call));
+    let name = number.schema_name().to_string();
+    let numbered = WindowNode::try_new(vec![number], Arc::new(rows))?;
+    filtered(LogicalPlan::Window(numbered), column(name).eq(lit(1u64)))
+}
+
+impl Window {
+    /// A window that also has the whole of the period that it ends with.
+    fn beside_period(self) -> Shape {
+        Shape { window: self, beside_period: true }
+    }
+}
+
+/// A window, and whether its length is counted from the period's beginning rather than its end.
+pub(super) struct Shape {
+    window: Window,
+    beside_period: bool,
+}
+
+impl From<Window> for Shape {
+    fn from(window: Window) -> Self {
+        Self { window, beside_period: false }
+    }
+}
+
+/// Each row with each of the periods whose window it is in.
+fn within(
+    rows: LogicalPlan,
+    shown: LogicalPlan,
+    periods: &Periods,
+    shape: impl Into<Shape>,
+) -> Result<LogicalPlan, PlanError> {
+    let Shape { window, beside_period } = shape.into();
+    let end = periods.end(column(PERIOD))?;
+    let start = match (window, beside_period) {
+        (Window::Trailing(span), true) => Some(as_timestamp(column(PERIOD)) - span.interval()),
+        (Window::Trailing(span), false) => Some(end.clone() - span.interval()),
+        (Window::ToDate(unit), _) => {
+            let instant = ScalarValue::new_interval_mdn(0, 0, 1_000);
+            let last = end.clone() - Expr::Literal(instant, None);
+            Some(call("date_trunc", vec![lit(unit), last])?)
+        }
+        (Window::All, _) => None,
+    };
+    let mut inside = column(WALL).lt(end);
+    if let Some(start) = start {
+        inside = and(column(WALL).gt_eq(start), inside);
+    }
+    let pairs = Join::try_new(
+        Arc::new(rows),
+        Arc::new(shown),
+        Vec::new(),
+        None,
+        JoinType::Inner,
+        JoinConstraint::On,
+        NullEquality::NullEqualsNothing,
+        false,
+    )?;
+    filtered(LogicalPlan::Join(pairs), inside)
+}
+
+/// The plan without its filters of a scan's time.
+fn without_time(plan: &LogicalPlan, instance: usize) -> Result<LogicalPlan, PlanError> {
+    let mut mixed = false;
+    let without = plan.clone().transform_up(|node| {
+        let LogicalPlan::Filter(filter) = &node else { return Ok(Transformed::no(node)) };
+        let mut kept = Vec::new();
+        for conjunct in split_conjunction(&filter.predicate) {
+            let found = reads(&filter.input, conjunct, instance);
+            match (found.time, found.other) {
+                (false, _) => kept.push(conjunct.clone()),
+                (true, false) => {}
+                (true, true) => mixed = true,
+            }
+        }
+        let input = Arc::clone(&filter.input);
+        Ok(Transformed::yes(match kept.into_iter().reduce(and) {
+            Some(predicate) => LogicalPlan::Filter(Filter::try_new(predicate, input)?),
+            None => Arc::unwrap_or_clone(input),
+        }))
+    })?;
+    match mixed {
+        false => Ok(without.data),
+        true => Err(PlanError::NotSupported {
+            what: "a condition of time and something else on a metric over time".to_owned(),
+            hint: Some("Write them as two conditions, joined by AND.".to_owned()),
+        }),
+    }
+}
