@@ -389,3 +389,31 @@ SELECT MEASURE(revenue), MEASURE(orders_placed) FROM orders WHERE 1 = 0
 
 -- no_rows_limit_zero
 SELECT TRUE AS "_" FROM "public"."orders" WHERE 1 <> 1 LIMIT 0
+
+-- share_of_total one
+SELECT channel, MEASURE(revenue) / MEASURE(revenue) OVER () AS share FROM orders GROUP BY channel
+
+-- over_entities one
+SELECT order_channel, MEASURE(refund_value_rate) FROM metrics.refund_value_rate GROUP BY order_channel ORDER BY 1
+
+-- joined_metrics one
+SELECT date_trunc('month', r.metric_time) AS month, MEASURE(r.revenue), MEASURE(v.visits_served)
+FROM metrics.revenue r JOIN metrics.visits_served v ON v.metric_time = r.metric_time
+WHERE r.metric_time >= '2026-01-01'
+GROUP BY 1
+
+-- trailing_window one
+SELECT date_trunc('day', metric_time) AS day, revenue_28_days FROM metrics.revenue_28_days
+WHERE metric_time >= '2026-03-01' AND metric_time < '2026-04-01'
+
+-- trailing_distinct one
+SELECT date_trunc('week', metric_time) AS week, customers_28_days FROM metrics.customers_28_days
+WHERE metric_time >= '2026-03-01' AND metric_time < '2026-04-01'
+
+-- month_to_date one
+SELECT date_trunc('day', metric_time) AS day, channel, MEASURE(revenue_month_to_date)
+FROM metrics.revenue_month_to_date WHERE metric_time >= '2026-03-01' GROUP BY 1, 2
+
+-- earlier_year one
+SELECT date_trunc('month', metric_time) AS month, MEASURE(revenue), MEASURE(revenue_last_year)
+FROM orders WHERE metric_time >= '2026-01-01' GROUP BY 1
