@@ -163,6 +163,11 @@ impl Cache {
         }
     }
 
+    /// How long ago the answer to a key was computed, where it is kept.
+    pub async fn age(&self, key: &CacheKey) -> Option<Duration> {
+        self.inner.kept.get(key).await.map(|kept| kept.computed.elapsed())
+    }
+
     /// Counts a statement that isn't looked up.
     pub fn count_bypass(&self) {
         self.count(Outcome::Bypass);

@@ -34,7 +34,7 @@ pub(crate) fn is_forced(aggregate: &Aggregate) -> bool {
 }
 
 /// The argument and filter of a marked measure.
-fn mark_of(expr: &Expr) -> Option<(&Expr, Option<&Expr>)> {
+pub(crate) fn mark_of(expr: &Expr) -> Option<(&Expr, Option<&Expr>)> {
     let expr = match expr {
         Expr::Alias(alias) => alias.expr.as_ref(),
         other => other,

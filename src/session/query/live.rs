@@ -138,7 +138,7 @@ fn versions(model: &Model) -> Result<RecordBatch> {
     ])
 }
 
-fn status(status: Status) -> &'static str {
+pub(super) fn status(status: Status) -> &'static str {
     match status {
         Status::Draft => "draft",
         Status::Active => "active",
