@@ -32,8 +32,8 @@ use crate::model::{Entity, MetricKind, MetricRef, MetricVersion, Model};
 /// A metric over rows, at one place of a statement.
 #[derive(Debug)]
 pub struct Account {
-    /// The version that was asked for.
-    pub asked: Arc<MetricVersion>,
+    /// The versions that were asked for and count these rows.
+    pub asked: Vec<Arc<MetricVersion>>,
     /// The version whose rows are counted: the asked one, or one that it is built on.
     pub version: Arc<MetricVersion>,
     /// The entity whose rows they are.
@@ -110,16 +110,22 @@ impl Account {
 /// As [`plan`](super::plan).
 pub fn accounts(model: &Model, bound: &LogicalPlan) -> Result<Vec<Account>, PlanError> {
     let places = places_of(&rules::pruned(bound)?)?;
-    let mut accounts = Vec::new();
-    let mut known: Vec<(&Place, Arc<MetricVersion>)> = Vec::new();
+    let mut accounts: Vec<Account> = Vec::new();
+    let mut known: Vec<(&Place, usize)> = Vec::new();
     for place in &places {
         for version in leaves(model, &place.asked) {
-            let is_same = |(other, counted): &(&Place, Arc<MetricVersion>)| {
-                Arc::ptr_eq(counted, &version) && other.has_rows_of(place)
+            let is_same = |(other, index): &&(&Place, usize)| {
+                Arc::ptr_eq(&accounts[*index].version, &version) && other.has_rows_of(place)
             };
-            if !known.iter().any(is_same) {
-                known.push((place, Arc::clone(&version)));
-                accounts.extend(account(model, place, version)?);
+            let counted = known.iter().find(is_same).map(|(_, index)| *index);
+            if let Some(index) = counted {
+                let asked = &mut accounts[index].asked;
+                if !asked.iter().any(|known| Arc::ptr_eq(known, &place.asked)) {
+                    asked.push(Arc::clone(&place.asked));
+                }
+            } else if let Some(account) = account(model, place, version)? {
+                known.push((place, accounts.len()));
+                accounts.push(account);
             }
         }
     }
@@ -259,7 +265,7 @@ fn account(
         joins.add(&rule.expr, &format!("rule {}", rule.rule));
     }
     let plan = counting_plan(model, place, &version, time)?;
-    let (asked, joins) = (Arc::clone(&place.asked), joins.found);
+    let (asked, joins) = (vec![Arc::clone(&place.asked)], joins.found);
     Ok(Some(Account { asked, version, entity, steps, joins, plan, uses_time }))
 }
 

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::QueryEngine;
 use super::data::{PlannedQuery, Runnable, budget};
+use super::freshness::{budget_of, is_over};
 use super::live::status;
 use super::parameters::{self, Filling};
 use crate::backend::Run;
@@ -116,7 +117,7 @@ struct SourceNote {
     source: String,
     /// The newest ingestion time, where the source has one.
     data_as_of: Option<String>,
-    /// Whether that is longer ago than the shortest freshness budget of the metrics.
+    /// Whether that is longer ago than the metrics that count its rows allow.
     over_budget: Option<bool>,
 }
 
@@ -200,11 +201,12 @@ impl QueryEngine {
         for source in &runnable.sources {
             let state = self.sources.get(self.backend.as_ref(), source, budget).await?;
             let as_of = state.watermark_us.and_then(DateTime::from_timestamp_micros);
-            let is_over = |as_of: DateTime<Utc>, budget| (now - as_of).to_std().ok() > Some(budget);
+            let model = &planned.definitions.set()?.model;
+            let own = budget_of(model, &planned.versions, &source.table).map(|(budget, _)| budget);
             notes.push(SourceNote {
                 source: source.table.clone(),
                 data_as_of: as_of.map(|it| it.to_rfc3339_opts(SecondsFormat::Secs, true)),
-                over_budget: as_of.zip(budget).map(|(as_of, budget)| is_over(as_of, budget)),
+                over_budget: as_of.zip(own).map(|(as_of, own)| is_over(as_of, now, own)),
             });
         }
         Ok(notes)
@@ -245,7 +247,9 @@ fn metric_notes(
     let mut notes = Vec::new();
     for version in &planned.versions {
         let Some(metric) = model.metrics.get(&version.metric) else { continue };
-        let is_own = |(account, _): &&(&Account, Counts)| Arc::ptr_eq(&account.asked, version);
+        let is_own = |(account, _): &&(&Account, Counts)| {
+            account.asked.iter().any(|asked| Arc::ptr_eq(asked, version))
+        };
         let rows = accounts.iter().filter(is_own);
         notes.push(MetricNote {
             metric: version.metric.clone(),

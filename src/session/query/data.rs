@@ -178,7 +178,9 @@ impl QueryEngine {
         };
         statement.answered(answer.outcome.name(), answer.age);
         let batches = Box::pin(Measured::new(answer.batches, statement));
-        Ok(QueryRows { batches, notices: notices(&planned.versions), command: "SELECT" })
+        let mut notices = notices(&planned.versions);
+        notices.extend(self.staleness(planned, &runnable, Utc::now()).await?);
+        Ok(QueryRows { batches, notices, command: "SELECT" })
     }
 
     /// What is noted of the statement when it ends.

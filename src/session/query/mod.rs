@@ -6,6 +6,7 @@ mod data;
 mod definitions;
 mod error;
 mod explain;
+mod freshness;
 mod live;
 mod measured;
 mod parameters;
@@ -64,14 +65,8 @@ impl QueryEngine {
     ) -> Self {
         let plans =
             moka::sync::Cache::builder().max_capacity(PLANS_MAX).time_to_live(PLAN_AGE_MAX).build();
-        Self {
-            definitions,
-            backend,
-            cache,
-            sources: Arc::default(),
-            plans,
-            log: Arc::new(QueryLog::default()),
-        }
+        let sources = cache.sources();
+        Self { definitions, backend, cache, sources, plans, log: Arc::new(QueryLog::default()) }
     }
 
     fn prepare_query(
