@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod entity;
+pub mod example;
 mod expr;
 pub mod load;
 pub mod metric;
@@ -16,6 +17,7 @@ pub mod schema;
 mod shape;
 mod spans;
 mod types;
+pub mod units;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,6 +41,8 @@ pub struct Model {
     pub metrics: BTreeMap<String, Arc<Metric>>,
     /// By name.
     pub consumers: BTreeMap<String, Arc<Consumer>>,
+    /// Of all metrics, in the order of their files.
+    pub examples: Vec<example::Example>,
     /// Digest of the definitions' text and of the sources' described columns: equal for equal sets,
     /// on every replica.
     pub fingerprint: [u8; 32],

@@ -10,6 +10,7 @@ mod clickhouse_server;
 mod clients;
 mod control;
 mod definitions;
+mod examples;
 mod explain;
 mod fixture;
 mod generate;
