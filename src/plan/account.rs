@@ -132,6 +132,27 @@ pub fn accounts(model: &Model, bound: &LogicalPlan) -> Result<Vec<Account>, Plan
     Ok(accounts)
 }
 
+/// The versions whose measures a bound plan reads: a `SELECT *` in a subquery names more.
+///
+/// # Errors
+/// As [`plan`](super::plan).
+pub fn asked(bound: &LogicalPlan) -> Result<Vec<Arc<MetricVersion>>, PlanError> {
+    let mut asked = Vec::new();
+    rules::pruned(bound)?.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some((_, relation)) = instance_of(scan)
+        {
+            for column in columns_of(scan, relation) {
+                if let ScanKind::Measure(version) = &column.kind {
+                    asked.push(Arc::clone(version));
+                }
+            }
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(asked)
+}
+
 /// Where a statement evaluates a measure.
 #[derive(Debug)]
 struct Place {

@@ -244,8 +244,10 @@ fn metric_notes(
     accounts: &[(&Account, Counts)],
 ) -> Result<Vec<MetricNote>, QueryError> {
     let by_name = named_majors(bound)?;
+    let asked = account::asked(bound)?;
+    let is_asked = |version: &&Arc<MetricVersion>| asked.iter().any(|it| Arc::ptr_eq(it, version));
     let mut notes = Vec::new();
-    for version in &planned.versions {
+    for version in planned.versions.iter().filter(is_asked) {
         let Some(metric) = model.metrics.get(&version.metric) else { continue };
         let is_own = |(account, _): &&(&Account, Counts)| {
             account.asked.iter().any(|asked| Arc::ptr_eq(asked, version))
