@@ -52,4 +52,16 @@ impl SourceStates {
         *seen = Some((Instant::now(), state.clone()));
         Ok(state)
     }
+
+    /// What is known now, by table, with the time since it was asked for; a source that is being
+    /// asked about is left out.
+    pub fn known(&self) -> HashMap<String, (Duration, SourceState)> {
+        let states = self.states.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let known = states.iter().filter_map(|(table, slot)| {
+            let seen = slot.seen.try_lock().ok()?;
+            let (at, state) = seen.as_ref()?;
+            Some((table.clone(), (at.elapsed(), state.clone())))
+        });
+        known.collect()
+    }
 }

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::flight::{Flight, Progress};
 use super::key::CacheKey;
+use super::sources::SourceStates;
 
 /// Bytes of Arrow memory that all answers together may take.
 const BYTES_MAX: u64 = 256 << 20;
@@ -91,6 +92,8 @@ struct Inner {
     /// What is being computed; entries go when the computation ends.
     flights: Mutex<HashMap<CacheKey, Arc<Flight>>>,
     outcomes: [AtomicU64; Outcome::ALL.len()],
+    /// How new the data are that answers are made of.
+    sources: Arc<SourceStates>,
 }
 
 struct TimeToLive;
@@ -118,7 +121,8 @@ impl Default for Cache {
             .expire_after(TimeToLive)
             .build();
         let flights = Mutex::new(HashMap::new());
-        Self { inner: Arc::new(Inner { kept, flights, outcomes: Default::default() }) }
+        let (outcomes, sources) = (Default::default(), Arc::default());
+        Self { inner: Arc::new(Inner { kept, flights, outcomes, sources }) }
     }
 }
 
@@ -161,6 +165,16 @@ impl Cache {
             }
             _ => self.bypass(schema, compute),
         }
+    }
+
+    /// How long ago the answer to a key was computed, where it is kept.
+    pub async fn age(&self, key: &CacheKey) -> Option<Duration> {
+        self.inner.kept.get(key).await.map(|kept| kept.computed.elapsed())
+    }
+
+    /// The states of the sources, as last seen.
+    pub fn sources(&self) -> Arc<SourceStates> {
+        Arc::clone(&self.inner.sources)
     }
 
     /// Counts a statement that isn't looked up.

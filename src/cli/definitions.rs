@@ -107,7 +107,7 @@ impl Opened {
     }
 }
 
-fn color_of_stderr() -> Color {
+pub(super) fn color_of_stderr() -> Color {
     match std::io::stderr().is_terminal() {
         true => Color::Always,
         false => Color::Never,
@@ -115,7 +115,7 @@ fn color_of_stderr() -> Color {
 }
 
 /// The columns of the tables that the definitions name; tables that don't exist are left out.
-async fn describe(
+pub(super) async fn describe(
     backend: &dyn Backend,
     read: &Read,
 ) -> Result<BTreeMap<String, Vec<SourceColumn>>, BackendError> {
@@ -128,7 +128,10 @@ async fn describe(
     Ok(sources)
 }
 
-async fn open_backend(args: &SourceArgs, read: &Read) -> Result<Arc<dyn Backend>, Failure> {
+pub(super) async fn open_backend(
+    args: &SourceArgs,
+    read: &Read,
+) -> Result<Arc<dyn Backend>, Failure> {
     let project = read.project();
     if let Some(url) = &args.clickhouse_url {
         let configured = match project.map(|project| &project.backend) {

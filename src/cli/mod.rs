@@ -6,6 +6,7 @@ pub mod demo;
 mod query;
 pub mod schema;
 mod serve;
+mod test;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -44,6 +45,8 @@ enum Command {
     Serve(serve::ServeArgs),
     /// Report every fault of a definitions folder
     Check(definitions::CheckArgs),
+    /// Run the examples of metrics
+    Test(test::TestArgs),
     /// Print the JSON Schema of definition files, for editors
     Schema,
     /// Run a query and print its rows
@@ -114,6 +117,7 @@ async fn dispatch(command: Command) -> ExitCode {
     let done = match command {
         Command::Serve(args) => serve::run(args).await,
         Command::Check(args) => return definitions::check(args, &mut out).await,
+        Command::Test(args) => return test::run(args, &mut out).await,
         Command::Schema => return exit_code(schema::run(&mut out)),
         Command::Query(args) => query::run(args, &mut out).await,
         Command::Explain(args) => query::explain(args, &mut out).await,

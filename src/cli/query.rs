@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::StreamExt;
@@ -40,8 +40,20 @@ pub(crate) struct ExplainArgs {
     /// Run it, and show what it read and took
     #[arg(long)]
     analyze: bool,
+    /// Explain the numbers: which rows count and why, versions, owners, age of the data
+    #[arg(long)]
+    canon: bool,
+    /// How to print the explanation of the numbers
+    #[arg(long, default_value = "text", requires = "canon", conflicts_with = "analyze")]
+    format: ExplainFormat,
     /// The query
     sql: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ExplainFormat {
+    Text,
+    Json,
 }
 
 pub(super) async fn run(args: QueryArgs, out: &mut impl Write) -> Result<(), Failure> {
@@ -51,7 +63,13 @@ pub(super) async fn run(args: QueryArgs, out: &mut impl Write) -> Result<(), Fai
 }
 
 pub(super) async fn explain(args: ExplainArgs, out: &mut impl Write) -> Result<(), Failure> {
-    let word = if args.analyze { "EXPLAIN ANALYZE" } else { "EXPLAIN" };
+    let word = match (args.canon, args.analyze, args.format) {
+        (false, false, _) => "EXPLAIN",
+        (false, true, _) => "EXPLAIN ANALYZE",
+        (true, false, ExplainFormat::Text) => "EXPLAIN (CANON)",
+        (true, false, ExplainFormat::Json) => "EXPLAIN (CANON, FORMAT JSON)",
+        (true, true, _) => "EXPLAIN (CANON, ANALYZE)",
+    };
     let answer = ask(&args.source, &format!("{word} {}", args.sql)).await?;
     for row in answer.rows()? {
         writeln!(out, "{}", row.join(""))?;
@@ -59,9 +77,9 @@ pub(super) async fn explain(args: ExplainArgs, out: &mut impl Write) -> Result<(
     Ok(())
 }
 
-struct Answer {
+pub(super) struct Answer {
     columns: Vec<Column>,
-    batches: Vec<RecordBatch>,
+    pub(super) batches: Vec<RecordBatch>,
 }
 
 /// One statement's answer, from an engine of its own.
@@ -74,7 +92,8 @@ async fn ask(source: &SourceArgs, sql: &str) -> Result<Answer, Failure> {
     answer(&engine, sql).await.map_err(|error| Failure::Message(shown(&error)))
 }
 
-async fn answer(engine: &QueryEngine, sql: &str) -> Result<Answer, QueryError> {
+/// The answer of an engine, in a new session.
+pub(super) async fn answer(engine: &QueryEngine, sql: &str) -> Result<Answer, QueryError> {
     let text: Arc<str> = sql.into();
     let mut statements = parse::parse(sql)?;
     let statement = match (statements.pop(), statements.is_empty()) {
@@ -134,7 +153,7 @@ fn shown(error: &QueryError) -> String {
 
 impl Answer {
     /// Cells as text; NULL is empty, as in psql.
-    fn rows(&self) -> Result<Vec<Vec<String>>, Failure> {
+    pub(super) fn rows(&self) -> Result<Vec<Vec<String>>, Failure> {
         let options = FormatOptions::new()
             .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
             .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f%:z"));

@@ -6,6 +6,7 @@ mod consumer;
 mod derived;
 mod dimension;
 mod entity;
+mod examples;
 mod metric;
 mod over_time;
 pub(crate) mod project;
@@ -14,6 +15,7 @@ mod scope;
 mod source;
 mod status;
 mod time;
+mod units;
 mod values;
 
 use std::collections::BTreeMap;
@@ -56,6 +58,7 @@ pub fn check(read: &Read, sources: &BTreeMap<String, Vec<SourceColumn>>) -> Chec
     let consumers = consumer::Names::of(&read.documents);
     let metrics =
         metric::check(&mut context, &read.documents, &entities, read.project(), &consumers);
+    let examples = examples::check(&mut context, &entities, &metrics);
     let consumers = consumer::check(&mut context, &read.documents, &metrics);
     let mut findings = context.findings;
     diagnostic::sort(&mut findings);
@@ -66,6 +69,7 @@ pub fn check(read: &Read, sources: &BTreeMap<String, Vec<SourceColumn>>) -> Chec
             entities: entities.into_model(),
             metrics: metrics.into_model(),
             consumers,
+            examples,
             fingerprint: fingerprint(read, sources),
         })),
         _ => None,

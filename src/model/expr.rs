@@ -2,8 +2,8 @@
 
 mod parse;
 
-use std::collections::BTreeMap;
 use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -82,6 +82,34 @@ pub(crate) fn compile_over_metrics(
     named.divide_exactly();
     let compiled = named.compile()?;
     Ok((named.substituted(compiled)?, ast))
+}
+
+/// The tree of an expression over rows; None where it doesn't parse.
+pub(crate) fn parsed(text: &str) -> Option<ast::Expr> {
+    parse(text).ok()
+}
+
+/// As [`parsed`], of an expression over metrics.
+pub(crate) fn parsed_over_metrics(text: &str) -> Option<ast::Expr> {
+    parse_over_metrics(text).ok()
+}
+
+/// The names in an expression, parts joined by dots, each once.
+pub(crate) fn names(ast: &ast::Expr) -> BTreeSet<String> {
+    let mut names = BTreeSet::new();
+    let _ = ast::visit_expressions(ast, |expr| {
+        match expr {
+            ast::Expr::Identifier(ident) => {
+                names.insert(fold(ident));
+            }
+            ast::Expr::CompoundIdentifier(idents) => {
+                names.insert(idents.iter().map(fold).collect::<Vec<_>>().join("."));
+            }
+            _ => {}
+        }
+        ControlFlow::<()>::Continue(())
+    });
+    names
 }
 
 fn compile_ast(text: &str, ast: ast::Expr, scope: &dyn Scope) -> Result<Compiled, Faults> {
@@ -189,7 +217,8 @@ impl VisitorMut for Resolver<'_> {
     }
 }
 
-fn fold(ident: &Ident) -> String {
+/// A name as it is looked up: in lower case, where it isn't quoted.
+pub(crate) fn fold(ident: &Ident) -> String {
     match ident.quote_style {
         Some(_) => ident.value.clone(),
         None => ident.value.to_lowercase(),

@@ -54,7 +54,7 @@ impl Metric {
 
 /// One released (or drafted) meaning of a metric. Its expressions follow the rule at
 /// [`Entity`](super::Entity).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct MetricVersion {
     pub metric: String,
     pub version: Version,
@@ -73,6 +73,7 @@ pub struct MetricVersion {
     pub filter: Vec<EntityFilter>,
     /// None where neither the metric nor its entity has an event time.
     pub time: Option<MetricTime>,
+    /// As declared, else as it follows from what it is computed from.
     pub unit: Option<String>,
     /// The type of its value, the same in every backend.
     pub data_type: DataType,

@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod entity;
+pub mod example;
 mod expr;
 pub mod load;
 pub mod metric;
@@ -18,6 +19,7 @@ pub(crate) mod shared;
 mod span;
 mod spans;
 mod types;
+pub mod units;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -42,6 +44,8 @@ pub struct Model {
     pub metrics: BTreeMap<String, Arc<Metric>>,
     /// By name.
     pub consumers: BTreeMap<String, Arc<Consumer>>,
+    /// Of all metrics, in the order of their files.
+    pub examples: Vec<example::Example>,
     /// Digest of the definitions' text and of the sources' described columns: equal for equal sets,
     /// on every replica.
     pub fingerprint: [u8; 32],

@@ -215,6 +215,7 @@ pub struct RawAttribute {
     /// Personal or secret.
     #[serde(default)]
     pub sensitive: bool,
+    /// A name such as EUR, or a product such as EUR per count, kg * m^2; ratio, share, 1 and % have none. Where a part of an expression has no unit, nothing is claimed of the whole.
     #[serde(default)]
     pub unit: Option<Text>,
     #[serde(default)]
@@ -290,6 +291,7 @@ pub struct RawMetric {
     pub owner: RawOwner,
     #[serde(default)]
     pub domain: Option<RawDomain>,
+    /// Checked against what the metric is computed from: EUR / count is EUR per count (or EUR per order). Default: what follows from it; of a count, count.
     #[serde(default)]
     pub unit: Option<Text>,
     /// Newest first.
@@ -413,7 +415,7 @@ pub struct RawVersion {
     /// The metric against the ledger. Not supported yet.
     #[serde(default)]
     pub reconcile: Option<RawReconcile>,
-    /// Tiny rows in, expected answer out. Not supported yet.
+    /// Tiny rows in, expected answer out; canon test runs them.
     #[serde(default)]
     pub examples: Vec<RawExample>,
     /// How a many-side shares in the value. Not supported yet.
@@ -425,6 +427,7 @@ pub struct RawVersion {
     /// Whether the last answer may be served while the backend is down. Not supported yet.
     #[serde(default)]
     pub stale_if_error: Option<bool>,
+    /// As the metric's, of this version alone.
     #[serde(default)]
     pub unit: Option<Text>,
     /// What is different from the version before.
@@ -643,7 +646,9 @@ pub struct RawReconcile {
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawExample {
+    /// Rows by relation: orders: [{order_id: 1, gross_amount: 100}]. Keys are attributes or columns of the source; what is left out is NULL, relations that are left out are empty.
     pub given: BTreeMap<String, Anything>,
+    /// The metric's value: {revenue: 90.00}; by group a list: [{customer_country: DE, revenue: 90}], with periods as metric_time.month. Quotients have to agree in the digits that are written, and in six at least.
     pub expect: Anything,
 }
 

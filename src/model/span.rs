@@ -1,5 +1,7 @@
 //! Lengths of calendar time, and what is computed over them.
 
+use std::fmt;
+
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
 
@@ -39,6 +41,21 @@ impl Span {
     pub fn interval(self) -> Expr {
         let value = ScalarValue::new_interval_mdn(self.months, self.days, 0);
         Expr::Literal(value, None)
+    }
+}
+
+impl fmt::Display for Span {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let part = |count: i32, unit: &str| {
+            let plural = if count == 1 { "" } else { "s" };
+            format!("{count} {unit}{plural}")
+        };
+        match (self.months, self.days) {
+            (months, 0) if months % 12 == 0 => f.write_str(&part(months / 12, "year")),
+            (months, 0) => f.write_str(&part(months, "month")),
+            (0, days) => f.write_str(&part(days, "day")),
+            (months, days) => write!(f, "{} and {}", part(months, "month"), part(days, "day")),
+        }
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) fn is_forced(aggregate: &Aggregate) -> bool {
 }
 
 /// The argument and filter of a marked measure.
-fn mark_of(expr: &Expr) -> Option<(&Expr, Option<&Expr>)> {
+pub(crate) fn mark_of(expr: &Expr) -> Option<(&Expr, Option<&Expr>)> {
     let (args, filter) = marked(expr, markers::MEASURE)?;
     Some((args.first()?, filter))
 }

@@ -1,6 +1,7 @@
 //! From a bound query to a plan over sources: versions, eligibility, time, joins and dedupe, each
 //! measure evaluated where it is forced. No IO, no async, no clock: same input, same plan.
 
+pub mod account;
 mod atoms;
 mod error;
 mod expand;

@@ -30,6 +30,13 @@ use crate::model::Model;
 ///    a filter of one table, but never below a dedupe.
 /// 7. Filters on wall clocks become ranges of the event column.
 pub(crate) fn apply(model: &Model, bound: &LogicalPlan) -> Result<LogicalPlan, PlanError> {
+    let pruned = pruned(bound)?;
+    let rewrite = || Rewriter::new(model).rewrite(&pruned, &Needs::default());
+    finished(debug_span!("rewrite").in_scope(rewrite)?)
+}
+
+/// Rules 1 and 2: the statement's own plan, as the measures are found in it.
+pub(crate) fn pruned(bound: &LogicalPlan) -> Result<LogicalPlan, PlanError> {
     let resolved = match calls_grouping(bound)? {
         true => {
             let options = &functions::registry().options;
@@ -38,9 +45,11 @@ pub(crate) fn apply(model: &Model, bound: &LogicalPlan) -> Result<LogicalPlan, P
         false => bound,
     };
     let prune = || optimized(resolved.clone(), Arc::new(OptimizeProjections::new()));
-    let pruned = debug_span!("prune").in_scope(prune)?;
-    let rewrite = || Rewriter::new(model).rewrite(&pruned, &Needs::default());
-    let plan = debug_span!("rewrite").in_scope(rewrite)?;
+    debug_span!("prune").in_scope(prune)
+}
+
+/// Rules 4 to 7: a plan over sources, finished.
+pub(crate) fn finished(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
     let plan = debug_span!("analyze").in_scope(|| functions::analyze(plan))?;
     let plan = debug_span!("simplify").in_scope(|| functions::simplify(plan))?;
     let push_filters = || optimized(plan, Arc::new(PushDownFilter::new()));

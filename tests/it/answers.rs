@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use futures::{StreamExt, stream};
 use tokio_postgres::{AsyncMessage, Client, Config, NoTls};
 
+use crate::clickhouse_server::ClickHouseServer;
 use crate::fixture::Fixture;
 use crate::servers::Canon;
 
@@ -43,6 +44,37 @@ async fn a_deprecated_version_answers_with_a_notice() {
     notices.lock().unwrap().clear();
     client.query("SELECT revenue_v1 FROM orders", &[]).await.unwrap();
     assert!(notices.lock().unwrap().join("\n").contains("2027-01-31"), "in the extended protocol");
+}
+
+#[tokio::test]
+async fn data_older_than_their_budget_are_said_to_be_so() {
+    let fixture = Fixture::load("stale");
+    let server = ClickHouseServer::start().await;
+    fixture.load_clickhouse(&server).await;
+    let over_clickhouse = Canon::over_clickhouse(&fixture, &server).await;
+    for canon in [Canon::embedded(&fixture).await, over_clickhouse] {
+        let (client, notices) = connect_with_notices(&canon).await;
+        for sql in ["SELECT orders_placed FROM orders", "SELECT visit_count FROM visits"] {
+            client.simple_query(sql).await.unwrap();
+            assert_eq!(notices.lock().unwrap().as_slice(), [""; 0], "{sql}");
+        }
+        // Each time, from the cache too, and once for each statement.
+        for _ in 0..2 {
+            client.simple_query("SELECT revenue, orders_placed FROM orders").await.unwrap();
+            let said = std::mem::take(&mut *notices.lock().unwrap());
+            assert_eq!(said.len(), 1, "{said:?}");
+            assert!(said[0].contains("data as of 2026-03-01T12:00:00Z"), "{}", said[0]);
+        }
+        let sql = "SELECT source, data_as_of IS NULL, budget_seconds, over_budget \
+                   FROM canon.sources ORDER BY 1";
+        let rows = client.query(sql, &[]).await.unwrap();
+        let told = |row: &tokio_postgres::Row| {
+            (row.get::<_, String>(0), row.get::<_, bool>(1), row.get::<_, i64>(2), row.get(3))
+        };
+        let rows: Vec<(String, bool, i64, bool)> = rows.iter().map(told).collect();
+        let (orders, visits) = ("raw_orders".to_owned(), "raw_visits".to_owned());
+        assert_eq!(rows, [(orders, false, 300, true), (visits, false, 600, false)]);
+    }
 }
 
 async fn names_of(client: &Client, sql: &str) -> Vec<String> {

@@ -10,6 +10,8 @@ mod clickhouse_server;
 mod clients;
 mod control;
 mod definitions;
+mod examples;
+mod explain;
 mod fixture;
 mod generate;
 mod oracle;

@@ -259,6 +259,20 @@ impl Case {
         }
     }
 
+    /// What EXPLAIN (CANON) counts adds up to the rows of the source, and both backends count alike.
+    async fn check_counts(&self, question: &Question) -> Option<String> {
+        let sql = format!("EXPLAIN (CANON, FORMAT JSON) {}", question.sql());
+        let mut counted: Vec<Vec<i64>> = Vec::new();
+        for canon in [&self.embedded, &self.clickhouse] {
+            let asked = canon.ask(&sql, &question.pins, "UTC").await;
+            match asked.as_ref().map_err(Clone::clone).and_then(|rows| counts_of(rows)) {
+                Ok(counts) => counted.push(counts),
+                Err(fault) => return Some(format!("{sql};\npins: {}\n{fault}", question.pins)),
+            }
+        }
+        (counted[0] != counted[1]).then(|| format!("{sql};\n{counted:?} rows count"))
+    }
+
     fn report(
         &self,
         question: &Question,
@@ -297,6 +311,28 @@ impl Case {
     }
 }
 
+/// The rows that count by each part of an explanation, if what is dropped and what counts are
+/// the rows of the source.
+fn counts_of(rows: &Rows) -> Result<Vec<i64>, String> {
+    let [row] = rows.as_slice() else { return Err(format!("{} rows", rows.len())) };
+    let Value::Text(text) = &row[0] else { return Err(format!("{} is no text", row[0])) };
+    let told: serde_json::Value = serde_json::from_str(text).map_err(|error| error.to_string())?;
+    let mut counted = Vec::new();
+    for metric in told["metrics"].as_array().unwrap() {
+        let parts = metric["rows"].as_array().unwrap();
+        for part in parts {
+            let steps = part["dropped"].as_array().unwrap().iter();
+            let dropped: Vec<i64> = steps.map(|step| step["rows"].as_i64().unwrap()).collect();
+            let left = part["source_rows"].as_i64().unwrap() - dropped.iter().sum::<i64>();
+            if left != part["counted"].as_i64().unwrap() || dropped.iter().any(|rows| *rows < 0) {
+                return Err(format!("doesn't add up: {part}"));
+            }
+            counted.push(left);
+        }
+    }
+    Ok(counted)
+}
+
 fn number(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
         Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")),
@@ -326,10 +362,15 @@ async fn run(seed: u64, cases: u64) -> Vec<String> {
     for seed in seed..seed + cases {
         let dice = &mut Dice::new(seed);
         let case = Case::random(seed, dice, &server).await;
-        for _ in 0..QUESTIONS {
+        for number in 0..QUESTIONS {
             let question = Question::random(dice, &case.world, &case.definitions);
             if let Some(report) = case.check(dice, &question).await {
                 failures.push(format!("{report}\n{}\n", case.given()));
+            }
+            if number == 0
+                && let Some(report) = case.check_counts(&question).await
+            {
+                failures.push(format!("{report}\nseed {seed}\n{}\n", case.given()));
             }
         }
     }

@@ -7,6 +7,7 @@
 mod csv;
 mod files;
 mod lower;
+mod memory;
 mod schema;
 
 use std::any::Any;
@@ -36,6 +37,8 @@ use datafusion::functions_aggregate::expr_fn::max;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableSource, cast, ident};
 use futures::TryStreamExt;
 use tokio_util::sync::CancellationToken;
+
+pub use memory::Memory;
 
 use self::files::{Format, TableFiles};
 use super::local::{MEMORY_BYTES_DEFAULT, Reads, backend_error, run_physical, session_state};

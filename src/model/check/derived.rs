@@ -6,7 +6,6 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Column;
 use datafusion::logical_expr::Expr;
-use datafusion::sql::sqlparser::ast;
 
 use super::aggregation::QUOTIENT_SCALE;
 use super::at::At;
@@ -22,8 +21,8 @@ use crate::model::expr::{self, Name, Resolved, Scope};
 use crate::model::raw::{RawMetricType, RawSide, RawVersion, Text};
 use crate::model::types::{self, DIGITS_128};
 use crate::model::{
-    Aggregation, Entity, EntityFilter, MetricKind, MetricRef, MetricTime, MetricVersion, Side,
-    Status, near, shared,
+    Entity, EntityFilter, MetricKind, MetricRef, MetricTime, MetricVersion, Side, Status, near,
+    shared,
 };
 
 /// Metrics built on each other: deep chains are mistakes.
@@ -230,7 +229,7 @@ impl Walk<'_, '_, '_> {
             MetricScope { walk: RefCell::new((self, context)), parts: RefCell::new(Vec::new()) };
         let compiled = expr::compile_over_metrics(text, &scope);
         let parts = scope.parts.into_inner();
-        let (compiled, ast) = match compiled {
+        let (compiled, _) = match compiled {
             Ok(compiled) => compiled,
             Err(faults) => {
                 context.faults(at_expression, faults);
@@ -244,7 +243,6 @@ impl Walk<'_, '_, '_> {
             context.push(finding);
             return None;
         }
-        units(context, &ast, &parts, text, at_expression);
         let references = parts.iter().map(|part| part.reference.clone()).collect();
         let kind = MetricKind::Derived { expr: compiled.expr, parts: references };
         let whole = Whole { kind, data_type: compiled.data_type, freshness: freshness? };
@@ -593,64 +591,4 @@ impl Scope for MetricScope<'_, '_, '_, '_, '_> {
 fn pinned(text: &str) -> Option<MetricRef> {
     let (metric, major) = text.split_once('@')?;
     Some(MetricRef { metric: metric.to_owned(), major: major.parse().ok()? })
-}
-
-/// The unit of a part; None where it says none.
-fn unit(part: &Part) -> Option<String> {
-    let counts = matches!(
-        part.version.kind,
-        MetricKind::Aggregate(Aggregation::Count | Aggregation::CountDistinct { .. })
-    );
-    part.version.unit.clone().or_else(|| counts.then(|| "count".to_owned()))
-}
-
-/// Refuses sums and differences of two units.
-fn units(context: &mut Context<'_>, ast: &ast::Expr, parts: &[Part], text: &str, at: At<'_>) {
-    let mut clashes = Vec::new();
-    unit_of(ast, parts, &mut clashes, 0);
-    for (left, right) in clashes {
-        let message = format!("{left} and {right} can't be added");
-        let finding = Finding::error("unit_mismatch", message)
-            .at(at.place(format!("{left} and {right} in {text}")))
-            .help("Convert one of them, or correct the units of the metrics.");
-        context.push(finding);
-    }
-}
-
-fn unit_of(
-    ast: &ast::Expr,
-    parts: &[Part],
-    clashes: &mut Vec<(String, String)>,
-    depth: usize,
-) -> Option<String> {
-    if depth > DEPTH_MAX {
-        return None;
-    }
-    match ast {
-        ast::Expr::Nested(inner) | ast::Expr::UnaryOp { expr: inner, .. } => {
-            unit_of(inner, parts, clashes, depth + 1)
-        }
-        ast::Expr::Identifier(ident) => {
-            let reference = pinned(&ident.value)?;
-            unit(parts.iter().find(|part| part.reference == reference)?)
-        }
-        ast::Expr::BinaryOp { left, op, right } => {
-            let left_unit = unit_of(left, parts, clashes, depth + 1);
-            let right_unit = unit_of(right, parts, clashes, depth + 1);
-            match (op, left_unit, right_unit) {
-                (
-                    ast::BinaryOperator::Plus | ast::BinaryOperator::Minus,
-                    Some(left),
-                    Some(right),
-                ) => {
-                    if left != right {
-                        clashes.push((left.clone(), right));
-                    }
-                    Some(left)
-                }
-                _ => None,
-            }
-        }
-        _ => None,
-    }
 }

@@ -13,7 +13,7 @@ use super::derived;
 use super::entity::{Entities, Found, RESERVED};
 use super::scope::EntityScope;
 use super::status::{self, Life};
-use super::{Context, aggregation, over_time, time, values};
+use super::{Context, aggregation, over_time, time, units, values};
 use crate::diagnostic::Finding;
 use crate::model::expr::{self, Compiled};
 use crate::model::load::{Body, Document};
@@ -230,6 +230,7 @@ pub(super) fn check<'a>(
         }
     }
     derived::check(context, &surroundings, &metrics);
+    units::check(context, &surroundings, &metrics);
     measure_names(context, entities, &metrics);
     metrics
 }
@@ -298,7 +299,6 @@ fn keys(context: &mut Context<'_>, raw: &RawVersion, at: At<'_>) {
     let later = [
         ("fill", "Periods without rows are left out for now."),
         ("reconcile", "Nothing compares it with a ledger yet."),
-        ("examples", "Nothing runs them yet."),
         ("allocate", "Dimensions of a many-side are refused for now."),
         ("touch", "Dimensions of a many-side are refused for now."),
         ("stale_if_error", "While the backend is down, queries fail."),

@@ -27,7 +27,7 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    pub(super) fn new(
+    pub(crate) fn new(
         code: &'static str,
         message: impl Into<String>,
         label: impl Into<String>,
@@ -35,11 +35,11 @@ impl Fault {
         Self { code, message: message.into(), label: label.into(), help: None, chars: None }
     }
 
-    pub(super) fn help(self, help: impl Into<String>) -> Self {
+    pub(crate) fn help(self, help: impl Into<String>) -> Self {
         Self { help: Some(help.into()), ..self }
     }
 
-    pub(super) fn at(self, text: &str, span: Span) -> Self {
+    pub(crate) fn at(self, text: &str, span: Span) -> Self {
         Self { chars: chars_of(text, span), ..self }
     }
 }

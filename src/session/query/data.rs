@@ -51,11 +51,11 @@ pub(crate) struct PlanKey {
 #[derive(Debug)]
 pub(crate) struct PlannedQuery {
     pub(crate) definitions: Arc<Definitions>,
-    bound: LogicalPlan,
+    pub(super) bound: LogicalPlan,
     pub(crate) params: Vec<PgType>,
     pub(crate) columns: Vec<Column>,
     pub(crate) versions: Vec<Arc<MetricVersion>>,
-    zone: Tz,
+    pub(super) zone: Tz,
     text: Arc<str>,
     /// The finished plan, where neither parameters nor the clock are in it.
     fixed: Option<Arc<Runnable>>,
@@ -67,7 +67,7 @@ pub(crate) struct Runnable {
     /// Before the backend took its part: equal for equal questions.
     logical: KeyPlan,
     pub(crate) prepared: Prepared,
-    sources: Vec<Source>,
+    pub(super) sources: Vec<Source>,
 }
 
 impl QueryEngine {
@@ -178,7 +178,9 @@ impl QueryEngine {
         };
         statement.answered(answer.outcome.name(), answer.age);
         let batches = Box::pin(Measured::new(answer.batches, statement));
-        Ok(QueryRows { batches, notices: notices(&planned.versions), command: "SELECT" })
+        let mut notices = notices(&planned.versions);
+        notices.extend(self.staleness(planned, &runnable, Utc::now()).await?);
+        Ok(QueryRows { batches, notices, command: "SELECT" })
     }
 
     /// What is noted of the statement when it ends.
@@ -200,15 +202,7 @@ impl QueryEngine {
         context: &RequestContext,
         cancel: CancellationToken,
     ) -> Result<Answer, QueryError> {
-        let model = &planned.definitions.set()?.model;
-        let budget = budget(&planned.versions);
-        let mut tokens = Vec::with_capacity(runnable.sources.len());
-        for source in &runnable.sources {
-            let state = self.sources.get(self.backend.as_ref(), source, budget).await?;
-            tokens.push((source.table.clone(), state.change_token));
-        }
-        let key =
-            CacheKey { model: model.fingerprint, plan: runnable.logical.clone(), sources: tokens };
+        let key = self.key(planned, runnable).await?;
         let run = Run {
             query_id: statement.query_id().to_owned(),
             log_comment: log_comment(planned, context),
@@ -223,13 +217,35 @@ impl QueryEngine {
             let stream = backend.execute(&runnable.prepared, &run).await;
             stream.map_err(|error| DataFusionError::External(Box::new(QueryError::from(error))))
         };
-        let time_to_live = budget.unwrap_or(TIME_TO_LIVE_DEFAULT);
+        let time_to_live = time_to_live(&planned.versions);
         let answered = self.cache.answer(key, schema, time_to_live, compute);
         tokio::select! {
             answer = answered => Ok(answer),
             () = cancel.cancelled() => Err(crate::backend::BackendError::Cancelled.into()),
         }
     }
+
+    /// What the answer is kept under, as the sources' data are now.
+    pub(super) async fn key(
+        &self,
+        planned: &PlannedQuery,
+        runnable: &Runnable,
+    ) -> Result<CacheKey, QueryError> {
+        let model = &planned.definitions.set()?.model;
+        let budget = budget(&planned.versions);
+        let mut tokens = Vec::with_capacity(runnable.sources.len());
+        for source in &runnable.sources {
+            let state = self.sources.get(self.backend.as_ref(), source, budget).await?;
+            tokens.push((source.table.clone(), state.change_token));
+        }
+        let (model, plan) = (model.fingerprint, runnable.logical.clone());
+        Ok(CacheKey { model, plan, sources: tokens })
+    }
+}
+
+/// How long an answer is kept, if the data don't change.
+pub(super) fn time_to_live(versions: &[Arc<MetricVersion>]) -> Duration {
+    budget(versions).unwrap_or(TIME_TO_LIVE_DEFAULT)
 }
 
 /// The schema of a plan's output, without qualifiers.
@@ -239,7 +255,7 @@ fn positional_schema(plan: &LogicalPlan) -> SchemaRef {
 }
 
 /// The shortest freshness budget of the metrics in a question.
-fn budget(versions: &[Arc<MetricVersion>]) -> Option<Duration> {
+pub(super) fn budget(versions: &[Arc<MetricVersion>]) -> Option<Duration> {
     versions.iter().filter_map(|version| version.freshness.as_ref()).map(|it| it.budget).min()
 }
 
@@ -265,7 +281,7 @@ fn sources_of(model: &Model, plan: &LogicalPlan) -> Result<Vec<Source>, QueryErr
 }
 
 /// What reaches ClickHouse's query_log beside the query id.
-fn log_comment(planned: &PlannedQuery, context: &RequestContext) -> String {
+pub(super) fn log_comment(planned: &PlannedQuery, context: &RequestContext) -> String {
     let versions: Vec<String> =
         planned.versions.iter().map(|it| format!("{}@{}", it.metric, it.version)).collect();
     serde_json::json!({

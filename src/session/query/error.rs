@@ -65,7 +65,10 @@ impl ClientError for EngineError {
             Self::BrokenPin { .. } => {
                 Some("Change the consumer's pins, or SET canon.pins.".to_owned())
             }
-            Self::ExplainOption { .. } => Some("Write EXPLAIN or EXPLAIN ANALYZE.".to_owned()),
+            Self::ExplainOption { .. } => Some(
+                "Write EXPLAIN, EXPLAIN ANALYZE, EXPLAIN (CANON) or EXPLAIN (CANON, FORMAT JSON)."
+                    .to_owned(),
+            ),
             Self::NotExplainable | Self::MissingParameter { .. } | Self::ForeignPlan => None,
         }
     }

@@ -21,31 +21,55 @@ use crate::error::QueryError;
 use crate::model::MetricVersion;
 use crate::session::engine::{QueryRows, RequestContext};
 use crate::session::stream_error;
+use crate::sql::settings::parse_bool;
 
-/// Whether the parenthesised options of EXPLAIN say ANALYZE.
-///
-/// # Errors
-/// [`EngineError::ExplainOption`] for options that canon doesn't know.
-pub(super) fn asks_to_analyze(options: Option<&[UtilityOption]>) -> Result<bool, EngineError> {
-    let mut analyze = false;
-    for option in options.unwrap_or_default() {
-        let is_on = option
-            .arg
-            .as_ref()
-            .is_none_or(|arg| crate::sql::settings::parse_bool(&arg.to_string()).unwrap_or(false));
-        match option.name.value.to_lowercase().as_str() {
-            "analyze" => analyze = is_on,
-            // What Postgres would add to its plans says nothing of ours.
-            "verbose" | "costs" | "buffers" | "timing" | "summary" | "settings" | "wal" => {}
-            _ => return Err(EngineError::ExplainOption { option: option.name.value.clone() }),
+/// What EXPLAIN is to show.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Options {
+    /// Run it, and show what that took.
+    pub(super) analyze: bool,
+    /// Explain the numbers rather than the plan.
+    pub(super) canon: bool,
+    /// One document instead of lines; of CANON only.
+    pub(super) json: bool,
+}
+
+impl Options {
+    /// The parenthesised options of EXPLAIN.
+    ///
+    /// # Errors
+    /// [`EngineError::ExplainOption`] for options that canon doesn't know.
+    pub(super) fn of(options: Option<&[UtilityOption]>) -> Result<Self, EngineError> {
+        let mut found = Self::default();
+        let mut format = None;
+        for option in options.unwrap_or_default() {
+            let value = option.arg.as_ref().map(|arg| arg.to_string().to_lowercase());
+            let is_on = || value.as_deref().is_none_or(|it| parse_bool(it).unwrap_or(false));
+            match option.name.value.to_lowercase().as_str() {
+                "analyze" => found.analyze = is_on(),
+                "canon" => found.canon = is_on(),
+                "format" => format = Some(value.unwrap_or_default()),
+                // What Postgres would add to its plans says nothing of ours.
+                "verbose" | "costs" | "buffers" | "timing" | "summary" | "settings" | "wal" => {}
+                _ => return Err(EngineError::ExplainOption { option: option.name.value.clone() }),
+            }
         }
+        match format.as_deref() {
+            None | Some("text") => {}
+            Some("json") if found.canon && !found.analyze => found.json = true,
+            Some(_) => return Err(EngineError::ExplainOption { option: "FORMAT".to_owned() }),
+        }
+        Ok(found)
     }
-    Ok(analyze)
 }
 
 /// A catalogue query has no plan worth showing.
-pub(super) fn of_catalog() -> Result<QueryRows, QueryError> {
-    rows(vec!["Catalog query: answered from memory".to_owned()])
+pub(super) fn of_catalog(options: Options) -> Result<QueryRows, QueryError> {
+    let line = "Catalog query: answered from memory";
+    rows(vec![match options.json {
+        true => serde_json::json!({ "catalog": line }).to_string(),
+        false => line.to_owned(),
+    }])
 }
 
 impl QueryEngine {
@@ -55,11 +79,22 @@ impl QueryEngine {
         params: Vec<ScalarValue>,
         context: &RequestContext,
         cancel: CancellationToken,
-        analyze: bool,
+        options: Options,
     ) -> Result<QueryRows, QueryError> {
         let runnable = self.resolved(planned, &params)?;
-        let mut lines = self.described(planned, &runnable);
-        if analyze {
+        let mut lines = match options.canon {
+            true => {
+                let cancel = cancel.clone();
+                let explained =
+                    self.accounted(planned, &runnable, &params, context, cancel).await?;
+                match options.json {
+                    true => vec![explained.json()?],
+                    false => explained.lines(),
+                }
+            }
+            false => self.described(planned, &runnable),
+        };
+        if options.analyze {
             lines.extend(self.measured(planned, &runnable, context, cancel).await?);
         }
         rows(lines)

@@ -18,7 +18,7 @@ use crate::model::{Model, Status};
 
 /// The relations, by name.
 pub(super) fn tables(
-    model: &Model,
+    model: &Arc<Model>,
     relations: &Relations,
     cache: &Cache,
 ) -> Vec<(&'static str, Arc<dyn TableProvider>)> {
@@ -32,6 +32,10 @@ pub(super) fn tables(
         if let Ok(batch) = batch {
             tables.push((name, Arc::new(LiveTable::fixed(batch))));
         }
+    }
+    let (known, states) = (Arc::clone(model), cache.sources());
+    if let Ok(live) = LiveTable::new(move || super::freshness::rows(&known, &states)) {
+        tables.push(("sources", Arc::new(live)));
     }
     let cache = cache.clone();
     if let Ok(live) = LiveTable::new(move || cache_rows(&cache)) {
@@ -84,13 +88,13 @@ impl TableProvider for LiveTable {
     }
 }
 
-fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
+pub(super) fn batch(columns: Vec<(&str, ArrayRef)>) -> Result<RecordBatch> {
     Ok(RecordBatch::try_from_iter_with_nullable(
         columns.into_iter().map(|(name, column)| (name, column, true)),
     )?)
 }
 
-fn texts<S: Into<Option<String>>>(values: impl Iterator<Item = S>) -> ArrayRef {
+pub(super) fn texts<S: Into<Option<String>>>(values: impl Iterator<Item = S>) -> ArrayRef {
     Arc::new(values.map(Into::into).collect::<StringArray>())
 }
 
@@ -138,7 +142,7 @@ fn versions(model: &Model) -> Result<RecordBatch> {
     ])
 }
 
-fn status(status: Status) -> &'static str {
+pub(super) fn status(status: Status) -> &'static str {
     match status {
         Status::Draft => "draft",
         Status::Active => "active",

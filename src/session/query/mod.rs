@@ -1,10 +1,12 @@
 //! The engine behind sessions: statements bound, planned, run and cached.
 
+mod account;
 mod catalog_view;
 mod data;
 mod definitions;
 mod error;
 mod explain;
+mod freshness;
 mod live;
 mod measured;
 mod parameters;
@@ -51,8 +53,8 @@ pub struct QueryEngine {
 enum Plan {
     Catalog { definitions: Arc<Definitions>, query: Box<CatalogQuery> },
     Data(Arc<PlannedQuery>),
-    Explain { planned: Arc<PlannedQuery>, analyze: bool },
-    ExplainCatalog,
+    Explain { planned: Arc<PlannedQuery>, options: explain::Options },
+    ExplainCatalog { options: explain::Options },
 }
 
 impl QueryEngine {
@@ -63,14 +65,8 @@ impl QueryEngine {
     ) -> Self {
         let plans =
             moka::sync::Cache::builder().max_capacity(PLANS_MAX).time_to_live(PLAN_AGE_MAX).build();
-        Self {
-            definitions,
-            backend,
-            cache,
-            sources: Arc::default(),
-            plans,
-            log: Arc::new(QueryLog::default()),
-        }
+        let sources = cache.sources();
+        Self { definitions, backend, cache, sources, plans, log: Arc::new(QueryLog::default()) }
     }
 
     fn prepare_query(
@@ -127,17 +123,19 @@ impl Engine for QueryEngine {
         let (plan, params, columns) = match &query.statement {
             ast::Statement::Query(inner) => self.prepare_query(inner, query, params, context)?,
             ast::Statement::Explain { analyze, statement, options, .. } => {
-                let analyze = *analyze || explain::asks_to_analyze(options.as_deref())?;
+                let mut options = explain::Options::of(options.as_deref())?;
+                options.analyze |= *analyze;
                 let ast::Statement::Query(inner) = statement.as_ref() else {
                     return Err(EngineError::NotExplainable.into());
                 };
                 let (plan, params, _) = self.prepare_query(inner, query, params, context)?;
                 let plan = match plan {
-                    Plan::Data(planned) => Plan::Explain { planned, analyze },
-                    _ => Plan::ExplainCatalog,
+                    Plan::Data(planned) => Plan::Explain { planned, options },
+                    _ => Plan::ExplainCatalog { options },
                 };
                 let name = "QUERY PLAN".to_owned();
-                (plan, params, vec![Column { name, pg_type: PgType::Text }])
+                let pg_type = if options.json { PgType::Json } else { PgType::Text };
+                (plan, params, vec![Column { name, pg_type }])
             }
             _ => return Err(EngineError::NotExplainable.into()),
         };
@@ -160,10 +158,10 @@ impl Engine for QueryEngine {
                 Ok(QueryRows { batches, notices: Vec::new(), command: "SELECT" })
             }
             Plan::Data(planned) => self.run_data(planned, params, context, cancel).await,
-            Plan::Explain { planned, analyze } => {
-                self.explain(planned, params, context, cancel, *analyze).await
+            Plan::Explain { planned, options } => {
+                self.explain(planned, params, context, cancel, *options).await
             }
-            Plan::ExplainCatalog => explain::of_catalog(),
+            Plan::ExplainCatalog { options } => explain::of_catalog(*options),
         }
     }
 }
