@@ -10,6 +10,7 @@ mod metric;
 pub(crate) mod project;
 mod relationship;
 mod scope;
+mod segment;
 mod source;
 mod status;
 mod time;
@@ -55,7 +56,8 @@ pub fn check(read: &Read, sources: &BTreeMap<String, Vec<SourceColumn>>) -> Chec
     let consumers = consumer::Names::of(&read.documents);
     let metrics =
         metric::check(&mut context, &read.documents, &entities, read.project(), &consumers);
-    let consumers = consumer::check(&mut context, &read.documents, &metrics);
+    let segments = segment::check(&mut context, &read.documents, &entities, &metrics, &consumers);
+    let consumers = consumer::check(&mut context, &read.documents, &metrics, &segments);
     let mut findings = context.findings;
     diagnostic::sort(&mut findings);
     let failed = findings.iter().any(|finding| finding.severity == Severity::Error);
@@ -64,6 +66,7 @@ pub fn check(read: &Read, sources: &BTreeMap<String, Vec<SourceColumn>>) -> Chec
             project: project.clone(),
             entities: entities.into_model(),
             metrics: metrics.into_model(),
+            segments: segments.into_model(),
             consumers,
             fingerprint: fingerprint(read, sources),
         })),

@@ -13,6 +13,7 @@ pub mod project;
 pub mod raw;
 mod scalars;
 pub mod schema;
+pub mod segment;
 mod shape;
 pub(crate) mod shared;
 mod spans;
@@ -29,6 +30,7 @@ pub use metric::{
     MetricVersion, QuantileMethod, Side, Status,
 };
 pub use project::{BackendConfig, Consumer, Owner, Project};
+pub use segment::{Segment, SegmentVersion};
 
 /// A checked set of definitions.
 #[derive(Debug)]
@@ -38,6 +40,8 @@ pub struct Model {
     pub entities: BTreeMap<String, Arc<Entity>>,
     /// By name.
     pub metrics: BTreeMap<String, Arc<Metric>>,
+    /// By name.
+    pub segments: BTreeMap<String, Arc<Segment>>,
     /// By name.
     pub consumers: BTreeMap<String, Arc<Consumer>>,
     /// Digest of the definitions' text and of the sources' described columns: equal for equal sets,

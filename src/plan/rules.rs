@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::analyzer::AnalyzerRule;
@@ -29,7 +30,11 @@ use crate::model::Model;
 /// 6. Filters move down to the source that they are about: below joins, so that a filter of time is
 ///    a filter of one table, but never below a dedupe.
 /// 7. Filters on wall clocks become ranges of the event column.
-pub(crate) fn apply(model: &Model, bound: &LogicalPlan) -> Result<LogicalPlan, PlanError> {
+pub(crate) fn apply(
+    model: &Model,
+    bound: &LogicalPlan,
+    at: DateTime<Utc>,
+) -> Result<LogicalPlan, PlanError> {
     let resolved = match calls_grouping(bound)? {
         true => {
             let options = &functions::registry().options;
@@ -39,7 +44,7 @@ pub(crate) fn apply(model: &Model, bound: &LogicalPlan) -> Result<LogicalPlan, P
     };
     let prune = || optimized(resolved.clone(), Arc::new(OptimizeProjections::new()));
     let pruned = debug_span!("prune").in_scope(prune)?;
-    let rewrite = || Rewriter::new(model).rewrite(&pruned, &Needs::default());
+    let rewrite = || Rewriter::new(model, at).rewrite(&pruned, &Needs::default());
     let plan = debug_span!("rewrite").in_scope(rewrite)?;
     let plan = debug_span!("analyze").in_scope(|| functions::analyze(plan))?;
     let plan = debug_span!("simplify").in_scope(|| functions::simplify(plan))?;

@@ -57,6 +57,9 @@ impl QueryEngine {
         cancel: CancellationToken,
         analyze: bool,
     ) -> Result<QueryRows, QueryError> {
+        if let Some(loaded) = planned.in_memory() {
+            return rows(loaded.described());
+        }
         let runnable = self.resolved(planned, &params)?;
         let mut lines = self.described(planned, &runnable);
         if analyze {

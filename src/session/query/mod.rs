@@ -7,7 +7,10 @@ mod error;
 mod explain;
 mod live;
 mod measured;
+mod memory;
 mod parameters;
+mod preload;
+mod segments;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +23,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use definitions::{Definitions, DefinitionsState};
 pub use error::EngineError;
+pub use preload::PRELOAD_MEMBERS_MAX;
 
 use self::data::{PlanKey, PlannedQuery};
 use super::engine::{Column, Engine, PreparedQuery, QueryRows, QueryText, RequestContext};
@@ -44,6 +48,7 @@ pub struct QueryEngine {
     sources: Arc<SourceStates>,
     plans: moka::sync::Cache<PlanKey, Arc<PlannedQuery>>,
     log: Arc<QueryLog>,
+    preload_members_max: usize,
 }
 
 /// What a prepared statement remembers.
@@ -70,7 +75,13 @@ impl QueryEngine {
             sources: Arc::default(),
             plans,
             log: Arc::new(QueryLog::default()),
+            preload_members_max: PRELOAD_MEMBERS_MAX,
         }
+    }
+
+    /// Keeps no segment in memory that has more members than this.
+    pub fn with_preload_members_max(self, preload_members_max: usize) -> Self {
+        Self { preload_members_max, ..self }
     }
 
     fn prepare_query(
