@@ -5,6 +5,8 @@
 mod clickhouse;
 #[path = "canon/definitions.rs"]
 mod definitions;
+#[path = "canon/lookup.rs"]
+mod lookup;
 #[path = "canon/memory.rs"]
 mod memory;
 #[path = "canon/overhead.rs"]
@@ -30,7 +32,7 @@ use std::process::ExitCode;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-const PARTS: [&str; 5] = ["planning", "wire", "stream", "overhead", "start"];
+const PARTS: [&str; 6] = ["planning", "wire", "lookup", "stream", "overhead", "start"];
 /// As `canon` itself: plans of deep statements are walked recursively.
 const WORKER_STACK_BYTES: usize = 16 << 20;
 
@@ -70,6 +72,7 @@ async fn run(parts: &[String]) -> Result<()> {
         match part.as_str() {
             "planning" => planning::run().await?,
             "wire" => wire::run().await?,
+            "lookup" => lookup::run().await?,
             "stream" => stream::run().await?,
             "overhead" => overhead::run().await?,
             _ => start::run().await?,

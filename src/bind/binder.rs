@@ -18,9 +18,10 @@ use super::relation::{ColumnKind, MeasureColumn, Relation, Relations};
 use super::scope::{
     Columns, Item, Kind, MeasureUse, Resolved, Scope, column, folded, nearest, quoted,
 };
+use super::segment;
 use super::walk::{children_mut, subquery_mut};
 use crate::functions::registry;
-use crate::model::{MetricVersion, Model};
+use crate::model::{MetricVersion, Model, SegmentVersion};
 
 /// Marks a measure until it is known how its select evaluates it.
 const PENDING: &str = "__pending_measure";
@@ -30,7 +31,7 @@ const PENDING_AT: &str = "__pending_measure_at";
 /// Settings of a session that change what a statement means.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct BindSettings {
-    /// Metric to major version.
+    /// Metric or segment to major version.
     pub pins: BTreeMap<String, u64>,
     /// Refuse SUM around metrics that aren't additive.
     pub strict: bool,
@@ -44,6 +45,7 @@ struct Instance {
     relation: Arc<Relation>,
     /// Position in the relation to what it is in the scan.
     used: BTreeMap<usize, ScanColumn>,
+    segments: BTreeMap<String, Arc<SegmentVersion>>,
 }
 
 /// A common table expression, kept to be bound anew at each reference.
@@ -169,7 +171,8 @@ impl<'m> Binder<'m> {
             let parts: Vec<&Relation> = [&*instance.relation].into_iter().chain(parts).collect();
             let measures = parts.into_iter().filter_map(|part| part.metric.as_ref());
             let versions = measures.filter_map(|measure| self.meant(measure)).cloned().collect();
-            Arc::new(RelationScan::new(instance.relation, columns, versions))
+            let scan = RelationScan::new(instance.relation, columns, versions);
+            Arc::new(scan.with_segments(instance.segments))
         };
         let scans = instances.into_iter().map(|it| it.map(scan)).collect();
         (scans, self.versions)
@@ -195,7 +198,12 @@ impl<'m> Binder<'m> {
         if self.instances.len() >= MAX_ITEMS {
             return Err(BindError::TooComplex);
         }
-        self.instances.push(relation.map(|relation| Instance { relation, used: BTreeMap::new() }));
+        let instance = |relation: Arc<Relation>| {
+            let segments = self.own_segment(&relation, None)?;
+            Ok(Instance { relation, used: BTreeMap::new(), segments })
+        };
+        let instance = relation.map(instance).transpose()?;
+        self.instances.push(instance);
         Ok(self.instances.len() - 1)
     }
 
@@ -212,7 +220,32 @@ impl<'m> Binder<'m> {
             [schema, table] | [_, schema, table] => self.relations.get(schema, table),
             _ => None,
         };
-        found.cloned().ok_or_else(|| self.unknown_relation(name, &parts))
+        let found = found.cloned().ok_or_else(|| self.unknown_relation(name, &parts))?;
+        self.own_segment(&found, self.position_of(name))?;
+        Ok(found)
+    }
+
+    /// The segment whose relation it is, as the session means it, by name.
+    fn own_segment(
+        &self,
+        relation: &Relation,
+        position: Option<usize>,
+    ) -> Result<BTreeMap<String, Arc<SegmentVersion>>, BindError> {
+        let Some(table) = &relation.segment else { return Ok(BTreeMap::new()) };
+        let version = segment::meant(table, self.settings, position)?;
+        Ok([(table.segment.name.clone(), version)].into())
+    }
+
+    /// The segments that the statement reads, each version once.
+    pub(crate) fn segments(&self) -> Vec<Arc<SegmentVersion>> {
+        let mut versions: Vec<Arc<SegmentVersion>> = Vec::new();
+        let used = self.instances.iter().flatten().flat_map(|it| it.segments.values());
+        for version in used {
+            if !versions.iter().any(|known| Arc::ptr_eq(known, version)) {
+                versions.push(Arc::clone(version));
+            }
+        }
+        versions
     }
 
     fn unknown_relation(&self, name: &ObjectName, parts: &[String]) -> BindError {
@@ -337,8 +370,15 @@ impl<'m> Binder<'m> {
         let missing = || BindError::Internal(format!("r{instance} is not a relation"));
         let relation = Arc::clone(self.relation(instance).ok_or_else(missing)?);
         let declared = &relation.columns[position];
+        let mut read = None;
         let (scan_kind, kind) = match &declared.kind {
-            ColumnKind::Dimension(index) => (ScanKind::Dimension(*index), Kind::Value),
+            ColumnKind::Dimension(index) => {
+                let position = idents.first().and_then(|ident| self.place_of(ident));
+                let dimension = &relation.entity.dimensions[*index];
+                read = segment::of_dimension(self.model, dimension, self.settings, position)?;
+                (ScanKind::Dimension(*index), Kind::Value)
+            }
+            ColumnKind::Segment(part) => (ScanKind::Segment(*part), Kind::Value),
             ColumnKind::MetricTime => (ScanKind::MetricTime, Kind::Value),
             ColumnKind::MetricInstant => (ScanKind::MetricInstant, Kind::Value),
             ColumnKind::Measure(measure) => {
@@ -354,6 +394,7 @@ impl<'m> Binder<'m> {
         let scanned = ScanColumn { name: declared.name.clone(), kind: scan_kind };
         if let Some(Some(it)) = self.instances.get_mut(instance) {
             it.used.insert(position, scanned);
+            it.segments.extend(read.map(|version| (version.segment.clone(), version)));
         }
         let expr = column(&format!("r{instance}"), &declared.name);
         Ok(Resolved { expr, kind })

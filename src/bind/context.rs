@@ -1,6 +1,7 @@
 //! What DataFusion's planner is told of a bound statement: its scans and the functions.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -12,8 +13,9 @@ use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSou
 
 use super::markers;
 use super::relation::{Relation, instant_type, wall_clock_type};
+use super::segment::SegmentPart;
 use crate::functions::registry;
-use crate::model::MetricVersion;
+use crate::model::{MetricVersion, SegmentVersion};
 
 /// One reference to a relation in a statement, with the columns that the statement uses of it. The
 /// table source of a `TableScan` in a bound plan.
@@ -25,6 +27,9 @@ pub struct RelationScan {
     /// Of relations in schema `metrics`: the versions that the session means, whose time its rows
     /// have.
     pub versions: Vec<Arc<MetricVersion>>,
+    /// The segments among its columns, and the one whose relation it is, by name: as the session
+    /// means them.
+    pub segments: BTreeMap<String, Arc<SegmentVersion>>,
     schema: SchemaRef,
 }
 
@@ -43,6 +48,7 @@ pub enum ScanKind {
     MetricTime,
     MetricInstant,
     Measure(Arc<MetricVersion>),
+    Segment(SegmentPart),
 }
 
 impl RelationScan {
@@ -56,12 +62,23 @@ impl RelationScan {
             ScanKind::MetricTime => wall_clock_type(),
             ScanKind::MetricInstant => instant_type(),
             ScanKind::Measure(version) => version.data_type.clone(),
+            ScanKind::Segment(part) => part.data_type(),
         };
         let fields: Vec<Field> = columns
             .iter()
             .map(|column| Field::new(&column.name, data_type(column), true))
             .collect();
-        Self { relation, columns, versions, schema: Arc::new(Schema::new(fields)) }
+        let (segments, schema) = (BTreeMap::new(), Arc::new(Schema::new(fields)));
+        Self { relation, columns, versions, segments, schema }
+    }
+
+    pub(crate) fn with_segments(self, segments: BTreeMap<String, Arc<SegmentVersion>>) -> Self {
+        Self { segments, ..self }
+    }
+
+    /// The version whose rows it has, of a relation in schema `segments`.
+    pub fn segment(&self) -> Option<&Arc<SegmentVersion>> {
+        self.segments.get(&self.relation.segment.as_ref()?.segment.name)
     }
 
     /// The scan behind a source, if it is one.

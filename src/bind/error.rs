@@ -17,6 +17,8 @@ pub enum BindError {
         successor: Option<String>,
         position: Option<usize>,
     },
+    #[error("segment \"{segment}\" has no major version {major} that can be asked for")]
+    SegmentNotServed { segment: String, major: u64, served: Vec<u64>, position: Option<usize> },
     #[error("metric \"{metric}\" does not exist")]
     UnknownMetric { metric: String, near: Option<String> },
     #[error("column reference \"{name}\" is ambiguous")]
@@ -91,9 +93,10 @@ impl ClientError for BindError {
     fn sqlstate(&self) -> &'static str {
         match self {
             Self::UnknownRelation { .. } | Self::UnknownTable { .. } => "42P01",
-            Self::UnknownColumn { .. } | Self::NotShared { .. } | Self::RetiredVersion { .. } => {
-                "42703"
-            }
+            Self::UnknownColumn { .. }
+            | Self::NotShared { .. }
+            | Self::RetiredVersion { .. }
+            | Self::SegmentNotServed { .. } => "42703",
             Self::UnknownMetric { .. } => "42704",
             Self::AmbiguousColumn { .. } => "42702",
             Self::DuplicateTable { .. } => "42712",
@@ -119,6 +122,7 @@ impl ClientError for BindError {
             Self::UnknownRelation { position, .. }
             | Self::UnknownColumn { position, .. }
             | Self::RetiredVersion { position, .. }
+            | Self::SegmentNotServed { position, .. }
             | Self::AmbiguousColumn { position, .. }
             | Self::UnknownTable { position, .. }
             | Self::DuplicateTable { position, .. }
@@ -152,6 +156,10 @@ impl ClientError for BindError {
             | Self::UnknownFunction { near, .. } => did_you_mean(near),
             Self::RetiredVersion { successor, .. } => {
                 successor.as_ref().map(|successor| format!("Use \"{successor}\"."))
+            }
+            Self::SegmentNotServed { served, .. } => {
+                let served: Vec<String> = served.iter().map(u64::to_string).collect();
+                (!served.is_empty()).then(|| format!("There is {}.", served.join(", ")))
             }
             Self::MeasureNotAllowed { hint, .. } | Self::MisleadingAggregate { hint, .. } => {
                 Some(hint.clone())

@@ -18,6 +18,7 @@ mod names;
 mod query;
 pub mod relation;
 mod scope;
+pub mod segment;
 mod select;
 mod walk;
 
@@ -39,7 +40,7 @@ pub use relation::Relations;
 pub use scope::nearest;
 
 use crate::functions::parser_options;
-use crate::model::{MetricVersion, Model};
+use crate::model::{MetricVersion, Model, SegmentVersion};
 
 /// A statement with every name resolved.
 #[derive(Debug)]
@@ -52,6 +53,8 @@ pub struct BoundQuery {
     pub params: BTreeMap<usize, Option<DataType>>,
     /// Versions of the metrics that it asks for.
     pub versions: Vec<Arc<MetricVersion>>,
+    /// Versions of the segments that it reads.
+    pub segments: Vec<Arc<SegmentVersion>>,
 }
 
 /// Resolves every name of a query, and plans it.
@@ -69,6 +72,7 @@ pub fn bind(
     let mut query = query.clone();
     let names = || binder.bind_query(&mut query, None, true);
     let outputs = debug_span!("names").in_scope(names)?;
+    let segments = binder.segments();
     let (scans, versions) = binder.finish();
     let context = context::StatementContext { scans };
     let planner = SqlToRel::new_with_options(&context, parser_options());
@@ -77,7 +81,7 @@ pub fn bind(
     let plan = plan.map_err(|error| types_error(&error))?;
     let params = parameters_of(&plan).map_err(|error| types_error(&error))?;
     let names = outputs.into_iter().map(|column| column.name).collect();
-    Ok(BoundQuery { plan, names, params, versions })
+    Ok(BoundQuery { plan, names, params, versions, segments })
 }
 
 /// The parameters of a plan by number, with their types where the planner inferred them.

@@ -1,5 +1,5 @@
 //! The relations that a model shows: one for each entity in schema `public`, one for each metric
-//! (and each of its other major versions) in schema `metrics`.
+//! (and each of its other major versions) in schema `metrics`, one for each segment in `segments`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 
 use super::error::BindError;
+use super::segment::{SegmentPart, SegmentTable};
 use crate::functions::numeric;
 use crate::model::{Dimension, Entity, Metric, MetricKind, MetricVersion, Model, shared};
 
@@ -36,6 +37,8 @@ pub struct Relation {
     pub columns: Vec<RelationColumn>,
     /// The metric of a relation in schema `metrics`, whose time `metric_time` is.
     pub metric: Option<MeasureColumn>,
+    /// The segment of a relation in schema `segments`.
+    pub segment: Option<SegmentTable>,
     /// Of a join of relations of metrics: the relations.
     pub parts: Vec<Part>,
     by_name: HashMap<String, usize>,
@@ -66,6 +69,8 @@ pub enum ColumnKind {
     MetricTime,
     MetricInstant,
     Measure(MeasureColumn),
+    /// Of a relation in schema `segments`.
+    Segment(SegmentPart),
 }
 
 /// A metric as a column: its default version (which a pin may change), or a fixed major version.
@@ -87,7 +92,7 @@ impl MeasureColumn {
 }
 
 impl Relation {
-    fn new(
+    pub(super) fn new(
         schema: &'static str,
         name: String,
         entity: Arc<Entity>,
@@ -96,7 +101,7 @@ impl Relation {
     ) -> Self {
         let by_name = columns.iter().enumerate().map(|(i, column)| (column.name.clone(), i));
         let by_name = by_name.collect();
-        Self { schema, name, entity, columns, metric, parts: Vec::new(), by_name }
+        Self { schema, name, entity, columns, metric, segment: None, parts: Vec::new(), by_name }
     }
 
     /// The position of a column by its name.
@@ -204,6 +209,7 @@ impl Relation {
         match &column.kind {
             ColumnKind::Measure(_) => self.position(&measure_of_part(&column.name, number)),
             ColumnKind::MetricTime | ColumnKind::MetricInstant => self.position(&column.name),
+            ColumnKind::Segment(_) => None,
             ColumnKind::Dimension(_) => {
                 let own = part.entity.dimension_named(&column.name).map(Dimension::plain_name)?;
                 self.columns.iter().position(|shared| {
@@ -234,7 +240,11 @@ impl Relation {
     }
 
     /// `metrics.revenue`, or `metrics.revenue_v1`: times, dimensions, the measure.
-    fn of_metric(model: &Model, metric: &Arc<Metric>, major: Option<u64>) -> Option<Self> {
+    pub(crate) fn of_metric(
+        model: &Model,
+        metric: &Arc<Metric>,
+        major: Option<u64>,
+    ) -> Option<Self> {
         let version = match major {
             Some(major) => metric.of_major(major)?,
             None => metric.default_version()?,
@@ -354,6 +364,9 @@ impl Relations {
                 Relation::of_metric(model, metric, major).into_iter().for_each(&mut add);
             }
         }
+        for segment in model.segments.values() {
+            super::segment::relations(model, segment).into_iter().for_each(&mut add);
+        }
         Self { by_name }
     }
 
@@ -361,6 +374,7 @@ impl Relations {
         let schema = match schema {
             "public" => "public",
             "metrics" => "metrics",
+            "segments" => "segments",
             _ => return None,
         };
         self.by_name.get(&(schema, name.to_owned()))

@@ -11,7 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Failure, Opened, SourceArgs};
 use crate::cache::Cache;
-use crate::session::{Definitions, DefinitionsState, QueryEngine};
+use crate::session::{Definitions, DefinitionsState, PRELOAD_MEMBERS_MAX, QueryEngine};
 use crate::wire::{self, WireOptions};
 
 /// Between two attempts to load the definitions while the backend is down.
@@ -29,6 +29,9 @@ pub(crate) struct ServeArgs {
     /// Clients connected at once
     #[arg(long, env = "CANON_MAX_CONNECTIONS", default_value_t = 1_000, value_name = "NUMBER")]
     max_connections: usize,
+    /// Members of one segment kept in memory at most; larger ones are asked of the backend
+    #[arg(long, env = "CANON_PRELOAD_MEMBERS_MAX", default_value_t = PRELOAD_MEMBERS_MAX, value_name = "NUMBER")]
+    preload_members_max: usize,
 }
 
 /// Serves until SIGTERM or SIGINT. Faulty definitions end it at the start; a backend that is down
@@ -51,12 +54,15 @@ pub(super) async fn run(args: ServeArgs) -> Result<(), Failure> {
         Err(failure) => return Err(failure),
     }
     let backend = Arc::clone(&opened.backend);
-    let engine = Arc::new(QueryEngine::new(Arc::clone(&state), backend, cache.clone()));
+    let engine = QueryEngine::new(Arc::clone(&state), backend, cache.clone());
+    let engine = Arc::new(engine.with_preload_members_max(args.preload_members_max));
+    let keeping = tokio::spawn(Arc::clone(&engine).keep_segments());
     let reloading = tokio::spawn(keep_loaded(opened, state, cache, hangup()?));
     announce(address)?;
     let options = WireOptions { connections_max: args.max_connections, ..WireOptions::default() };
     let served = wire::run(listener, engine, options, shutdown()?).await;
     reloading.abort();
+    keeping.abort();
     Ok(served?)
 }
 

@@ -208,6 +208,7 @@ fn engine(model: &Model, example: &Example) -> Result<QueryEngine, Failure> {
         project: model.project.clone(),
         entities: model.entities.clone(),
         metrics,
+        segments: BTreeMap::new(),
         consumers: BTreeMap::new(),
         examples: Vec::new(),
         fingerprint: model.fingerprint,

@@ -12,6 +12,7 @@ mod over_time;
 pub(crate) mod project;
 mod relationship;
 mod scope;
+mod segment;
 mod source;
 mod status;
 mod time;
@@ -59,7 +60,8 @@ pub fn check(read: &Read, sources: &BTreeMap<String, Vec<SourceColumn>>) -> Chec
     let metrics =
         metric::check(&mut context, &read.documents, &entities, read.project(), &consumers);
     let examples = examples::check(&mut context, &entities, &metrics);
-    let consumers = consumer::check(&mut context, &read.documents, &metrics);
+    let segments = segment::check(&mut context, &read.documents, &entities, &metrics, &consumers);
+    let consumers = consumer::check(&mut context, &read.documents, &metrics, &segments);
     let mut findings = context.findings;
     diagnostic::sort(&mut findings);
     let failed = findings.iter().any(|finding| finding.severity == Severity::Error);
@@ -68,6 +70,7 @@ pub fn check(read: &Read, sources: &BTreeMap<String, Vec<SourceColumn>>) -> Chec
             project: project.clone(),
             entities: entities.into_model(),
             metrics: metrics.into_model(),
+            segments: segments.into_model(),
             consumers,
             examples,
             fingerprint: fingerprint(read, sources),

@@ -17,7 +17,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 
-use self::parse::{DEPTH_MAX, lower_first, parse, parse_over_metrics};
+use self::parse::{DEPTH_MAX, lower_first, parse, parse_over_metrics, parse_over_windows};
 use super::near;
 use super::types::{self, Family};
 use crate::functions;
@@ -110,6 +110,24 @@ pub(crate) fn names(ast: &ast::Expr) -> BTreeSet<String> {
         ControlFlow::<()>::Continue(())
     });
     names
+}
+
+/// As [`compile`], where `revenue@1` and `revenue@1 over 365 days` are names: see
+/// [`windowed_metric`].
+pub(crate) fn compile_over_windows(text: &str, scope: &dyn Scope) -> Result<Compiled, Faults> {
+    let ast = parse_over_windows(text).map_err(|fault| vec![fault])?;
+    compile_ast(text, ast, scope)
+}
+
+/// The metric of a name as [`compile_over_windows`] reads it, its major version, and what follows
+/// `over`.
+pub(crate) fn windowed_metric(name: &str) -> Option<(&str, u64, Option<&str>)> {
+    let (pinned, window) = match name.split_once(parse::OVER) {
+        Some((pinned, window)) => (pinned, Some(window)),
+        None => (name, None),
+    };
+    let (metric, major) = pinned.split_once('@')?;
+    Some((metric, major.parse().ok()?, window))
 }
 
 fn compile_ast(text: &str, ast: ast::Expr, scope: &dyn Scope) -> Result<Compiled, Faults> {

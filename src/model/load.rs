@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::check::at::At;
 use super::check::project;
 use super::near;
-use super::raw::{RawConsumer, RawEntity, RawMetric, RawProject};
+use super::raw::{RawConsumer, RawEntity, RawMetric, RawProject, RawSegment};
 use super::schema::{KINDS, json_schema};
 use super::shape;
 use super::spans::{self, Node, NodeKind, Parsed, SpansError, SpansErrorKind};
@@ -62,6 +62,7 @@ pub(super) enum Body {
     Project(RawProject),
     Entity(Box<RawEntity>),
     Metric(Box<RawMetric>),
+    Segment(Box<RawSegment>),
     Consumer(Box<RawConsumer>),
     /// Of a kind that isn't executed yet.
     Other(&'static str),
@@ -328,6 +329,7 @@ fn deserialized(
         "project" => Body::Project(typed(deserializer)?),
         "entity" => Body::Entity(Box::new(typed(deserializer)?)),
         "metric" => Body::Metric(Box::new(typed(deserializer)?)),
+        "segment" => Body::Segment(Box::new(typed(deserializer)?)),
         "consumer" => Body::Consumer(Box::new(typed(deserializer)?)),
         other => {
             serde_yaml::Value::deserialize(deserializer).map_err(Some)?;

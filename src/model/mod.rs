@@ -14,6 +14,7 @@ pub mod project;
 pub mod raw;
 mod scalars;
 pub mod schema;
+pub mod segment;
 mod shape;
 pub(crate) mod shared;
 mod span;
@@ -32,6 +33,7 @@ pub use metric::{
     MetricVersion, QuantileMethod, Side, Status,
 };
 pub use project::{BackendConfig, Consumer, Owner, Project};
+pub use segment::{Segment, SegmentVersion};
 pub use span::{Pick, Series, Span, Window};
 
 /// A checked set of definitions.
@@ -42,6 +44,8 @@ pub struct Model {
     pub entities: BTreeMap<String, Arc<Entity>>,
     /// By name.
     pub metrics: BTreeMap<String, Arc<Metric>>,
+    /// By name.
+    pub segments: BTreeMap<String, Arc<Segment>>,
     /// By name.
     pub consumers: BTreeMap<String, Arc<Consumer>>,
     /// Of all metrics, in the order of their files.

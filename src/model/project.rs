@@ -42,7 +42,7 @@ pub struct Consumer {
     pub name: String,
     pub owner: Owner,
     pub roles: Vec<String>,
-    /// Metric name to major version.
+    /// Name of a metric or segment to major version.
     pub pins: BTreeMap<String, u64>,
     /// Refuse SUM around metrics that aren't additive.
     pub strict: bool,

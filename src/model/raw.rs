@@ -671,7 +671,7 @@ pub struct RawConsumer {
     /// Login roles that are this consumer.
     #[serde(default)]
     pub roles: Vec<Text>,
-    /// Metric to major version.
+    /// Metric or segment to major version.
     #[serde(default)]
     pub pins: BTreeMap<String, Whole>,
     /// Refuse SUM around metrics that aren't additive.
@@ -703,18 +703,23 @@ pub enum RawAdhoc {
     Deny,
 }
 
-/// A named rule that puts each member of an entity into a group. Not supported yet.
+/// A named rule that puts each member of an entity into a group.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawSegment {
+    /// Its name: the relation in schema segments, and the dimension.
     pub segment: Text,
+    /// Whose members it groups.
     pub entity: Text,
     pub owner: RawOwner,
+    /// What the groups are for, in a sentence.
     #[serde(default)]
     pub intent: Option<Text>,
+    /// Newest first.
     pub versions: Vec<RawSegmentVersion>,
 }
 
+/// One meaning of a segment.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawSegmentVersion {
@@ -729,10 +734,12 @@ pub struct RawSegmentVersion {
     pub replaced_by: Option<Text>,
     /// First match wins.
     pub rules: Vec<RawSegmentRule>,
+    /// The group of those for whom no rule is true; default: NULL.
     #[serde(default)]
     pub otherwise: Option<Text>,
     #[serde(default)]
     pub serve: Option<RawServe>,
+    /// Not supported yet.
     #[serde(default)]
     pub drift: Option<RawDrift>,
     #[serde(default)]
@@ -744,8 +751,11 @@ pub struct RawSegmentVersion {
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawSegmentRule {
+    /// The group.
     pub name: Text,
+    /// SQL over the entity's attributes and metrics, such as revenue@1 over 365 days >= 1000.
     pub when: Text,
+    /// Its reason.
     #[serde(default)]
     pub why: Option<Text>,
 }
@@ -753,9 +763,12 @@ pub struct RawSegmentRule {
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawServe {
+    /// Keep all members in memory, for look-ups by key.
     #[serde(default)]
     pub preload: bool,
+    /// How old what is kept may be.
     #[serde(default)]
+    #[schemars(example = "5 minutes")]
     pub budget: Option<Text>,
 }
 

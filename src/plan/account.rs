@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, TableReference};
 use datafusion::logical_expr::expr::AggregateFunction;
@@ -104,12 +105,16 @@ impl Account {
     }
 }
 
-/// The accounts of all measures that a bound plan evaluates, parameters filled in. A measure in a
+/// The accounts of all measures that a bound plan evaluates at a time, parameters filled in. A measure in a
 /// correlated subquery has none: its rows are others for each row around it.
 ///
 /// # Errors
 /// As [`plan`](super::plan).
-pub fn accounts(model: &Model, bound: &LogicalPlan) -> Result<Vec<Account>, PlanError> {
+pub fn accounts(
+    model: &Model,
+    bound: &LogicalPlan,
+    at: DateTime<Utc>,
+) -> Result<Vec<Account>, PlanError> {
     let places = places_of(&rules::pruned(bound)?)?;
     let mut accounts: Vec<Account> = Vec::new();
     let mut known: Vec<(&Place, usize)> = Vec::new();
@@ -124,7 +129,7 @@ pub fn accounts(model: &Model, bound: &LogicalPlan) -> Result<Vec<Account>, Plan
                 if !asked.iter().any(|known| Arc::ptr_eq(known, &place.asked)) {
                     asked.push(Arc::clone(&place.asked));
                 }
-            } else if let Some(account) = account(model, place, version)? {
+            } else if let Some(account) = account(model, place, version, at)? {
                 known.push((place, accounts.len()));
                 accounts.push(account);
             }
@@ -277,6 +282,7 @@ fn account(
     model: &Model,
     place: &Place,
     version: Arc<MetricVersion>,
+    at: DateTime<Utc>,
 ) -> Result<Option<Account>, PlanError> {
     let scans = scans_of(&place.input);
     let Some((node, scan)) = scans.get(&place.instance) else { return Ok(None) };
@@ -309,7 +315,7 @@ fn account(
     for rule in &version.eligibility {
         joins.add(&rule.expr, &format!("rule {}", rule.rule));
     }
-    let plan = counting_plan(model, place, &version, time)?;
+    let plan = counting_plan((model, at), place, &version, time)?;
     let (asked, joins) = (vec![Arc::clone(&place.asked)], joins.found);
     Ok(Some(Account { asked, version, entity, steps, joins, plan, uses_time }))
 }
@@ -378,7 +384,7 @@ struct Carried {
 }
 
 fn counting_plan(
-    model: &Model,
+    (model, at): (&Model, DateTime<Utc>),
     place: &Place,
     version: &MetricVersion,
     time: Option<TimeOf>,
@@ -391,7 +397,7 @@ fn counting_plan(
         let latest = Latest::plan(source_rows(&entity)?, dedupe.clone());
         parts.push(counted(1, latest, [None], zeros)?);
     }
-    let mut rewriter = Rewriter::new(model);
+    let mut rewriter = Rewriter::new(model, at);
     let mut needs = Needs::default();
     if let Some(time) = &time {
         needs.times.insert(place.instance, time.clone());

@@ -373,7 +373,7 @@ fn quotient(dividend: Expr, divisor: Expr) -> Expr {
 
 /// A derived metric's expression with formulas in the metrics' places; divisors of 0 give NULL, as
 /// in ratios.
-fn derived(expr: Expr, formulas: &[(String, Expr)]) -> Result<Expr, PlanError> {
+pub(crate) fn derived(expr: Expr, formulas: &[(String, Expr)]) -> Result<Expr, PlanError> {
     let replaced = expr.transform_up(|node| {
         Ok(match node {
             Expr::Column(column) => {

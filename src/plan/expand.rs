@@ -12,6 +12,8 @@ use datafusion::logical_expr::{
 
 use super::error::PlanError;
 use super::latest::Latest;
+use super::rewrite::Rewriter;
+use super::segment;
 use super::source::SourceTable;
 use super::trace::columns_of;
 use crate::bind::{RelationScan, ScanKind};
@@ -78,13 +80,16 @@ fn no_instant() -> PlanError {
 ///
 /// One row for each row of the entity: related entities are joined left, on their keys.
 pub(crate) fn expand_scan(
-    model: &Model,
+    rewriter: &mut Rewriter<'_>,
     node: &TableScan,
     scan: &RelationScan,
     entity: &Entity,
     time: Option<&TimeOf>,
     extras: &[(String, Expr)],
 ) -> Result<LogicalPlan, PlanError> {
+    if let Some(version) = scan.segment() {
+        return segment::expand(rewriter, node, scan, version);
+    }
     let relation = node.table_name.clone();
     let mut outputs: Vec<(String, Expr)> = Vec::new();
     let no_time = || PlanError::NoRowTime { relation: scan.relation.name.clone() };
@@ -105,19 +110,28 @@ pub(crate) fn expand_scan(
                 TimeOf { instant, shift: None, .. } => instant.clone(),
                 _ => return Err(no_instant()),
             },
-            ScanKind::Measure(_) => continue,
+            ScanKind::Measure(_) | ScanKind::Segment(_) => continue,
         };
         outputs.push((column.name.clone(), expr));
     }
     outputs.extend(extras.iter().cloned());
-    let joined = joined_sources(model, entity, outputs.iter().map(|(_, expr)| expr))?;
+    let mut read: Vec<Expr> = outputs.iter().map(|(_, expr)| expr.clone()).collect();
+    let hops = segment::hops(rewriter, scan, entity, &read)?;
+    if !hops.is_empty() {
+        read = segment::without_segments(&read);
+        read.extend(hops.iter().flat_map(|hop| hop.needs()));
+    }
+    let mut joined = joined_sources(rewriter.model, entity, read.iter())?;
+    for hop in hops {
+        joined = hop.join(joined)?;
+    }
     let exprs =
         outputs.into_iter().map(|(name, expr)| expr.alias_qualified(Some(relation.clone()), name));
     Ok(LogicalPlan::Projection(Projection::try_new(exprs.collect(), Arc::new(joined))?))
 }
 
 /// The entity's source, joined to those that the expressions need, each under its path as alias.
-fn joined_sources<'e>(
+pub(crate) fn joined_sources<'e>(
     model: &Model,
     entity: &Entity,
     exprs: impl Iterator<Item = &'e Expr>,

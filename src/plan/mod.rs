@@ -10,10 +10,12 @@ mod levels;
 mod measure;
 mod rewrite;
 mod rules;
+pub(crate) mod segment;
 pub mod source;
 mod time_ranges;
 mod trace;
 
+use chrono::{DateTime, Utc};
 use datafusion::logical_expr::LogicalPlan;
 
 pub use error::PlanError;
@@ -21,10 +23,15 @@ pub use error::PlanError;
 use crate::model::Model;
 
 /// The plan over [`source::SourceTable`]s that answers a bound plan: analysed, its filters pushed
-/// towards the sources, its constants folded. Output columns keep their positions.
+/// towards the sources, its constants folded. Output columns keep their positions. `at` is the
+/// statement's time, at which the windows of segments end.
 ///
 /// # Errors
 /// Questions that the model can't answer right, and types that don't go together.
-pub fn plan(model: &Model, bound: &LogicalPlan) -> Result<LogicalPlan, PlanError> {
-    rules::apply(model, bound)
+pub fn plan(
+    model: &Model,
+    bound: &LogicalPlan,
+    at: DateTime<Utc>,
+) -> Result<LogicalPlan, PlanError> {
+    rules::apply(model, bound, at)
 }

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
@@ -43,12 +44,14 @@ pub(crate) const CARRIED: &str = "__x";
 /// One rewriting of a statement.
 pub(crate) struct Rewriter<'m> {
     pub(crate) model: &'m Model,
+    /// The statement's time.
+    pub(crate) at: DateTime<Utc>,
     carried: usize,
 }
 
 impl<'m> Rewriter<'m> {
-    pub(crate) fn new(model: &'m Model) -> Self {
-        Self { model, carried: 0 }
+    pub(crate) fn new(model: &'m Model, at: DateTime<Utc>) -> Self {
+        Self { model, at, carried: 0 }
     }
 
     /// A name for a column to carry.
@@ -110,7 +113,7 @@ impl<'m> Rewriter<'m> {
             }
             None => &relation.relation.entity,
         };
-        expand_scan(self.model, scan, relation, entity, time.as_ref(), extras)
+        expand_scan(self, scan, relation, entity, time.as_ref(), extras)
     }
 
     /// The plain rows of metrics over several entities: those of all of them, each by the time that
@@ -128,8 +131,7 @@ impl<'m> Rewriter<'m> {
         let rows = entities.collect::<BTreeSet<_>>().into_iter().map(|name| {
             let time = atoms.list.iter().find(|atom| atom.entity == *name);
             let time = time.and_then(|atom| atom.time.clone());
-            let rows =
-                expand_scan(self.model, scan, relation, self.entity(name)?, time.as_ref(), &[]);
+            let rows = expand_scan(self, scan, relation, self.entity(name)?, time.as_ref(), &[]);
             Ok::<_, PlanError>(Arc::new(rows?))
         });
         let union = Union::try_new_with_loose_types(rows.collect::<Result<Vec<_>, _>>()?)?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::analyzer::AnalyzerRule;
@@ -29,9 +30,13 @@ use crate::model::Model;
 /// 6. Filters move down to the source that they are about: below joins, so that a filter of time is
 ///    a filter of one table, but never below a dedupe.
 /// 7. Filters on wall clocks become ranges of the event column.
-pub(crate) fn apply(model: &Model, bound: &LogicalPlan) -> Result<LogicalPlan, PlanError> {
+pub(crate) fn apply(
+    model: &Model,
+    bound: &LogicalPlan,
+    at: DateTime<Utc>,
+) -> Result<LogicalPlan, PlanError> {
     let pruned = pruned(bound)?;
-    let rewrite = || Rewriter::new(model).rewrite(&pruned, &Needs::default());
+    let rewrite = || Rewriter::new(model, at).rewrite(&pruned, &Needs::default());
     finished(debug_span!("rewrite").in_scope(rewrite)?)
 }
 

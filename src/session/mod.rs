@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 pub use engine::{Column, Engine, Notice, PreparedQuery, QueryRows, QueryText, RequestContext};
 pub use error::SessionError;
 pub use portal::{Cursor, Format, Portal, PortalState, Prepared};
-pub use query::{Definitions, DefinitionsState, EngineError, QueryEngine};
+pub use query::{Definitions, DefinitionsState, EngineError, PRELOAD_MEMBERS_MAX, QueryEngine};
 pub use rows::stream_error;
 pub use settings::SessionSettings;
 pub use transaction::TransactionStatus;

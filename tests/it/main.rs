@@ -18,6 +18,7 @@ mod oracle;
 mod parameters;
 mod property;
 mod render;
+mod segments;
 mod servers;
 mod slt;
 mod snapshots;

@@ -30,20 +30,30 @@ pub(crate) struct Canon {
 impl Canon {
     /// Serves the fixture from Parquet files.
     pub(crate) async fn embedded(fixture: &Fixture) -> Self {
-        Self::start(fixture, None).await
+        Self::start(fixture, None, &[]).await
+    }
+
+    /// As [`Self::embedded`], with variables in its environment.
+    pub(crate) async fn embedded_with(fixture: &Fixture, env: &[(&str, &str)]) -> Self {
+        Self::start(fixture, None, env).await
     }
 
     /// Serves the fixture from ClickHouse.
     pub(crate) async fn over_clickhouse(fixture: &Fixture, place: &ClickHouseServer) -> Self {
-        Self::start(fixture, Some(place)).await
+        Self::start(fixture, Some(place), &[]).await
     }
 
-    async fn start(fixture: &Fixture, place: Option<&ClickHouseServer>) -> Self {
+    async fn start(
+        fixture: &Fixture,
+        place: Option<&ClickHouseServer>,
+        env: &[(&str, &str)],
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let metrics = fixture.write_embedded(folder.path());
         let mut command = Command::new(env!("CARGO_BIN_EXE_canon"));
         command.arg("serve").arg("--metrics").arg(&metrics);
         command.arg("--listen").arg("127.0.0.1:0");
+        command.envs(env.iter().copied());
         if let Some(place) = place {
             command.arg("--clickhouse-url").arg(&place.url);
             command.env("CANON_CLICKHOUSE_DATABASE", &place.database);

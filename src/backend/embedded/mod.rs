@@ -318,7 +318,11 @@ fn scans(plan: &LogicalPlan) -> PlanResult<Vec<Scan>> {
         if let LogicalPlan::TableScan(scan) = plan {
             let schema = scan.source.schema();
             let provider = source_as_provider(&scan.source)?;
-            let listing = (provider.as_ref() as &dyn Any).downcast_ref::<ListingTable>();
+            let provider: &dyn Any = provider.as_ref();
+            let Some(listing) = provider.downcast_ref::<ListingTable>() else {
+                // Rows that are in memory already.
+                return Ok(TreeNodeRecursion::Continue);
+            };
             let fields = schema.fields().iter().cloned().enumerate();
             let read = |index: &usize| match &scan.projection {
                 Some(projection) => projection.contains(index),
@@ -326,7 +330,7 @@ fn scans(plan: &LogicalPlan) -> PlanResult<Vec<Scan>> {
             };
             scans.push(Scan {
                 table: scan.table_name.table().to_owned(),
-                urls: listing.map(|listing| listing.table_paths().clone()).unwrap_or_default(),
+                urls: listing.table_paths().clone(),
                 width: schema.fields().len(),
                 columns: fields.filter(|(index, _)| read(index)).collect(),
             });

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::at::At;
 use super::metric::Metrics;
+use super::segment::Segments;
 use super::{Context, values};
 use crate::diagnostic::Finding;
 use crate::model::Consumer;
@@ -38,6 +39,7 @@ pub(super) fn check(
     context: &mut Context<'_>,
     documents: &[Document],
     metrics: &Metrics<'_>,
+    segments: &Segments<'_>,
 ) -> BTreeMap<String, Arc<Consumer>> {
     let is_consumer = |document: &&Document| matches!(document.body, Body::Consumer(_));
     let mut consumers = BTreeMap::new();
@@ -46,7 +48,7 @@ pub(super) fn check(
         let Body::Consumer(raw) = &document.body else { continue };
         let at = document.at();
         unique_roles(context, raw, at, &mut roles);
-        let consumer = consumer(context, raw, at, metrics);
+        let consumer = consumer(context, raw, at, metrics, segments);
         consumers.insert(consumer.name.clone(), Arc::new(consumer));
     }
     consumers
@@ -76,14 +78,18 @@ fn consumer(
     raw: &RawConsumer,
     at: At<'_>,
     metrics: &Metrics<'_>,
+    segments: &Segments<'_>,
 ) -> Consumer {
     values::name(&raw.consumer, at.key("consumer"), "consumer", &mut context.findings);
     let help = "Limits aren't enforced yet; leave them out so that nobody relies on them.";
     context.not_yet_key(at, "limits", help);
     context.not_yet_key(at, "adhoc", help);
-    for (metric, major) in &raw.pins {
+    for (pinned, major) in &raw.pins {
         let at = at.key("pins");
-        metrics.check_pin(context, metric, major.0, at);
+        match segments.has(pinned) {
+            true => segments.check_pin(context, pinned, major.0, at),
+            false => metrics.check_pin(context, pinned, major.0, at),
+        }
     }
     Consumer {
         name: raw.consumer.to_string(),

@@ -43,6 +43,11 @@ pub(super) fn check<'a>(
         let name = format!("{}_{}", base.entity.name, attribute.name);
         found.add(context, own(&base.entity, attribute, name, true));
     }
+    for segment in entities.segments_of(base) {
+        let name = format!("{}_{segment}", base.entity.name);
+        found.add(context, segmented(base, &[], segment, segment.to_owned()));
+        found.add(context, Dimension { alias_only: true, ..segmented(base, &[], segment, name) });
+    }
     let mut waiting: VecDeque<(&Draft<'_>, Vec<Hop<'_>>, Vec<&str>)> =
         VecDeque::from([(base, Vec::new(), vec![base.entity.name.as_str()])]);
     while let Some((draft, hops, visited)) = waiting.pop_front() {
@@ -54,6 +59,11 @@ pub(super) fn check<'a>(
             let hops = with_hop(&hops, link, &other.entity);
             for attribute in other.entity.attributes.iter().filter(|attribute| !attribute.hidden) {
                 found.add(context, related(&other.entity, attribute, &hops));
+            }
+            for segment in entities.segments_of(other) {
+                let path: Vec<&str> = hops.iter().map(|hop| hop.link.name.as_str()).collect();
+                let name = format!("{}_{segment}", path.join("_"));
+                found.add(context, segmented(other, &hops, segment, name));
             }
             if found.list.len() > DIMENSIONS_MAX {
                 let message = format!(
@@ -117,6 +127,22 @@ fn related(entity: &Entity, attribute: &Attribute, hops: &[Hop<'_>]) -> Dimensio
         alias_only: false,
         unit: attribute.unit.clone(),
         description: attribute.description.clone(),
+    }
+}
+
+/// A segment of the entity at the end of a path.
+fn segmented(holder: &Draft<'_>, hops: &[Hop<'_>], segment: &str, name: String) -> Dimension {
+    let path: Vec<String> = hops.iter().map(|hop| hop.link.name.clone()).collect();
+    Dimension {
+        name,
+        entity: holder.entity.name.clone(),
+        attribute: segment.to_owned(),
+        data_type: DataType::Utf8,
+        expr: labelled(crate::model::segment::dimension_expr(&path, segment), hops),
+        path,
+        alias_only: false,
+        unit: None,
+        description: Some(format!("segment of the {}", holder.entity.name.replace('_', " "))),
     }
 }
 

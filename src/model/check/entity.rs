@@ -29,6 +29,8 @@ pub(super) struct Entities<'a> {
     by_name: BTreeMap<&'a str, usize>,
     /// Documents without their shape: not to be called unknown.
     broken: BTreeSet<&'a str>,
+    /// Segments that can be asked for, by their entity.
+    segments: BTreeMap<&'a str, Vec<&'a str>>,
 }
 
 /// An entity on its way into the model.
@@ -61,6 +63,14 @@ impl<'a> Entities<'a> {
         }
     }
 
+    /// The segments of an entity: dimensions, unless an attribute has the name.
+    pub(super) fn segments_of(&self, draft: &Draft<'_>) -> Vec<&'a str> {
+        let names = self.segments.get(&*draft.raw.entity).into_iter().flatten().copied();
+        let is_attribute =
+            |name: &&str| draft.entity.attributes.iter().any(|other| other.name == *name);
+        names.filter(|name| !is_attribute(name)).collect()
+    }
+
     pub(super) fn names(&self) -> Vec<&'a str> {
         self.by_name.keys().copied().collect()
     }
@@ -79,6 +89,7 @@ pub(super) fn check<'a>(context: &mut Context<'a>, documents: &'a [Document]) ->
         drafts: Vec::new(),
         by_name: BTreeMap::new(),
         broken: broken.map(Document::name).collect(),
+        segments: super::segment::dimensions(documents),
     };
     for document in context.unique("entity", documents.iter().filter(is_entity)) {
         if let Body::Entity(raw) = &document.body {

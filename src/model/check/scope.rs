@@ -6,6 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::entity::{Draft, base_column, unknown_name};
 use crate::model::Dimension;
 use crate::model::expr::{Name, Resolved, Scope};
+use crate::model::segment::SegmentColumn;
 
 /// The names of one entity.
 pub(super) struct EntityScope<'e, 'a> {
@@ -107,6 +108,22 @@ fn named(dimension: &Dimension) -> Name {
     Name { data_type: dimension.data_type.clone(), expr: dimension.expr.clone() }
 }
 
+fn is_segment(name: &Name) -> bool {
+    name.expr.column_refs().into_iter().any(|column| SegmentColumn::of(column).is_some())
+}
+
+/// A segment's groups change with time and with its pins; no definition may.
+fn segment_in_definition(names: &[&str]) -> Resolved {
+    Resolved::Fault {
+        code: "segment_in_definition",
+        message: format!("segment \"{}\" can't be used in a definition", names.join(".")),
+        label: "a segment".to_owned(),
+        help: Some(
+            "Its groups change as time goes by: group and filter by it in questions.".to_owned(),
+        ),
+    }
+}
+
 impl Scope for EntityScope<'_, '_> {
     fn resolve(&self, parts: &[String]) -> Resolved {
         let names: Vec<&str> = parts.iter().map(String::as_str).collect();
@@ -119,6 +136,7 @@ impl Scope for EntityScope<'_, '_> {
             }
         };
         match found {
+            Some(Resolved::Name(name)) if is_segment(&name) => segment_in_definition(&names),
             Some(found) => found,
             None if self.may_be_broken(&names) => Resolved::Broken,
             None => {

@@ -10,7 +10,49 @@ use super::consumer::Names;
 use super::{Context, values};
 use crate::diagnostic::Finding;
 use crate::model::Status;
-use crate::model::raw::{RawMetric, RawStatus, RawVersion};
+use crate::model::raw::{
+    RawMetric, RawSegment, RawSegmentVersion, RawSignoff, RawStatus, RawVersion, Text,
+};
+
+/// What a version says of its life, whatever it is a version of.
+pub(super) struct Written<'a> {
+    version: &'a Text,
+    status: RawStatus,
+    released: Option<&'a Text>,
+    sunset: Option<&'a Text>,
+    replaced_by: Option<&'a Text>,
+    signoffs: &'a [RawSignoff],
+    /// Whether an active version must tell the day of its release.
+    needs_release: bool,
+}
+
+impl<'a> From<&'a RawVersion> for Written<'a> {
+    fn from(raw: &'a RawVersion) -> Self {
+        Self {
+            version: &raw.version,
+            status: raw.status,
+            released: raw.released.as_ref(),
+            sunset: raw.sunset.as_ref(),
+            replaced_by: raw.replaced_by.as_ref(),
+            signoffs: &raw.signoffs,
+            needs_release: true,
+        }
+    }
+}
+
+impl<'a> From<&'a RawSegmentVersion> for Written<'a> {
+    fn from(raw: &'a RawSegmentVersion) -> Self {
+        Self {
+            version: &raw.version,
+            status: raw.status,
+            released: raw.released.as_ref(),
+            sunset: raw.sunset.as_ref(),
+            replaced_by: raw.replaced_by.as_ref(),
+            signoffs: &raw.signoffs,
+            needs_release: false,
+        }
+    }
+}
 
 /// What is said of a version beside its meaning.
 #[derive(Debug, Clone)]
@@ -50,16 +92,36 @@ pub(super) fn check(
     at: At<'_>,
     consumers: &Names<'_>,
 ) -> Vec<Option<Life>> {
+    let written: Vec<Written<'_>> = raw.versions.iter().map(Written::from).collect();
+    check_written(context, &format!("metric \"{}\"", raw.metric), &written, at, consumers)
+}
+
+/// As [`check`], of a segment.
+pub(super) fn check_segment(
+    context: &mut Context<'_>,
+    raw: &RawSegment,
+    at: At<'_>,
+    consumers: &Names<'_>,
+) -> Vec<Option<Life>> {
+    let written: Vec<Written<'_>> = raw.versions.iter().map(Written::from).collect();
+    check_written(context, &format!("segment \"{}\"", raw.segment), &written, at, consumers)
+}
+
+fn check_written(
+    context: &mut Context<'_>,
+    whose: &str,
+    written: &[Written<'_>],
+    at: At<'_>,
+    consumers: &Names<'_>,
+) -> Vec<Option<Life>> {
     let versions = at.key("versions");
-    if raw.versions.is_empty() {
-        let finding =
-            Finding::error("empty_value", format!("metric \"{}\" has no versions", raw.metric))
-                .at(versions.place("nothing here"))
-                .help("Add one, with status: draft for a beginning.");
+    if written.is_empty() {
+        let finding = Finding::error("empty_value", format!("{whose} has no versions"))
+            .at(versions.place("nothing here"))
+            .help("Add one, with status: draft for a beginning.");
         context.push(finding);
     }
-    let lives: Vec<Option<Life>> = raw
-        .versions
+    let lives: Vec<Option<Life>> = written
         .iter()
         .enumerate()
         .map(|(index, version)| life(context, version, versions.item(index), consumers))
@@ -73,24 +135,22 @@ pub(super) fn check(
 
 fn life(
     context: &mut Context<'_>,
-    raw: &RawVersion,
+    raw: &Written<'_>,
     at: At<'_>,
     consumers: &Names<'_>,
 ) -> Option<Life> {
-    let version = values::version(&raw.version, at.key("version"), &mut context.findings);
-    let mut date = |text: &Option<crate::model::raw::Text>, key: &str| {
-        values::date(text.as_ref()?, at.key(key), &mut context.findings)
-    };
-    let released = date(&raw.released, "released");
-    let sunset = date(&raw.sunset, "sunset");
+    let version = values::version(raw.version, at.key("version"), &mut context.findings);
+    let mut date =
+        |text: Option<&Text>, key: &str| values::date(text?, at.key(key), &mut context.findings);
+    let released = date(raw.released, "released");
+    let sunset = date(raw.sunset, "sunset");
     let replaced_by = raw
         .replaced_by
-        .as_ref()
         .and_then(|text| values::version(text, at.key("replaced_by"), &mut context.findings));
     let status = Status::of(raw.status);
     let at_status = at.key("status");
     match status {
-        Status::Active if raw.released.is_none() => {
+        Status::Active if raw.needs_release && raw.released.is_none() => {
             let why = format!("version {} is active without a day of release", raw.version);
             context.missing(at_status, "released", why, "Add \"released\", such as 2026-09-01.");
         }
@@ -119,7 +179,7 @@ fn life(
     Some(Life { version: version?, status, released, sunset, replaced_by })
 }
 
-fn signoffs(context: &mut Context<'_>, raw: &RawVersion, at: At<'_>, consumers: &Names<'_>) {
+fn signoffs(context: &mut Context<'_>, raw: &Written<'_>, at: At<'_>, consumers: &Names<'_>) {
     for (index, signoff) in raw.signoffs.iter().enumerate() {
         let at = at.key("signoffs").item(index);
         values::date(&signoff.date, at.key("date"), &mut context.findings);

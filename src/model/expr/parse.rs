@@ -54,6 +54,54 @@ pub(super) fn parse_over_metrics(text: &str) -> Result<ast::Expr, Fault> {
     parse_tokens(text, fuse_pins(tokens_of(text)?))
 }
 
+/// As [`parse_over_metrics`], where `revenue@1 over 365 days` is one name too.
+pub(super) fn parse_over_windows(text: &str) -> Result<ast::Expr, Fault> {
+    parse_tokens(text, fuse_windows(text, fuse_pins(tokens_of(text)?))?)
+}
+
+/// What separates a metric from its window in a fused name.
+pub(super) const OVER: &str = " over ";
+
+/// A pinned metric, `over`, a number and a unit become one name; blanks and case are its own.
+fn fuse_windows(text: &str, tokens: Vec<TokenWithSpan>) -> Result<Vec<TokenWithSpan>, Fault> {
+    let significant: Vec<TokenWithSpan> =
+        tokens.into_iter().filter(|it| !matches!(it.token, Token::Whitespace(_))).collect();
+    let mut fused: Vec<TokenWithSpan> = Vec::with_capacity(significant.len());
+    let mut tokens = significant.into_iter();
+    while let Some(token) = tokens.next() {
+        let is_over = matches!(&token.token, Token::Word(word)
+            if word.quote_style.is_none() && word.keyword == Keyword::OVER);
+        let metric = match fused.last_mut() {
+            Some(TokenWithSpan { token: Token::Word(word), span })
+                if is_over && word.quote_style == Some('"') && word.value.contains('@') =>
+            {
+                Some((word, span))
+            }
+            _ => None,
+        };
+        let Some((word, span)) = metric else {
+            fused.push(token);
+            continue;
+        };
+        match (tokens.next().map(|it| it.token), tokens.next()) {
+            (
+                Some(Token::Number(count, _)),
+                Some(TokenWithSpan { token: Token::Word(unit), span: end }),
+            ) if unit.quote_style.is_none() => {
+                word.value = format!("{}{OVER}{count} {}", word.value, unit.value.to_lowercase());
+                span.end = end.end;
+            }
+            _ => {
+                let message = "a window is a number and a unit";
+                return Err(Fault::new("bad_window", message, "over what?")
+                    .help(format!("Write for example {} over 365 days.", word.value))
+                    .at(text, token.span));
+            }
+        }
+    }
+    Ok(fused)
+}
+
 fn tokens_of(text: &str) -> Result<Vec<TokenWithSpan>, Fault> {
     if text.trim().is_empty() {
         return Err(Fault::new("empty_value", "the expression is empty", "nothing here"));

@@ -143,7 +143,7 @@ impl QueryEngine {
         let now = Utc::now();
         let bound = parameters::fill(&planned.bound, &Filling::Values(params), now, planned.zone);
         let bound = bound.map_err(PlanError::from)?;
-        let accounts = account::accounts(model, &bound)?;
+        let accounts = account::accounts(model, &bound, Utc::now())?;
         let mut statement = self.statement(planned, context);
         let mut rows = Vec::new();
         for (number, account) in accounts.iter().take(ACCOUNTS_MAX).enumerate() {

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use super::segments;
 use crate::bind::relation::{ColumnKind, MeasureColumn, Relation, RelationColumn};
 use crate::bind::{Relations, relation};
 use crate::model::{Entity, Metric, MetricVersion, Model, Owner, Status};
@@ -23,10 +24,19 @@ fn catalog_relation(model: &Model, relation: &Arc<Relation>) -> CatalogRelation 
     CatalogRelation {
         schema: relation.schema.to_owned(),
         name: relation.name.clone(),
-        comment: relation_comment(relation),
+        comment: match &relation.segment {
+            Some(table) => segments::relation_comment(table),
+            None => relation_comment(relation),
+        },
         columns: columns.collect(),
         primary_key: if is_entity { relation.entity.key.clone() } else { Vec::new() },
-        foreign_keys: if is_entity { foreign_keys(model, &relation.entity) } else { Vec::new() },
+        foreign_keys: if relation.segment.is_some() {
+            vec![segments::member_key(relation)]
+        } else if is_entity {
+            foreign_keys(model, &relation.entity)
+        } else {
+            Vec::new()
+        },
         estimated_rows: None,
     }
 }
@@ -65,6 +75,7 @@ fn catalog_column(relation: &Relation, column: &RelationColumn) -> Option<Catalo
         ColumnKind::MetricInstant => {
             (relation::instant_type(), Some("The same moment with time zone".to_owned()))
         }
+        ColumnKind::Segment(part) => (part.data_type(), segments::column_comment(relation, *part)),
         ColumnKind::Measure(measure) => {
             let version = version_of(measure)?;
             (version.data_type.clone(), Some(metric_comment(&measure.metric, version)))
@@ -117,7 +128,7 @@ fn metric_comment(metric: &Metric, version: &MetricVersion) -> String {
 }
 
 /// Sentences after each other, each with its own end.
-fn sentences(parts: impl Iterator<Item = String>) -> String {
+pub(super) fn sentences(parts: impl Iterator<Item = String>) -> String {
     let ended = parts.map(|part| match part.ends_with(['.', '?', '!']) {
         true => part,
         false => format!("{part}."),
@@ -132,7 +143,7 @@ fn deprecation(version: &MetricVersion) -> String {
     format!("DEPRECATED{until}{successor}")
 }
 
-fn owner_of(owner: &Owner) -> String {
+pub(super) fn owner_of(owner: &Owner) -> String {
     match &owner.contact {
         Some(contact) => format!("Owner: {} ({contact})", owner.team),
         None => format!("Owner: {}", owner.team),

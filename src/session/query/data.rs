@@ -19,12 +19,14 @@ use super::QueryEngine;
 use super::definitions::{Definitions, Set};
 use super::error::EngineError;
 use super::measured::Measured;
+use super::memory::{InMemory, Loaded};
 use super::parameters::{self, Filling};
+use super::segments;
 use crate::backend::{Prepared, Run};
 use crate::bind::{self, BindSettings};
 use crate::cache::{Answer, CacheKey, KeyPlan};
 use crate::error::QueryError;
-use crate::model::{MetricVersion, Model, Source, Status};
+use crate::model::{MetricVersion, Model, SegmentVersion, Source, Status};
 use crate::observe::Statement;
 use crate::plan::source::SourceTable;
 use crate::plan::{self, PlanError};
@@ -52,9 +54,12 @@ pub(crate) struct PlanKey {
 pub(crate) struct PlannedQuery {
     pub(crate) definitions: Arc<Definitions>,
     pub(super) bound: LogicalPlan,
+    /// Where it reads nothing but segments that are kept in memory.
+    memory: Option<InMemory>,
     pub(crate) params: Vec<PgType>,
     pub(crate) columns: Vec<Column>,
     pub(crate) versions: Vec<Arc<MetricVersion>>,
+    segments: Vec<Arc<SegmentVersion>>,
     pub(super) zone: Tz,
     text: Arc<str>,
     /// The finished plan, where neither parameters nor the clock are in it.
@@ -68,6 +73,13 @@ pub(crate) struct Runnable {
     logical: KeyPlan,
     pub(crate) prepared: Prepared,
     pub(super) sources: Vec<Source>,
+}
+
+impl PlannedQuery {
+    /// The rows that answer it, where all that it reads is in memory now.
+    pub(super) fn in_memory(&self) -> Option<Loaded<'_>> {
+        self.memory.as_ref()?.loaded()
+    }
 }
 
 impl QueryEngine {
@@ -96,24 +108,33 @@ impl QueryEngine {
         }
         let bound = bind::bind(&set.model, &set.relations, &key.settings, query, &text.text)?;
         let params = parameters::types(&bound.params, params);
-        let now = Utc::now();
-        let typed = Filling::Types(&params);
-        let runnable = self.runnable(set, &bound.plan, &typed, now, zone)?;
-        let schema = Arc::clone(runnable.logical.plan().schema().inner());
+        let memory = InMemory::of(set, &bound.plan)?;
+        // A look-up needs no plan as long as its segment is in memory.
+        let runnable = match memory.as_ref().is_some_and(InMemory::is_lookup) {
+            true => None,
+            false => {
+                let typed = Filling::Types(&params);
+                Some(self.runnable(set, &bound.plan, &typed, Utc::now(), zone)?)
+            }
+        };
+        let output = runnable.as_ref().map_or(&bound.plan, |runnable| runnable.logical.plan());
+        let schema = Arc::clone(output.schema().inner());
         let pg_types = schema.fields().iter().map(|field| PgType::of(field));
         let columns = bound.names.into_iter().zip(pg_types);
         let columns = columns.map(|(name, pg_type)| Column { name, pg_type }).collect();
         let reads_clock = parameters::reads_clock(&bound.plan).map_err(PlanError::from)?;
-        let is_fixed = params.is_empty() && !reads_clock;
+        let is_fixed = params.is_empty() && !reads_clock && memory.is_none();
         let planned = Arc::new(PlannedQuery {
             definitions: Arc::clone(&definitions),
             bound: bound.plan,
+            memory,
             params,
             columns,
             versions: bound.versions,
+            segments: bound.segments,
             zone,
             text: Arc::clone(&text.text),
-            fixed: is_fixed.then(|| Arc::new(runnable)),
+            fixed: runnable.filter(|_| is_fixed).map(Arc::new),
         });
         self.plans.insert(key, Arc::clone(&planned));
         Ok(planned)
@@ -130,7 +151,7 @@ impl QueryEngine {
     ) -> Result<Runnable, QueryError> {
         let fill = || parameters::fill(bound, filling, now, zone);
         let filled = debug_span!("fill").in_scope(fill).map_err(PlanError::from)?;
-        let logical = plan::plan(&set.model, &filled)?;
+        let logical = plan::plan(&set.model, &filled, now)?;
         let sources = sources_of(&set.model, &logical)?;
         let prepared = match filling {
             // Parameters without values can't be pushed; only types are asked for then.
@@ -166,6 +187,9 @@ impl QueryEngine {
         context: &RequestContext,
         cancel: CancellationToken,
     ) -> Result<QueryRows, QueryError> {
+        if let Some(loaded) = planned.in_memory() {
+            return self.run_from_memory(planned, &loaded, &params, context, cancel).await;
+        }
         let runnable = self.resolved(planned, &params)?;
         let mut statement = self.statement(planned, context);
         let answered = self.answer(planned, &runnable, &statement, context, cancel).await;
@@ -180,6 +204,26 @@ impl QueryEngine {
         let batches = Box::pin(Measured::new(answer.batches, statement));
         let mut notices = notices(&planned.versions);
         notices.extend(self.staleness(planned, &runnable, Utc::now()).await?);
+        notices.extend(segments::notices(&planned.segments));
+        Ok(QueryRows { batches, notices, command: "SELECT" })
+    }
+
+    async fn run_from_memory(
+        &self,
+        planned: &PlannedQuery,
+        loaded: &Loaded<'_>,
+        params: &[ScalarValue],
+        context: &RequestContext,
+        cancel: CancellationToken,
+    ) -> Result<QueryRows, QueryError> {
+        let mut statement = self.statement(planned, context);
+        let answered =
+            self.answer_from_memory(planned, loaded, params, &statement, context, cancel).await;
+        let batches = answered.inspect_err(|error| statement.failed(error))?;
+        statement.answered("memory", loaded.age());
+        let mut notices = segments::notices(&planned.segments);
+        notices.extend(loaded.notices());
+        let batches = Box::pin(Measured::new(batches, statement));
         Ok(QueryRows { batches, notices, command: "SELECT" })
     }
 
@@ -318,8 +362,8 @@ fn bind_settings(model: &Model, context: &RequestContext) -> Result<BindSettings
     let setting = |name: &str| context.settings.get(name).map(String::as_str);
     let mut pins = consumer.map(|consumer| consumer.pins.clone()).unwrap_or_default();
     for (metric, major) in crate::sql::settings::pins(setting("canon.pins").unwrap_or_default()) {
-        if !model.metrics.contains_key(metric) {
-            let names = model.metrics.keys().map(String::as_str);
+        if !model.metrics.contains_key(metric) && !model.segments.contains_key(metric) {
+            let names = model.metrics.keys().chain(model.segments.keys()).map(String::as_str);
             let near = bind::nearest(metric, names);
             return Err(bind::BindError::UnknownMetric { metric: metric.to_owned(), near }.into());
         }

@@ -9,6 +9,7 @@ use datafusion::catalog::TableProvider;
 use super::catalog_view::snapshot_of;
 use super::error::EngineError;
 use super::live;
+use super::preload::Preloads;
 use crate::bind::Relations;
 use crate::cache::Cache;
 use crate::model::Model;
@@ -25,6 +26,7 @@ pub struct Definitions {
 pub(crate) struct Set {
     pub(crate) model: Arc<Model>,
     pub(crate) relations: Relations,
+    pub(crate) preloads: Arc<Preloads>,
 }
 
 impl fmt::Debug for Definitions {
@@ -38,9 +40,11 @@ impl Definitions {
     pub fn of(model: Arc<Model>, cache: &Cache) -> Self {
         let relations = Relations::of(&model);
         let catalog = Catalog::new(snapshot_of(&model, &relations));
-        let tables = live::tables(&model, &relations, cache);
+        let preloads = Arc::new(Preloads::of(&model));
+        let mut tables = live::tables(&model, &relations, cache);
+        tables.extend(live::segments(&model, &preloads));
         let catalog = catalog.with_tables(named(tables));
-        Self { set: Ok(Set { model, relations }), catalog }
+        Self { set: Ok(Set { model, relations, preloads }), catalog }
     }
 
     /// No definitions yet: the catalogue answers, without relations; data queries are refused.
@@ -82,6 +86,11 @@ impl DefinitionsState {
 
     /// Statements that begin from now on see these.
     pub fn replace(&self, definitions: Definitions) {
+        if let (Ok(old), Ok(new)) = (&self.current().set, &definitions.set)
+            && old.model.fingerprint == new.model.fingerprint
+        {
+            new.preloads.adopt(&old.preloads);
+        }
         self.current.store(Arc::new(definitions));
     }
 

@@ -81,6 +81,9 @@ impl QueryEngine {
         cancel: CancellationToken,
         options: Options,
     ) -> Result<QueryRows, QueryError> {
+        if let Some(loaded) = planned.in_memory() {
+            return rows(loaded.described());
+        }
         let runnable = self.resolved(planned, &params)?;
         let mut lines = match options.canon {
             true => {

@@ -4,17 +4,20 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use datafusion::arrow::array::{ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray};
+use datafusion::arrow::array::{
+    ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::catalog::{MemTable, Session, TableProvider};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::preload::{Kept, Preloads, Rows};
 use crate::bind::Relations;
 use crate::bind::relation::ColumnKind;
 use crate::cache::Cache;
-use crate::model::{Model, Status};
+use crate::model::{Model, Segment, SegmentVersion, Status};
 
 /// The relations, by name.
 pub(super) fn tables(
@@ -42,6 +45,44 @@ pub(super) fn tables(
         tables.push(("cache", Arc::new(live)));
     }
     tables
+}
+
+/// `canon.segments`: each version, and what is in memory of it.
+pub(super) fn segments(
+    model: &Arc<Model>,
+    preloads: &Arc<Preloads>,
+) -> Option<(&'static str, Arc<dyn TableProvider>)> {
+    let (model, preloads) = (Arc::clone(model), Arc::clone(preloads));
+    let live = LiveTable::new(move || segment_rows(&model, &preloads)).ok()?;
+    Some(("segments", Arc::new(live)))
+}
+
+fn segment_rows(model: &Model, preloads: &Preloads) -> Result<RecordBatch> {
+    let all: Vec<(&Segment, &SegmentVersion)> = model
+        .segments
+        .values()
+        .flat_map(|segment| segment.versions.iter().map(|it| (segment.as_ref(), it.as_ref())))
+        .collect();
+    let kept: Vec<Option<&Arc<Kept>>> =
+        all.iter().map(|(_, version)| preloads.get(version)).collect();
+    let rows: Vec<Option<Arc<Rows>>> =
+        kept.iter().map(|kept| kept.and_then(|it| it.rows())).collect();
+    let members = rows.iter().map(|rows| i64::try_from(rows.as_ref()?.members()).ok());
+    let computed = rows.iter().map(|rows| Some(rows.as_ref()?.computed_at.timestamp_micros()));
+    let computed: TimestampMicrosecondArray = computed.collect();
+    batch(vec![
+        ("segment", texts(all.iter().map(|(segment, _)| segment.name.clone()))),
+        ("entity", texts(all.iter().map(|(segment, _)| segment.entity.clone()))),
+        ("version", texts(all.iter().map(|(_, version)| version.version.to_string()))),
+        ("status", texts(all.iter().map(|(_, version)| status(version.status).to_owned()))),
+        ("owner", texts(all.iter().map(|(segment, _)| segment.owner.team.clone()))),
+        ("intent", texts(all.iter().map(|(segment, _)| segment.intent.clone()))),
+        ("rules", texts(all.iter().map(|(_, version)| super::segments::rules(version)))),
+        ("preload", Arc::new(kept.iter().map(|it| Some(it.is_some())).collect::<BooleanArray>())),
+        ("members", Arc::new(members.collect::<Int64Array>())),
+        ("computed_at", Arc::new(computed.with_timezone("UTC"))),
+        ("fault", texts(kept.iter().map(|kept| kept.and_then(|it| it.fault())))),
+    ])
 }
 
 /// A relation whose rows are made when it is read.

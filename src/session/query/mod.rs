@@ -9,7 +9,10 @@ mod explain;
 mod freshness;
 mod live;
 mod measured;
+mod memory;
 mod parameters;
+mod preload;
+mod segments;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use definitions::{Definitions, DefinitionsState};
 pub use error::EngineError;
+pub use preload::PRELOAD_MEMBERS_MAX;
 
 use self::data::{PlanKey, PlannedQuery};
 use super::engine::{Column, Engine, PreparedQuery, QueryRows, QueryText, RequestContext};
@@ -46,6 +50,7 @@ pub struct QueryEngine {
     sources: Arc<SourceStates>,
     plans: moka::sync::Cache<PlanKey, Arc<PlannedQuery>>,
     log: Arc<QueryLog>,
+    preload_members_max: usize,
 }
 
 /// What a prepared statement remembers.
@@ -66,7 +71,20 @@ impl QueryEngine {
         let plans =
             moka::sync::Cache::builder().max_capacity(PLANS_MAX).time_to_live(PLAN_AGE_MAX).build();
         let sources = cache.sources();
-        Self { definitions, backend, cache, sources, plans, log: Arc::new(QueryLog::default()) }
+        Self {
+            definitions,
+            backend,
+            cache,
+            sources,
+            plans,
+            log: Arc::new(QueryLog::default()),
+            preload_members_max: PRELOAD_MEMBERS_MAX,
+        }
+    }
+
+    /// Keeps no segment in memory that has more members than this.
+    pub fn with_preload_members_max(self, preload_members_max: usize) -> Self {
+        Self { preload_members_max, ..self }
     }
 
     fn prepare_query(

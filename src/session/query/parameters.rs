@@ -13,6 +13,8 @@ use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
+use crate::bind::RelationScan;
+use crate::plan::segment;
 use crate::sql::types::PgType;
 
 /// The types of `$1` … `$n`: as announced, else as inferred, else text.
@@ -93,6 +95,11 @@ fn fill_expr(
 pub(crate) fn reads_clock(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(scan) = RelationScan::of(&scan.source)
+        {
+            found |= segment::reads_clock(scan);
+        }
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 if let Expr::ScalarFunction(call) = expr {
