@@ -109,11 +109,16 @@ fn kind_of(version: &MetricVersion) -> &'static str {
         },
         MetricKind::Ratio { .. } => "a ratio",
         MetricKind::Derived { .. } => "derived from other metrics",
+        MetricKind::Journey(journey) => journey.name(),
     }
 }
 
 fn is_count(version: &MetricVersion) -> bool {
-    matches!(version.kind, MetricKind::Aggregate(Aggregation::Count))
+    match &version.kind {
+        MetricKind::Aggregate(aggregation) => matches!(aggregation, Aggregation::Count),
+        MetricKind::Journey(journey) => journey.is_additive(),
+        MetricKind::Ratio { .. } | MetricKind::Derived { .. } => false,
+    }
 }
 
 fn is_count_distinct(version: &MetricVersion) -> bool {
@@ -121,11 +126,14 @@ fn is_count_distinct(version: &MetricVersion) -> bool {
 }
 
 fn is_average(version: &MetricVersion) -> bool {
-    matches!(
-        version.kind,
-        MetricKind::Ratio { .. }
-            | MetricKind::Aggregate(Aggregation::Avg(_) | Aggregation::WeightedAvg { .. })
-    )
+    match &version.kind {
+        MetricKind::Ratio { .. } => true,
+        MetricKind::Journey(journey) => journey.is_share(),
+        kind => matches!(
+            kind,
+            MetricKind::Aggregate(Aggregation::Avg(_) | Aggregation::WeightedAvg { .. })
+        ),
+    }
 }
 
 fn is_min(version: &MetricVersion) -> bool {

@@ -369,7 +369,7 @@ impl<'m> Binder<'m> {
             })?,
             None => metric.default_version().ok_or_else(|| self.unknown_measure(idents))?,
         };
-        if version.entity != relation.entity.name {
+        if version.rows_entity() != relation.entity.name {
             return Err(self.unknown_measure(idents));
         }
         let version = Arc::clone(version);

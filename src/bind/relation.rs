@@ -117,11 +117,14 @@ impl Relation {
             Some(major) => metric.of_major(major)?,
             None => metric.default_version()?,
         };
-        let entity = Arc::clone(model.entities.get(&version.entity)?);
+        let entity = version.own_rows().or_else(|| model.entities.get(&version.entity));
+        let entity = Arc::clone(entity?);
         let measure = MeasureColumn { metric: Arc::clone(metric), major };
         let mut columns = Vec::new();
         if version.time.is_some() {
-            columns.extend(time_columns(false));
+            let has_instant = version.journey().is_none_or(|journey| journey.has_instant());
+            let all = if has_instant { 2 } else { 1 };
+            columns.extend(time_columns(false).into_iter().take(all));
         }
         columns.extend(dimension_columns(&entity, version.dimensions.as_deref()));
         let kind = ColumnKind::Measure(measure.clone());
@@ -173,7 +176,7 @@ fn dimension_columns(entity: &Entity, allowed: Option<&[String]>) -> Vec<Relatio
 fn measures_of(model: &Model, entity: &Entity) -> Vec<RelationColumn> {
     let mut columns = Vec::new();
     for metric in model.metrics.values() {
-        let on_entity = |version: &Arc<MetricVersion>| version.entity == entity.name;
+        let on_entity = |version: &Arc<MetricVersion>| version.rows_entity() == entity.name;
         let mut push = |major, hidden| {
             let kind = ColumnKind::Measure(MeasureColumn { metric: Arc::clone(metric), major });
             columns.push(RelationColumn { name: versioned_name(metric, major), kind, hidden });
@@ -236,6 +239,7 @@ pub fn is_additive(model: &Model, version: &MetricVersion) -> bool {
     match &version.kind {
         MetricKind::Aggregate(Aggregation::Count | Aggregation::Sum(_)) => true,
         MetricKind::Aggregate(_) | MetricKind::Ratio { .. } => false,
+        MetricKind::Journey(journey) => journey.is_additive(),
         MetricKind::Derived { expr, parts } => {
             is_linear(expr)
                 && parts.iter().all(|part| {

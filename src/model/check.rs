@@ -6,6 +6,7 @@ mod consumer;
 mod derived;
 mod dimension;
 mod entity;
+mod journey;
 mod metric;
 pub(crate) mod project;
 mod relationship;

@@ -10,7 +10,8 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::Expr;
 use semver::Version;
 
-use super::Owner;
+use super::journey::Journey;
+use super::{Entity, Owner};
 
 /// A named number.
 #[derive(Debug)]
@@ -78,6 +79,26 @@ pub struct MetricVersion {
     pub change: Option<String>,
 }
 
+impl MetricVersion {
+    /// What it follows, if it follows members over time.
+    pub fn journey(&self) -> Option<&Arc<Journey>> {
+        match &self.kind {
+            MetricKind::Journey(journey) => Some(journey),
+            _ => None,
+        }
+    }
+
+    /// The name of the entity whose rows its relation has: its own, or that of a journey's rows.
+    pub fn rows_entity(&self) -> &str {
+        self.journey().map_or(&self.entity, |journey| &journey.rows.name)
+    }
+
+    /// The entity whose rows its relation has, where no model has it.
+    pub fn own_rows(&self) -> Option<&Arc<Entity>> {
+        self.journey().map(|journey| &journey.rows)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Status {
     Draft,
@@ -96,6 +117,8 @@ pub enum MetricKind {
     /// An expression over other metrics. In it a metric is `Column { relation: None, name }` with
     /// the reference as name, `revenue@1`; `parts` lists them all.
     Derived { expr: Expr, parts: Vec<MetricRef> },
+    /// What members of an entity do one after the other.
+    Journey(Arc<Journey>),
 }
 
 /// An aggregate over rows.

@@ -6,6 +6,7 @@
 pub mod check;
 pub mod entity;
 mod expr;
+pub mod journey;
 pub mod load;
 pub mod metric;
 mod near;
@@ -23,6 +24,7 @@ use std::sync::Arc;
 pub use entity::{
     Attribute, Dedupe, Dimension, Entity, Relationship, Source, SourceColumn, SourceKind,
 };
+pub use journey::{Journey, JourneyKind};
 pub use metric::{
     Aggregation, Eligibility, Freshness, Metric, MetricKind, MetricRef, MetricTime, MetricVersion,
     QuantileMethod, Status,

@@ -11,13 +11,14 @@ use datafusion::logical_expr::{
 };
 
 use super::error::PlanError;
+use super::journey;
 use super::latest::Latest;
 use super::source::SourceTable;
 use super::trace::columns_of;
 use crate::bind::{RelationScan, ScanKind};
 use crate::functions::registry;
 use crate::model::entity::BASE;
-use crate::model::{Entity, Model};
+use crate::model::{Entity, Journey, Model};
 
 /// When a row counts: an instant over source columns, and the zone of its wall clock.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -44,7 +45,7 @@ pub(crate) fn row_time(model: &Model, scan: &RelationScan) -> Option<TimeOf> {
     let relation = &scan.relation;
     let of_metric = scan.version.as_ref().and_then(|version| {
         let time = version.time.as_ref()?;
-        Some(TimeOf { instant: time.expr.clone(), zone: time.zone })
+        Some(journey::time_of(version, time))
     });
     of_metric.or_else(|| {
         let column = relation.entity.source.event_time.as_ref()?;
@@ -77,17 +78,20 @@ pub(crate) fn expand_scan(
         outputs.push((column.name.clone(), expr));
     }
     outputs.extend(extras.iter().cloned());
-    let joined =
-        joined_sources(model, &scan.relation.entity, outputs.iter().map(|(_, expr)| expr))?;
+    let journey = scan.version.as_ref().and_then(|version| version.journey());
+    let exprs = outputs.iter().map(|(_, expr)| expr);
+    let joined = joined_sources(model, &scan.relation.entity, journey.map(Arc::as_ref), exprs)?;
     let exprs =
         outputs.into_iter().map(|(name, expr)| expr.alias_qualified(Some(relation.clone()), name));
     Ok(LogicalPlan::Projection(Projection::try_new(exprs.collect(), Arc::new(joined))?))
 }
 
-/// The entity's source, joined to those that the expressions need, each under its path as alias.
-fn joined_sources<'e>(
+/// The entity's source (or the rows of a journey), joined to those that the expressions need, each
+/// under its path as alias.
+pub(super) fn joined_sources<'e>(
     model: &Model,
     entity: &Entity,
+    journey: Option<&Journey>,
     exprs: impl Iterator<Item = &'e Expr>,
 ) -> Result<LogicalPlan, PlanError> {
     let mut needed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -100,7 +104,11 @@ fn joined_sources<'e>(
     }
     let hops = hops(model, entity, &mut needed)?;
     let columns = |path: &str| needed.get(path).cloned().unwrap_or_default();
-    let mut plan = LogicalPlanBuilder::from(source_scan(entity, BASE, &columns(BASE))?);
+    let base = match journey {
+        Some(journey) => journey::rows(model, journey, &columns(BASE))?,
+        None => source_scan(entity, BASE, &columns(BASE))?,
+    };
+    let mut plan = LogicalPlanBuilder::from(base);
     for (path, hop) in &hops {
         let right = source_scan(hop.entity, path, &columns(path))?;
         let parent = TableReference::bare(hop.parent.as_str());

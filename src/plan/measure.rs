@@ -21,6 +21,7 @@ use datafusion::logical_expr::{
 use super::atoms::{Atom, Atoms, atom_name};
 use super::error::PlanError;
 use super::expand::{TimeOf, row_time};
+use super::journey;
 use super::rewrite::{Needs, Rewriter, aggregated, filtered, formula_of, projected};
 use super::trace::{Fanout, Part, instance_of, scan_column, uses_time};
 use crate::bind::{RelationScan, ScanKind, markers};
@@ -121,6 +122,10 @@ impl Evaluation<'_, '_, '_> {
         for (instance, version) in &self.asked {
             self.refuse_dimensions(*instance, version, &keys)?;
             self.refuse_grains(*instance, version, &keys)?;
+            let mut filters = Vec::new();
+            collect_filters(self.input, &mut filters);
+            let (aggregate, atoms) = (self.aggregate, &self.atoms);
+            journey::refuse_totals(aggregate, &filters, *instance, version, atoms)?;
         }
         for atom in &self.atoms {
             for part in self.fanout.many_sides(atom.instance) {
@@ -373,8 +378,13 @@ impl Evaluation<'_, '_, '_> {
         let missing = || PlanError::Internal(format!("no scan r{instance}"));
         let scan = scans.get(&instance).ok_or_else(missing)?;
         let base = || Some(TableReference::bare(BASE));
-        let key = scan.relation.relation.entity.key.iter();
-        Ok(key.map(|name| Expr::Column(Column::new(base(), name))).collect())
+        let entity = &scan.relation.relation.entity;
+        let attribute = |name: &String| entity.attributes.iter().find(|it| it.name == *name);
+        let of = |name: &String| match attribute(name) {
+            Some(attribute) => attribute.expr.clone(),
+            None => Expr::Column(Column::new(base(), name)),
+        };
+        Ok(entity.key.iter().map(of).collect())
     }
 
     /// Each row of the branch's scan once: distinct over its key, the statement's keys, and what is

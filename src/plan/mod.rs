@@ -4,11 +4,13 @@
 mod atoms;
 mod error;
 mod expand;
+mod journey;
 pub mod latest;
 mod measure;
 mod rewrite;
 mod rules;
 pub mod source;
+pub mod spread;
 mod time_ranges;
 mod trace;
 

@@ -12,7 +12,7 @@ use super::derived;
 use super::entity::{Entities, Found, RESERVED};
 use super::scope::EntityScope;
 use super::status::{self, Life};
-use super::{Context, aggregation, time, values};
+use super::{Context, aggregation, journey, time, values};
 use crate::diagnostic::Finding;
 use crate::model::expr::{self, Compiled};
 use crate::model::load::{Body, Document};
@@ -228,6 +228,7 @@ pub(super) fn check<'a>(
             }
         }
     }
+    journey::check(context, &surroundings, &metrics);
     derived::check(context, &surroundings, &metrics);
     measure_names(context, entities, &metrics);
     metrics
@@ -282,10 +283,13 @@ fn keys_of(
         RawMetricType::Derived => Some((&["expression"], &["entity"])),
         RawMetricType::Cumulative
         | RawMetricType::Offset
-        | RawMetricType::Snapshot
-        | RawMetricType::Conversion
-        | RawMetricType::Retention
-        | RawMetricType::Funnel => None,
+        | RawMetricType::Snapshot => None,
+        RawMetricType::Conversion => Some((
+            &["base", "target", "entity", "within"],
+            &["credit", "booked_at", "output", "constant"],
+        )),
+        RawMetricType::Retention => Some((&["cohort", "active", "entity", "grain"], &[])),
+        RawMetricType::Funnel => Some((&["steps", "entity", "within"], &["output"])),
     }
 }
 
@@ -340,6 +344,7 @@ fn aggregate(
     let raw = &draft.raw.versions[index];
     let at = draft.at.key("versions").item(index);
     if matches!(raw.metric_type, RawMetricType::Ratio | RawMetricType::Derived)
+        || journey::is_journey(raw.metric_type)
         || keys_of(raw.metric_type).is_none()
     {
         return None;
@@ -442,7 +447,7 @@ pub(super) fn compiled(
 }
 
 /// Some(None) where it may be grouped by all.
-fn dimensions(
+pub(super) fn dimensions(
     context: &mut Context<'_>,
     raw: Option<&[Text]>,
     at: At<'_>,
