@@ -10,16 +10,15 @@ use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::{Column, DFSchema, DFSchemaRef, internal_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::{
-    Expr, Extension, LogicalPlan, LogicalPlanBuilder, Operator, UserDefinedLogicalNodeCore,
-    binary_expr, lit,
+    Expr, Extension, LogicalPlan, LogicalPlanBuilder, UserDefinedLogicalNodeCore,
 };
 
 use super::PlanError;
 use crate::functions::registry;
 
-/// Each row of `input` once for every number from `from` to `to`, which is a column or a constant
-/// of type int8; never, where `to` is smaller or NULL. The schema is the input's, and behind it the
-/// number, under `name`.
+/// Each row of `input` once for every number from `from` up to `end`, the end itself excluded: both
+/// are expressions over its columns of type int8, not NULL and not negative. The schema is the
+/// input's, and behind it the number, under `name`.
 ///
 /// A node of its own, because each backend has its way to say so, and because filters on the
 /// input's columns may pass below.
@@ -27,8 +26,8 @@ use crate::functions::registry;
 pub struct Spread {
     pub input: LogicalPlan,
     pub name: String,
-    pub from: i64,
-    pub to: Expr,
+    pub from: Expr,
+    pub end: Expr,
     schema: DFSchemaRef,
 }
 
@@ -36,19 +35,20 @@ impl Spread {
     pub(crate) fn plan(
         input: LogicalPlan,
         name: &str,
-        from: i64,
-        to: Expr,
+        from: Expr,
+        end: Expr,
     ) -> std::result::Result<LogicalPlan, PlanError> {
-        let node = Self::new(input, name.to_owned(), from, to)?;
+        let node = Self::new(input, name.to_owned(), from, end)?;
         Ok(LogicalPlan::Extension(Extension { node: Arc::new(node) }))
     }
 
-    fn new(input: LogicalPlan, name: String, from: i64, to: Expr) -> Result<Self> {
+    fn new(input: LogicalPlan, name: String, from: Expr, end: Expr) -> Result<Self> {
         let number = Arc::new(Field::new(&name, DataType::Int64, false));
-        let fields = input.schema().iter().map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field)));
+        let fields =
+            input.schema().iter().map(|(qualifier, field)| (qualifier.cloned(), Arc::clone(field)));
         let fields = fields.chain([(None, number)]).collect();
         let schema = DFSchema::new_with_metadata(fields, input.schema().metadata().clone())?;
-        Ok(Self { input, name, from, to, schema: Arc::new(schema) })
+        Ok(Self { input, name, from, end, schema: Arc::new(schema) })
     }
 
     /// The node behind an extension, if it is this one.
@@ -61,8 +61,7 @@ impl Spread {
         let Some(range) = registry().scalar.get("range") else {
             return internal_err!("no function range");
         };
-        let end = binary_expr(self.to.clone(), Operator::Plus, lit(1i64));
-        let numbers = range.call(vec![lit(self.from), end]).alias(&self.name);
+        let numbers = range.call(vec![self.from.clone(), self.end.clone()]).alias(&self.name);
         let columns = self.input.schema().columns().into_iter().map(Expr::Column);
         LogicalPlanBuilder::from(self.input.clone())
             .project(columns.chain([numbers]))?
@@ -75,7 +74,7 @@ impl PartialEq for Spread {
     fn eq(&self, other: &Self) -> bool {
         self.name == other.name
             && self.from == other.from
-            && self.to == other.to
+            && self.end == other.end
             && self.input == other.input
     }
 }
@@ -84,15 +83,17 @@ impl Eq for Spread {}
 
 impl Hash for Spread {
     fn hash<H: Hasher>(&self, state: &mut H) {
-        (&self.input, &self.name, self.from, &self.to).hash(state);
+        (&self.input, &self.name, &self.from, &self.end).hash(state);
     }
 }
 
 impl PartialOrd for Spread {
     fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-        let key = |it: &Self| (it.name.clone(), it.from);
-        match key(self).cmp(&key(other)) {
-            Ordering::Equal => self.input.partial_cmp(&other.input),
+        match self.name.cmp(&other.name) {
+            Ordering::Equal => {
+                let key = |it: &Self| (it.from.clone(), it.end.clone(), it.input.clone());
+                key(self).partial_cmp(&key(other))
+            }
             order => Some(order),
         }
     }
@@ -112,7 +113,7 @@ impl UserDefinedLogicalNodeCore for Spread {
     }
 
     fn expressions(&self) -> Vec<Expr> {
-        vec![self.to.clone()]
+        vec![self.from.clone(), self.end.clone()]
     }
 
     /// All but those on the number itself.
@@ -121,15 +122,15 @@ impl UserDefinedLogicalNodeCore for Spread {
     }
 
     fn fmt_for_explain(&self, f: &mut fmt::Formatter) -> fmt::Result {
-        write!(f, "Spread: {} from {} to {}", self.name, self.from, self.to)
+        write!(f, "Spread: {} from {} up to {}", self.name, self.from, self.end)
     }
 
     fn with_exprs_and_inputs(&self, exprs: Vec<Expr>, inputs: Vec<LogicalPlan>) -> Result<Self> {
-        let (Ok([to]), Ok([input])) =
-            (<[Expr; 1]>::try_from(exprs), <[LogicalPlan; 1]>::try_from(inputs))
+        let (Ok([from, end]), Ok([input])) =
+            (<[Expr; 2]>::try_from(exprs), <[LogicalPlan; 1]>::try_from(inputs))
         else {
-            return internal_err!("Spread has one input and one expression");
+            return internal_err!("Spread has one input and two expressions");
         };
-        Self::new(input, self.name.clone(), self.from, to)
+        Self::new(input, self.name.clone(), from, end)
     }
 }

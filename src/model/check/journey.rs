@@ -25,8 +25,8 @@ use crate::model::raw::{
     RawBookedAt, RawCredit, RawGrain, RawMetricType, RawOutput, RawVersion, Text,
 };
 use crate::model::{
-    Aggregation, Attribute, Dimension, Entity, MetricKind, MetricTime, MetricVersion,
-    Relationship, Status,
+    Aggregation, Attribute, Dimension, Entity, MetricKind, MetricTime, MetricVersion, Relationship,
+    Status,
 };
 
 /// Each step is one more window over the events.
@@ -233,9 +233,10 @@ impl One<'_, '_, '_, '_> {
             let name = &step.events.metric.metric;
             if steps.iter().any(|other| other.events.metric.metric == *name) {
                 sound = false;
-                let finding = Finding::error("duplicate_name", format!("step \"{name}\" is there twice"))
-                    .at(at.place("again here"))
-                    .help("One event would be both steps at once; name another metric.");
+                let finding =
+                    Finding::error("duplicate_name", format!("step \"{name}\" is there twice"))
+                        .at(at.place("again here"))
+                        .help("One event would be both steps at once; name another metric.");
                 self.context.push(finding);
             }
             steps.push(step);
@@ -245,8 +246,7 @@ impl One<'_, '_, '_, '_> {
         let entity = self.entity_of(first)?;
         let output = output(raw.output.unwrap_or(RawOutput::Count));
         let (allowed, time) = (first.version.dimensions.clone(), first.time.clone());
-        let mut rows =
-            Entity { name: format!("funnel of {}", entity.name), ..(*entity).clone() };
+        let mut rows = Entity { name: format!("funnel of {}", entity.name), ..(*entity).clone() };
         let description = "1 for the first step".to_owned();
         self.add(&mut rows, "step", STEP, DataType::Int64, description)?;
         let description = "the step's metric".to_owned();
@@ -385,12 +385,18 @@ impl One<'_, '_, '_, '_> {
             1 => None,
             0 => Some((
                 "unreachable_entity",
-                format!("{metric} is of entity \"{}\", which does not lead to \"{}\"", from.name, member.name),
+                format!(
+                    "{metric} is of entity \"{}\", which does not lead to \"{}\"",
+                    from.name, member.name
+                ),
                 format!("Add a relationship from \"{}\" to \"{}\".", from.name, member.name),
             )),
             _ => Some((
                 "ambiguous_path",
-                format!("there are several ways from entity \"{}\" to \"{}\"", from.name, member.name),
+                format!(
+                    "there are several ways from entity \"{}\" to \"{}\"",
+                    from.name, member.name
+                ),
                 format!("They are {}. Follow an entity that one way leads to.", listed(&paths)),
             )),
         };
@@ -429,7 +435,8 @@ impl One<'_, '_, '_, '_> {
             return vec![Vec::new()];
         }
         let mut seen = vec![from.name.clone()];
-        let mut level: Vec<(Arc<Entity>, Vec<Relationship>)> = vec![(Arc::new(from.clone()), Vec::new())];
+        let mut level: Vec<(Arc<Entity>, Vec<Relationship>)> =
+            vec![(Arc::new(from.clone()), Vec::new())];
         while !level.is_empty() && level.len() <= PATHS_MAX {
             let mut next = Vec::new();
             for (entity, path) in &level {
@@ -502,9 +509,10 @@ impl One<'_, '_, '_, '_> {
         let text = self.raw.within.as_ref()?;
         let within = values::duration(text, at, &mut self.context.findings)?;
         if within.is_zero() || within > WITHIN_MAX {
-            let finding = Finding::error("out_of_range", format!("a window of {text} is out of range"))
-                .at(at.place("out of range"))
-                .help("Write a length from 1 second to ten years, such as \"7 days\".");
+            let finding =
+                Finding::error("out_of_range", format!("a window of {text} is out of range"))
+                    .at(at.place("out of range"))
+                    .help("Write a length from 1 second to ten years, such as \"7 days\".");
             self.context.push(finding);
             return None;
         }

@@ -281,9 +281,7 @@ fn keys_of(
         }
         RawMetricType::Ratio => Some((&["numerator", "denominator"], &["entity"])),
         RawMetricType::Derived => Some((&["expression"], &["entity"])),
-        RawMetricType::Cumulative
-        | RawMetricType::Offset
-        | RawMetricType::Snapshot => None,
+        RawMetricType::Cumulative | RawMetricType::Offset | RawMetricType::Snapshot => None,
         RawMetricType::Conversion => Some((
             &["base", "target", "entity", "within"],
             &["credit", "booked_at", "output", "constant"],

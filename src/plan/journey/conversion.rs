@@ -15,6 +15,7 @@ use super::super::error::PlanError;
 use super::super::rewrite::{filtered, projected};
 use super::col;
 use super::events::{KIND, Over, after, case, is_kind, partition, united, windowed};
+use super::ranges::Reach;
 use crate::model::entity::BASE;
 use crate::model::journey::{AT, CONVERTED_AT, Credit, Events, is_own_column};
 use crate::model::{Entity, Model};
@@ -26,8 +27,8 @@ pub(super) struct Sides<'j> {
     pub(super) target: &'j Events,
 }
 
-const BASE_KIND: usize = 0;
-const TARGET_KIND: usize = 1;
+const BASE_KIND: i64 = 0;
+const TARGET_KIND: i64 = 1;
 
 /// One row for each base event: the columns that are needed of its source, [`AT`] and
 /// [`CONVERTED_AT`].
@@ -46,8 +47,14 @@ pub(super) fn rows(
     }
     let order: Vec<Expr> = (0..entity.key.len()).map(|index| col(&own(index))).collect();
     let events = united(model, &[sides.base, sides.target], &of_base)?;
+    // An earlier base event can take a target from a later one, not the other way round.
+    let back = match credit {
+        Credit::LastBase => Duration::ZERO,
+        Credit::FirstBase => within,
+    };
+    let events = Reach::plan(events, back, within)?;
     let rows = match credit {
-        Credit::LastBase => last_base(events, sides.base, order, within)?,
+        Credit::LastBase => last_base(events, sides.base, order)?,
         Credit::FirstBase => first_base(events, sides.base, order, within)?,
     };
     let rows = filtered(rows, is_kind(BASE_KIND))?;
@@ -74,17 +81,12 @@ const PREVIOUS_BASE: &str = "__previous_base";
 /// From when on targets are a base event's own.
 const OWN_FROM: &str = "__own_from";
 
-fn at_of(kind: usize) -> Expr {
+fn at_of(kind: i64) -> Expr {
     case(is_kind(kind), col(AT), None)
 }
 
 /// Adds [`NEXT_TARGET`] and [`NEXT_BASE`].
-fn last_base(
-    events: LogicalPlan,
-    base: &Events,
-    key: Vec<Expr>,
-    _within: Duration,
-) -> Result<LogicalPlan, PlanError> {
+fn last_base(events: LogicalPlan, base: &Events, key: Vec<Expr>) -> Result<LogicalPlan, PlanError> {
     let order = [col(AT), col(KIND)].into_iter().chain(key).collect();
     let later = Over { partition: partition(base), order, ascending: false };
     let next_target = later.before("min", at_of(TARGET_KIND), NEXT_TARGET)?;

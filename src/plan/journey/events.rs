@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion::arrow::datatypes::IntervalMonthDayNano;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::WindowFunction;
 use datafusion::logical_expr::{
     Case, Expr, ExprFunctionExt, LogicalPlan, Operator, Union, Window, WindowFrame,
     WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition, and, binary_expr, lit,
 };
-use datafusion::arrow::datatypes::IntervalMonthDayNano;
 
 use super::super::error::PlanError;
 use super::super::expand::joined_sources;
@@ -36,7 +36,7 @@ pub(super) fn united(
 ) -> Result<LogicalPlan, PlanError> {
     let mut inputs = Vec::with_capacity(metrics.len());
     let mut nulls: Vec<(String, Expr)> = Vec::new();
-    for (kind, events) in metrics.iter().enumerate() {
+    for (kind, events) in (0i64..).zip(metrics) {
         let further = if kind == 0 { of_first } else { nulls.as_slice() };
         let plan = of_metric(model, events, kind, further)?;
         if kind == 0 {
@@ -55,7 +55,7 @@ pub(super) fn united(
 fn of_metric(
     model: &Model,
     events: &Events,
-    kind: usize,
+    kind: i64,
     further: &[(String, Expr)],
 ) -> Result<LogicalPlan, PlanError> {
     let missing = || PlanError::Internal(format!("no entity {}", events.entity));
@@ -66,7 +66,6 @@ fn of_metric(
     let constants = events.constants.iter().enumerate();
     outputs.extend(constants.map(|(index, expr)| (constant_column(index), expr.clone())));
     outputs.push((AT.to_owned(), events.at.clone()));
-    let kind = i64::try_from(kind).map_err(|_| PlanError::Internal("too many kinds".to_owned()))?;
     outputs.push((KIND.to_owned(), lit(kind)));
     outputs.extend(further.iter().cloned());
     let present = events.member.iter().chain([&events.at]).map(|it| it.clone().is_not_null());
@@ -87,8 +86,8 @@ pub(super) fn partition(events: &Events) -> Vec<Expr> {
 }
 
 /// Whether an event is of a kind.
-pub(super) fn is_kind(kind: usize) -> Expr {
-    binary_expr(col(KIND), Operator::Eq, lit(i64::try_from(kind).unwrap_or(i64::MAX)))
+pub(super) fn is_kind(kind: i64) -> Expr {
+    binary_expr(col(KIND), Operator::Eq, lit(kind))
 }
 
 /// `CASE WHEN condition THEN value END`, or else another value.
@@ -116,7 +115,12 @@ pub(super) struct Over {
 
 impl Over {
     /// An aggregate of the rows before each one in the window's order.
-    pub(super) fn before(&self, function: &str, value: Expr, name: &str) -> Result<Expr, PlanError> {
+    pub(super) fn before(
+        &self,
+        function: &str,
+        value: Expr,
+        name: &str,
+    ) -> Result<Expr, PlanError> {
         let unbounded = WindowFrameBound::Preceding(ScalarValue::UInt64(None));
         let previous = WindowFrameBound::Preceding(ScalarValue::UInt64(Some(1)));
         let frame = WindowFrame::new_bounds(WindowFrameUnits::Rows, unbounded, previous);

@@ -130,7 +130,8 @@ pub(crate) fn refuse_totals(
         keys => keys.iter().any(|key| is_needed(input, key)),
     };
     let filtered = filters.iter().any(|(plan, predicate)| is_one(plan, predicate));
-    let own = atoms.iter().filter(|atom| atom.instance == instance && atom.metric == version.metric);
+    let own =
+        atoms.iter().filter(|atom| atom.instance == instance && atom.metric == version.metric);
     let each = |atom: &Atom| atom.filter.as_ref().is_some_and(|filter| is_one(input, filter));
     if grouped || filtered || own.clone().count() > 0 && own.clone().all(each) {
         return Ok(());

@@ -17,6 +17,7 @@ use super::super::spread::Spread;
 use super::col;
 use super::conversion::source_columns;
 use super::events::{KIND, Over, after, case, is_kind, partition, united, windowed};
+use super::ranges::Reach;
 use crate::model::Model;
 use crate::model::journey::{AT, Events, REACHED, STEP, STEP_NAME, member_column};
 
@@ -31,32 +32,32 @@ pub(super) fn rows(
     let first = steps.first().ok_or_else(|| PlanError::Internal("no steps".to_owned()))?;
     let of_first = source_columns(needed);
     let all: Vec<&Events> = steps.iter().collect();
-    let mut plan = united(model, &all, &of_first)?;
+    let mut plan = Reach::plan(united(model, &all, &of_first)?, Duration::ZERO, within)?;
     let base: Vec<Column> = plan.schema().columns();
     let over =
         Over { partition: partition(first), order: vec![col(AT), col(KIND)], ascending: false };
-    for next in (1..steps.len()).rev() {
+    let count = i64::try_from(steps.len()).map_err(|_| PlanError::Internal("steps".to_owned()))?;
+    for next in (1..count).rev() {
         let of_next = |value: Expr| case(is_kind(next), value, None);
         let mut windows = vec![over.before("min", of_next(col(AT)), &new_time(next))?];
-        for later in next + 1..steps.len() {
+        for later in next + 1..count {
             windows.push(over.before("min", of_next(col(&time(later))), &new_time(later))?);
         }
         plan = windowed(plan, windows)?;
-        let times = (next..steps.len()).map(|step| col(&new_time(step)).alias(time(step)));
+        let times = (next..count).map(|step| col(&new_time(step)).alias(time(step)));
         let kept = base.iter().cloned().map(Expr::Column);
         plan = projected(plan, kept.chain(times).collect())?;
     }
     let entries = filtered(plan, is_kind(0))?;
-    let count = i64::try_from(steps.len()).map_err(|_| PlanError::Internal("steps".to_owned()))?;
-    let spread = Spread::plan(entries, STEP, 1, lit(count))?;
+    let spread = Spread::plan(entries, STEP, lit(1i64), lit(count + 1))?;
     let mut outputs = Vec::with_capacity(needed.len());
     for name in needed {
         outputs.push(match name.as_str() {
             STEP_NAME => {
                 let names = steps.iter().map(|step| lit(step.metric.metric.as_str()));
-                by_step(names.enumerate(), None).alias(STEP_NAME)
+                by_step((0..).zip(names), None).alias(STEP_NAME)
             }
-            REACHED => reached(steps.len(), within)?.alias(REACHED),
+            REACHED => reached(count, within)?.alias(REACHED),
             name => col(name),
         });
     }
@@ -67,18 +68,18 @@ pub(super) fn rows(
 }
 
 /// The soonest time of a step, from 0, seen from an event before it.
-fn time(step: usize) -> String {
+fn time(step: i64) -> String {
     format!("__time{step}")
 }
 
 /// The same, while it is being passed on.
-fn new_time(step: usize) -> String {
+fn new_time(step: i64) -> String {
     format!("__next{step}")
 }
 
 /// Step 1 is the event itself; the others have to come in time.
-fn reached(steps: usize, within: Duration) -> Result<Expr, PlanError> {
-    let mut branches = Vec::with_capacity(steps - 1);
+fn reached(steps: i64, within: Duration) -> Result<Expr, PlanError> {
+    let mut branches = Vec::new();
     for step in 1..steps {
         let in_time = binary_expr(col(&time(step)), Operator::Lt, after(col(AT), within)?);
         branches.push((step, in_time.is_true()));
@@ -87,10 +88,9 @@ fn reached(steps: usize, within: Duration) -> Result<Expr, PlanError> {
 }
 
 /// A value for each step, counted from 0.
-fn by_step(values: impl Iterator<Item = (usize, Expr)>, otherwise: Option<Expr>) -> Expr {
+fn by_step(values: impl Iterator<Item = (i64, Expr)>, otherwise: Option<Expr>) -> Expr {
     let branches = values.map(|(step, value)| {
-        let number = i64::try_from(step + 1).unwrap_or(i64::MAX);
-        (Box::new(binary_expr(col(STEP), Operator::Eq, lit(number))), Box::new(value))
+        (Box::new(binary_expr(col(STEP), Operator::Eq, lit(step + 1))), Box::new(value))
     });
     Expr::Case(Case::new(None, branches.collect(), otherwise.map(Box::new)))
 }

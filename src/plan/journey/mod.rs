@@ -10,6 +10,7 @@ mod conversion;
 mod events;
 mod formula;
 mod funnel;
+mod ranges;
 mod retention;
 
 use std::collections::BTreeSet;
@@ -20,6 +21,7 @@ use datafusion::common::{Column, TableReference};
 use datafusion::logical_expr::{Expr, LogicalPlan, SubqueryAlias};
 
 pub(crate) use formula::refuse_totals;
+pub(crate) use ranges::apply as narrow;
 
 use super::error::PlanError;
 use super::expand::TimeOf;
@@ -39,9 +41,7 @@ pub(crate) fn rows(
             let sides = conversion::Sides { base, target };
             conversion::rows(model, &journey.rows, sides, *within, *credit, needed)?
         }
-        JourneyKind::Funnel { steps, within, .. } => {
-            funnel::rows(model, steps, *within, needed)?
-        }
+        JourneyKind::Funnel { steps, within, .. } => funnel::rows(model, steps, *within, needed)?,
         JourneyKind::Retention { cohort, active, grain, zone } => {
             retention::rows(model, cohort, active, *grain, *zone, needed)?
         }
