@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Spanned,
-    Value, ValueWithSpan,
+    Value, ValueWithSpan, WindowType,
 };
 
 use super::aggregate::{self, Call};
@@ -24,6 +24,8 @@ use crate::model::{MetricVersion, Model};
 
 /// Marks a measure until it is known how its select evaluates it.
 const PENDING: &str = "__pending_measure";
+/// Marks one at a coarser level, whose keys are its further arguments.
+const PENDING_AT: &str = "__pending_measure_at";
 
 /// Settings of a session that change what a statement means.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -617,12 +619,10 @@ impl<'m> Binder<'m> {
         clause: Clause,
         position: Option<usize>,
     ) -> Result<(Found, Option<Expr>), BindError> {
-        if function.over.is_some() {
-            let what = format!("{} OVER", name.to_uppercase());
-            let hint =
-                "Divide by the total from a subquery: (SELECT MEASURE(…) FROM …).".to_owned();
-            return Err(BindError::NotSupported { what, hint: Some(hint), position });
-        }
+        let level = match function.over.take() {
+            Some(over) => Some(self.level_keys(over, name, scope, clause, position)?),
+            None => None,
+        };
         let not_a_measure = || BindError::NotAMeasure { function: name.to_uppercase(), position };
         let [argument] = arguments(function).try_into().map_err(|_| not_a_measure())?;
         let mut argument: Expr = argument;
@@ -630,19 +630,52 @@ impl<'m> Binder<'m> {
         if found.measures.is_none() {
             return Err(not_a_measure());
         }
-        let Some(mut filter) = function.filter.take() else {
-            return Ok((found, Some(argument)));
-        };
-        self.resolve(&mut filter, scope, Clause::Filter)?;
-        found.aggregate = true;
-        match with_filter(argument, filter) {
-            Some(filtered) => Ok((found, Some(filtered))),
-            None => {
-                let what = "FILTER around an expression of measures".to_owned();
-                let hint = "Give each measure in it its own FILTER.".to_owned();
-                Err(BindError::NotSupported { what, hint: Some(hint), position })
-            }
+        if let Some(mut filter) = function.filter.take() {
+            self.resolve(&mut filter, scope, Clause::Filter)?;
+            found.aggregate = true;
+            argument = with_filter(argument, filter).ok_or_else(|| BindError::NotSupported {
+                what: "FILTER around an expression of measures".to_owned(),
+                hint: Some("Give each measure in it its own FILTER.".to_owned()),
+                position,
+            })?;
         }
+        if let Some(keys) = level {
+            found.aggregate = true;
+            at_level(&mut argument, &keys);
+        }
+        Ok((found, Some(argument)))
+    }
+
+    /// The keys of `OVER (PARTITION BY …)` behind a measure, resolved.
+    fn level_keys(
+        &mut self,
+        over: WindowType,
+        name: &str,
+        scope: &Scope<'_>,
+        clause: Clause,
+        position: Option<usize>,
+    ) -> Result<Vec<Expr>, BindError> {
+        let refuse = |what: String, hint: &str| {
+            Err(BindError::NotSupported { what, hint: Some(hint.to_owned()), position })
+        };
+        let name = name.to_uppercase();
+        let WindowType::WindowSpec(spec) = over else {
+            let what = format!("{name} OVER a named window");
+            return refuse(what, "Write the window out: OVER (PARTITION BY …).");
+        };
+        if !spec.order_by.is_empty() || spec.window_frame.is_some() {
+            let what = format!("{name} OVER (ORDER BY …)");
+            return refuse(what, "For a running value, define a cumulative metric.");
+        }
+        if !matches!(clause, Clause::Projection | Clause::Having | Clause::OrderBy) {
+            let what = format!("{name} OVER in {}", clause.name());
+            return refuse(what, "Write it in the select list.");
+        }
+        let mut keys = spec.partition_by;
+        for key in &mut keys {
+            self.resolve(key, scope, Clause::GroupBy)?;
+        }
+        Ok(keys)
     }
 
     /// What is in the arguments of an aggregate call; of a single one also whether it is a metric
@@ -691,11 +724,11 @@ impl<'m> Binder<'m> {
             }
             return Ok((found, Some(call)));
         };
-        let Expr::Function(mut resolved) = call else {
+        let Expr::Function(resolved) = call else {
             return Err(BindError::Internal("a call became something else".to_owned()));
         };
         let distinct = is_distinct(&resolved);
-        let argument = arguments(&mut resolved).into_iter().next();
+        let argument = arguments(&resolved).into_iter().next();
         let argument =
             argument.ok_or_else(|| BindError::Internal("a call lost its argument".to_owned()))?;
         measures.direct = is_pending(&argument);
@@ -832,7 +865,8 @@ pub(crate) fn is_call_of(expr: &Expr, name: &str) -> bool {
     called.0.last().and_then(|part| part.as_ident()).is_some_and(|ident| ident.value == name)
 }
 
-fn arguments(function: &mut Function) -> Vec<Expr> {
+/// The plain arguments of a call.
+pub(crate) fn arguments(function: &Function) -> Vec<Expr> {
     let FunctionArguments::List(list) = &function.args else { return Vec::new() };
     let expr = |arg: &FunctionArg| match arg {
         FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
@@ -923,6 +957,22 @@ fn call(name: &str, args: Vec<Expr>) -> Expr {
     Expr::Function(function)
 }
 
+/// Puts the measures in an expression at a level; those that have one keep it.
+fn at_level(expr: &mut Expr, keys: &[Expr]) {
+    if is_call_of(expr, PENDING) {
+        let Expr::Function(function) = expr else { return };
+        function.name = ObjectName(vec![ObjectNamePart::Identifier(quoted(PENDING_AT))]);
+        if let FunctionArguments::List(list) = &mut function.args {
+            let unnamed = |key: &Expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(key.clone()));
+            list.args.extend(keys.iter().map(unnamed));
+        }
+        return;
+    }
+    for child in children_mut(expr).unwrap_or_default() {
+        at_level(child, keys);
+    }
+}
+
 /// Whether an expression is one measure and nothing else.
 fn is_pending(expr: &Expr) -> bool {
     match expr {
@@ -938,11 +988,18 @@ fn contains_pending(expr: &Expr) -> bool {
 
 fn contains_pending_mut(expr: &mut Expr) -> bool {
     is_call_of(expr, PENDING)
+        || is_call_of(expr, PENDING_AT)
         || children_mut(expr).is_some_and(|children| children.into_iter().any(contains_pending_mut))
 }
 
 /// Turns pending measures into what the select does with them.
 pub(crate) fn settle(expr: &mut Expr, evaluation: Evaluation) {
+    if is_call_of(expr, PENDING_AT) {
+        // Such a call makes its select an aggregation.
+        let Expr::Function(function) = expr else { return };
+        function.name = ObjectName(vec![ObjectNamePart::Identifier(quoted(markers::MEASURE_AT))]);
+        return;
+    }
     if is_call_of(expr, PENDING) {
         let Expr::Function(function) = expr else { return };
         let mark = match evaluation {

@@ -110,8 +110,10 @@ impl ContextProvider for StatementContext {
     }
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
-        if name == markers::MEASURE {
-            return Some(markers::measure());
+        match name {
+            markers::MEASURE => return Some(markers::measure()),
+            markers::MEASURE_AT => return Some(markers::measure_at()),
+            _ => {}
         }
         registry().aggregate.get(name).cloned()
     }

@@ -53,6 +53,8 @@ pub enum BindError {
         "column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function"
     )]
     NotGrouped { column: String, position: Option<usize> },
+    #[error("the level of a measure must be made of grouping keys")]
+    LevelNotGrouped { position: Option<usize> },
     #[error("{clause} position {ordinal} is not in select list")]
     OrdinalOutOfRange { clause: &'static str, ordinal: String, position: Option<usize> },
     #[error("{what} is not supported")]
@@ -83,7 +85,8 @@ impl ClientError for BindError {
             | Self::NotAMeasure { .. }
             | Self::MisleadingAggregate { .. }
             | Self::AggregateNotAllowed { .. }
-            | Self::NotGrouped { .. } => "42803",
+            | Self::NotGrouped { .. }
+            | Self::LevelNotGrouped { .. } => "42803",
             Self::OrdinalOutOfRange { .. } => "42P10",
             Self::NotSupported { .. } => "0A000",
             Self::SetOperationWidth { .. } => "42601",
@@ -108,6 +111,7 @@ impl ClientError for BindError {
             | Self::MisleadingAggregate { position, .. }
             | Self::AggregateNotAllowed { position, .. }
             | Self::NotGrouped { position, .. }
+            | Self::LevelNotGrouped { position }
             | Self::OrdinalOutOfRange { position, .. }
             | Self::NotSupported { position, .. } => *position,
             Self::UnknownMetric { .. }
@@ -140,6 +144,9 @@ impl ClientError for BindError {
             Self::NotGrouped { .. } => {
                 Some("Add it to GROUP BY, or leave it out of the select list.".to_owned())
             }
+            Self::LevelNotGrouped { .. } => Some(
+                "Write in PARTITION BY what is in GROUP BY, or OVER () for the total.".to_owned(),
+            ),
             Self::UntypedParameter { number } => {
                 Some(format!("Write a cast, such as ${number}::text."))
             }

@@ -15,14 +15,24 @@ use datafusion::logical_expr::{
 
 /// The aggregate: its argument's measures, evaluated for the group.
 pub const MEASURE: &str = "__measure";
+/// The aggregate: its first argument's measures, evaluated at the level of the others, which are
+/// some of the group's keys.
+pub const MEASURE_AT: &str = "__measure_at";
 /// The scalar: its argument's measure, evaluated for the row of its entity.
 pub const MEASURE_OF_ROW: &str = "__measure_of_row";
 
 pub(crate) fn measure() -> Arc<AggregateUDF> {
     static UDF: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| {
-        Arc::new(AggregateUDF::from(MeasureMarker {
-            signature: Signature::any(1, Volatility::Stable),
-        }))
+        let signature = Signature::any(1, Volatility::Stable);
+        Arc::new(AggregateUDF::from(MeasureMarker { name: MEASURE, signature }))
+    });
+    Arc::clone(&UDF)
+}
+
+pub(crate) fn measure_at() -> Arc<AggregateUDF> {
+    static UDF: LazyLock<Arc<AggregateUDF>> = LazyLock::new(|| {
+        let signature = Signature::variadic_any(Volatility::Stable);
+        Arc::new(AggregateUDF::from(MeasureMarker { name: MEASURE_AT, signature }))
     });
     Arc::clone(&UDF)
 }
@@ -36,12 +46,13 @@ pub(crate) fn measure_of_row() -> Arc<ScalarUDF> {
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct MeasureMarker {
+    name: &'static str,
     signature: Signature,
 }
 
 impl AggregateUDFImpl for MeasureMarker {
     fn name(&self) -> &str {
-        MEASURE
+        self.name
     }
 
     fn signature(&self) -> &Signature {

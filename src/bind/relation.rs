@@ -89,8 +89,15 @@ impl Relation {
     }
 
     /// The position of a column by its name.
+    ///
+    /// A dimension also answers to its name with the entity's in front: `order_customer_country` in
+    /// the orders.
     pub fn position(&self, name: &str) -> Option<usize> {
-        self.by_name.get(name).copied()
+        let known = self.by_name.get(name).copied();
+        known.or_else(|| {
+            let index = *self.by_name.get(self.entity.without_own_prefix(name)?)?;
+            matches!(self.columns[index].kind, ColumnKind::Dimension(_)).then_some(index)
+        })
     }
 
     /// `orders` in schema public: key and attributes, dimensions, times, measures.
@@ -126,7 +133,10 @@ impl Relation {
             let all = if has_instant { 2 } else { 1 };
             columns.extend(time_columns(false).into_iter().take(all));
         }
-        columns.extend(dimension_columns(&entity, version.dimensions.as_deref()));
+        match (version.drills_across(), &version.dimensions) {
+            (true, Some(shared)) => columns.extend(shared_columns(&entity, shared)),
+            (_, allowed) => columns.extend(dimension_columns(&entity, allowed.as_deref())),
+        }
         let kind = ColumnKind::Measure(measure.clone());
         columns.push(RelationColumn {
             name: metric.name.clone(),
@@ -172,11 +182,22 @@ fn dimension_columns(entity: &Entity, allowed: Option<&[String]>) -> Vec<Relatio
         .collect()
 }
 
+/// The dimensions that several entities share, by the names that they share.
+fn shared_columns(entity: &Entity, shared: &[String]) -> Vec<RelationColumn> {
+    let column = |name: &String| {
+        let kind = ColumnKind::Dimension(entity.dimension_index(name)?);
+        Some(RelationColumn { name: name.clone(), kind, hidden: false })
+    };
+    shared.iter().filter_map(column).collect()
+}
+
 /// The measures of an entity: each metric's default under its name, each major as `name_vN`.
 fn measures_of(model: &Model, entity: &Entity) -> Vec<RelationColumn> {
     let mut columns = Vec::new();
     for metric in model.metrics.values() {
-        let on_entity = |version: &Arc<MetricVersion>| version.rows_entity() == entity.name;
+        let on_entity = |version: &Arc<MetricVersion>| {
+            version.journey().is_none() && version.entities == [entity.name.as_str()]
+        };
         let mut push = |major, hidden| {
             let kind = ColumnKind::Measure(MeasureColumn { metric: Arc::clone(metric), major });
             columns.push(RelationColumn { name: versioned_name(metric, major), kind, hidden });

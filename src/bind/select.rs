@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{
     TableWithJoins, Value, WildcardAdditionalOptions,
 };
 
-use super::binder::{Binder, Clause, Evaluation, Found, is_call_of, settle};
+use super::binder::{Binder, Clause, Evaluation, Found, arguments, is_call_of, settle};
 use super::error::BindError;
 use super::markers;
 use super::names::output_name;
@@ -95,9 +95,19 @@ impl Binder<'_> {
         let forced = forced || select.distinct.is_some() || found().any(|it| it.window);
         match (has_measures, forced) {
             (false, _) | (true, false) => Evaluation::Deferred,
-            (true, true) if self.shows_rows(outputs, measures()) => Evaluation::PerRow,
+            (true, true)
+                if measures().all(|used| self.is_row_wise(used))
+                    && self.shows_rows(outputs, measures()) =>
+            {
+                Evaluation::PerRow
+            }
             (true, true) => Evaluation::PerGroup,
         }
+    }
+
+    /// Whether a row of its entity has a value of each measure of its own.
+    fn is_row_wise(&self, used: &MeasureUse) -> bool {
+        used.metrics.iter().all(|version| self.model.is_row_wise(version))
     }
 
     /// Whether the key of each measured entity is among the outputs: then each row is one of its.
@@ -466,6 +476,9 @@ impl Binder<'_> {
         keys: &mut Vec<Expr>,
         scope: &Scope<'_>,
     ) -> Result<(), BindError> {
+        if is_call_of(expr, markers::MEASURE_AT) {
+            return self.check_level(expr, keys);
+        }
         if is_key(expr, keys) || is_aggregate(expr) || subquery_mut(expr).is_some() {
             return Ok(());
         }
@@ -498,6 +511,16 @@ impl Binder<'_> {
             self.check_grouped(child, keys, scope)?;
         }
         Ok(())
+    }
+
+    /// The keys of a measure's level are some of the group's: a value has to be one for the group.
+    fn check_level(&self, expr: &Expr, keys: &[Expr]) -> Result<(), BindError> {
+        let Expr::Function(function) = expr else { return Ok(()) };
+        let level = arguments(function).into_iter().skip(1);
+        match level.into_iter().find(|key| !is_key(key, keys)) {
+            None => Ok(()),
+            Some(key) => Err(BindError::LevelNotGrouped { position: self.position_of(&key) }),
+        }
     }
 
     fn depends_on_keys(&self, expr: &Expr, keys: &[Expr], scope: &Scope<'_>) -> bool {

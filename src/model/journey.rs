@@ -164,6 +164,15 @@ impl Journey {
         }
     }
 
+    /// The metrics whose rows it follows.
+    pub fn followed(&self) -> Vec<&MetricRef> {
+        match &self.kind {
+            JourneyKind::Conversion { base, target, .. } => vec![&base.metric, &target.metric],
+            JourneyKind::Retention { cohort, active, .. } => vec![&cohort.metric, &active.metric],
+            JourneyKind::Funnel { steps, .. } => steps.iter().map(|step| &step.metric).collect(),
+        }
+    }
+
     /// Whether its values over the parts of any partition of its rows sum to that over all.
     pub fn is_additive(&self) -> bool {
         matches!(self.kind, JourneyKind::Conversion { output: Output::Count, .. })

@@ -63,17 +63,22 @@ pub struct MetricVersion {
     pub released: Option<NaiveDate>,
     pub sunset: Option<NaiveDate>,
     pub replaced_by: Option<Version>,
-    /// The entity whose rows it counts; for a ratio or derived metric that of its parts.
+    /// The entity whose rows it counts; for a ratio or derived metric that of its first part.
     pub entity: String,
+    /// All entities whose rows it counts, [`entity`](Self::entity) first.
+    pub entities: Vec<String>,
     pub kind: MetricKind,
     /// A row counts if all are true. Empty for ratio and derived metrics, whose parts have their own.
     pub eligibility: Vec<Eligibility>,
+    /// Of metrics built on metrics: the rows of each entity that count, beside the parts' own rules.
+    pub filter: Vec<EntityFilter>,
     /// None where neither the metric nor its entity has an event time.
     pub time: Option<MetricTime>,
     pub unit: Option<String>,
     /// The type of its value, the same in every backend.
     pub data_type: DataType,
-    /// Names of the entity's dimensions by which it may be grouped and filtered; None: all.
+    /// Names of the entity's dimensions by which it may be grouped and filtered; None: all. Over several
+    /// entities: the names that they share.
     pub dimensions: Option<Vec<String>>,
     pub freshness: Option<Freshness>,
     pub change: Option<String>,
@@ -97,6 +102,11 @@ impl MetricVersion {
     pub fn own_rows(&self) -> Option<&Arc<Entity>> {
         self.journey().map(|journey| &journey.rows)
     }
+
+    /// Whether it counts rows of several entities, each aggregated on its own.
+    pub fn drills_across(&self) -> bool {
+        self.entities.len() > 1
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -113,12 +123,42 @@ pub enum MetricKind {
     /// An aggregate over the entity's eligible rows.
     Aggregate(Aggregation),
     /// Numerator over denominator, each aggregated on its own; NULL where the denominator is 0 or absent.
-    Ratio { numerator: MetricRef, denominator: MetricRef },
+    Ratio { numerator: Side, denominator: Side },
     /// An expression over other metrics. In it a metric is `Column { relation: None, name }` with
     /// the reference as name, `revenue@1`; `parts` lists them all.
     Derived { expr: Expr, parts: Vec<MetricRef> },
     /// What members of an entity do one after the other.
     Journey(Arc<Journey>),
+}
+
+/// One side of a ratio.
+#[derive(Debug, Clone)]
+pub struct Side {
+    pub metric: MetricRef,
+    /// The rows of its entities that count, beside the metric's own rules.
+    pub filter: Vec<EntityFilter>,
+}
+
+/// A condition on the rows of one entity.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EntityFilter {
+    pub entity: String,
+    /// Boolean, over that entity's sources.
+    pub expr: Expr,
+}
+
+impl MetricKind {
+    /// The metrics that it is built on.
+    pub fn parts(&self) -> Vec<&MetricRef> {
+        match self {
+            Self::Aggregate(_) => Vec::new(),
+            Self::Ratio { numerator, denominator } => {
+                vec![&numerator.metric, &denominator.metric]
+            }
+            Self::Derived { parts, .. } => parts.iter().collect(),
+            Self::Journey(journey) => journey.followed(),
+        }
+    }
 }
 
 /// An aggregate over rows.

@@ -15,6 +15,7 @@ pub mod raw;
 mod scalars;
 pub mod schema;
 mod shape;
+pub(crate) mod shared;
 mod spans;
 mod types;
 
@@ -26,8 +27,8 @@ pub use entity::{
 };
 pub use journey::{Journey, JourneyKind};
 pub use metric::{
-    Aggregation, Eligibility, Freshness, Metric, MetricKind, MetricRef, MetricTime, MetricVersion,
-    QuantileMethod, Status,
+    Aggregation, Eligibility, EntityFilter, Freshness, Metric, MetricKind, MetricRef, MetricTime,
+    MetricVersion, QuantileMethod, Side, Status,
 };
 pub use project::{BackendConfig, Consumer, Owner, Project};
 
@@ -61,6 +62,20 @@ impl Model {
 }
 
 impl Model {
+    /// Whether a group of one row of its entity has a value of its own: a metric over the rows of one
+    /// entity has.
+    pub fn is_row_wise(&self, version: &MetricVersion) -> bool {
+        match &version.kind {
+            MetricKind::Aggregate(_) | MetricKind::Journey(_) => true,
+            MetricKind::Ratio { .. } | MetricKind::Derived { .. } => {
+                let row_wise = |part: &MetricRef| {
+                    self.version_of(part).is_some_and(|(_, part)| self.is_row_wise(part))
+                };
+                !version.drills_across() && version.kind.parts().into_iter().all(row_wise)
+            }
+        }
+    }
+
     /// The version of a major that can be asked for: active or deprecated.
     pub fn served_version<'m>(
         &self,

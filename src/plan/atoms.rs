@@ -12,13 +12,17 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator, and, cast, lit, when}
 use super::error::PlanError;
 use super::expand::TimeOf;
 use crate::functions::{numeric, registry};
-use crate::model::{Aggregation, MetricKind, MetricRef, MetricVersion, Model, QuantileMethod};
+use crate::model::{
+    Aggregation, EntityFilter, MetricKind, MetricRef, MetricVersion, Model, QuantileMethod, Side,
+};
 
 /// One aggregate over the rows of one scan.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Atom {
     /// The scan's number: `r3`.
     pub(crate) instance: usize,
+    /// Whose rows it counts: the scan's entity, or another that shares its dimensions.
+    pub(crate) entity: String,
     /// The metric it belongs to, for messages.
     pub(crate) metric: String,
     pub(crate) function: AtomFunction,
@@ -135,6 +139,24 @@ pub(crate) fn atom_name(index: usize) -> String {
     format!("__a{index}")
 }
 
+/// Where a metric is evaluated.
+struct Place<'p> {
+    model: &'p Model,
+    /// The scan's number.
+    instance: usize,
+    /// The statement's own FILTER.
+    filter: Option<&'p Expr>,
+    /// The conditions of the metrics that this one is a part of.
+    restricted: Vec<&'p EntityFilter>,
+}
+
+impl<'p> Place<'p> {
+    fn within(&self, filters: &'p [EntityFilter]) -> Place<'p> {
+        let restricted = self.restricted.iter().copied().chain(filters).collect();
+        Place { restricted, ..*self }
+    }
+}
+
 /// Collects the atoms of the measures of one place of evaluation.
 #[derive(Debug, Default)]
 pub(crate) struct Atoms {
@@ -144,7 +166,8 @@ pub(crate) struct Atoms {
 }
 
 impl Atoms {
-    /// The formula of a metric over atoms, of the metric's declared type.
+    /// The formula of a metric over atoms, of the metric's declared type. `filter` is the statement's
+    /// own FILTER.
     pub(crate) fn formula(
         &mut self,
         model: &Model,
@@ -152,62 +175,71 @@ impl Atoms {
         instance: usize,
         filter: Option<&Expr>,
     ) -> Result<Expr, PlanError> {
+        let place = Place { model, instance, filter, restricted: Vec::new() };
+        self.formula_at(&place, version)
+    }
+
+    fn formula_at(
+        &mut self,
+        place: &Place<'_>,
+        version: &MetricVersion,
+    ) -> Result<Expr, PlanError> {
+        let place = &place.within(&version.filter);
         let formula = match &version.kind {
-            MetricKind::Aggregate(aggregation) => {
-                self.aggregation(version, aggregation, instance, filter)
-            }
+            MetricKind::Aggregate(aggregation) => self.aggregation(place, version, aggregation),
             MetricKind::Ratio { numerator, denominator } => {
-                let (numerator, numerator_type) = self.part(model, numerator, instance, filter)?;
-                let (denominator, denominator_type) =
-                    self.part(model, denominator, instance, filter)?;
-                ratio((numerator, &numerator_type), (denominator, &denominator_type))?
+                let mut side = |side: &Side| {
+                    let place = place.within(&side.filter);
+                    self.part(&place, &side.metric)
+                };
+                let (numerator, denominator) = (side(numerator)?, side(denominator)?);
+                ratio((numerator.0, &numerator.1), (denominator.0, &denominator.1))?
             }
             MetricKind::Derived { expr, parts } => {
                 let mut formulas = Vec::with_capacity(parts.len());
                 for part in parts {
-                    let (formula, _) = self.part(model, part, instance, filter)?;
+                    let (formula, _) = self.part(place, part)?;
                     formulas.push((part.to_string(), formula));
                 }
                 derived(expr.clone(), &formulas)?
             }
-            MetricKind::Journey(journey) => self.journey(version, journey, instance, filter)?,
+            MetricKind::Journey(journey) => {
+                self.journey(version, journey, place.instance, place.filter)?
+            }
         };
         Ok(cast(formula, version.data_type.clone()))
     }
 
-    fn part(
-        &mut self,
-        model: &Model,
-        part: &MetricRef,
-        instance: usize,
-        filter: Option<&Expr>,
-    ) -> Result<(Expr, DataType), PlanError> {
+    fn part(&mut self, place: &Place<'_>, part: &MetricRef) -> Result<(Expr, DataType), PlanError> {
         let unknown = || PlanError::Internal(format!("metric {part} is missing"));
-        let (_, version) = model.version_of(part).ok_or_else(unknown)?;
-        let formula = self.formula(model, version, instance, filter)?;
+        let (_, version) = place.model.version_of(part).ok_or_else(unknown)?;
+        let formula = self.formula_at(place, version)?;
         Ok((formula, version.data_type.clone()))
     }
 
     fn aggregation(
         &mut self,
+        place: &Place<'_>,
         version: &MetricVersion,
         aggregation: &Aggregation,
-        instance: usize,
-        filter: Option<&Expr>,
     ) -> Expr {
         let mut atom = |function, argument: Option<&Expr>, present: Vec<Expr>| {
             let mut conditions: Vec<Expr> =
                 version.eligibility.iter().map(|rule| rule.expr.clone()).collect();
             conditions.extend(present);
+            let restrictions = place.restricted.iter().copied();
+            let own = restrictions.filter(|it| it.entity == version.entity);
+            conditions.extend(own.map(|it| it.expr.clone()));
             let time = version.time.as_ref();
             self.add(Atom {
-                instance,
+                instance: place.instance,
+                entity: version.entity.clone(),
                 metric: version.metric.clone(),
                 function,
                 argument: argument.cloned(),
                 conditions,
                 time: time.map(|time| TimeOf { instant: time.expr.clone(), zone: time.zone }),
-                filter: filter.cloned(),
+                filter: place.filter.cloned(),
             })
         };
         let none = Vec::new;

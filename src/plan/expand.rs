@@ -55,13 +55,15 @@ pub(crate) fn row_time(model: &Model, scan: &RelationScan) -> Option<TimeOf> {
 }
 
 /// The plan of a scan: its dimensions and times under the scan's alias, and `extras`, expressions
-/// over source columns under names of their own. Measures are left out.
+/// over source columns under names of their own. Measures are left out. The rows are those of
+/// `entity`: the relation's own, or another that has the scan's dimensions by their names.
 ///
 /// One row for each row of the entity: related entities are joined left, on their keys.
 pub(crate) fn expand_scan(
     model: &Model,
     node: &TableScan,
     scan: &RelationScan,
+    entity: &Entity,
     time: Option<&TimeOf>,
     extras: &[(String, Expr)],
 ) -> Result<LogicalPlan, PlanError> {
@@ -70,7 +72,16 @@ pub(crate) fn expand_scan(
     let no_time = || PlanError::NoRowTime { relation: scan.relation.name.clone() };
     for column in columns_of(node, scan) {
         let expr = match &column.kind {
-            ScanKind::Dimension(index) => scan.relation.entity.dimensions[*index].expr.clone(),
+            ScanKind::Dimension(index) if entity.name == scan.relation.entity.name => {
+                entity.dimensions[*index].expr.clone()
+            }
+            ScanKind::Dimension(_) => {
+                let missing = || {
+                    let (name, entity) = (&column.name, &entity.name);
+                    PlanError::Internal(format!("\"{entity}\" has no dimension \"{name}\""))
+                };
+                entity.dimension_named(&column.name).ok_or_else(missing)?.expr.clone()
+            }
             ScanKind::MetricTime => time.ok_or_else(no_time)?.wall_clock()?,
             ScanKind::MetricInstant => time.ok_or_else(no_time)?.instant.clone(),
             ScanKind::Measure(_) => continue,
@@ -78,9 +89,11 @@ pub(crate) fn expand_scan(
         outputs.push((column.name.clone(), expr));
     }
     outputs.extend(extras.iter().cloned());
-    let journey = scan.version.as_ref().and_then(|version| version.journey());
+    let is_own = entity.name == scan.relation.entity.name;
+    let version = scan.version.as_ref().filter(|_| is_own);
+    let journey = version.and_then(|version| version.journey());
     let exprs = outputs.iter().map(|(_, expr)| expr);
-    let joined = joined_sources(model, &scan.relation.entity, journey.map(Arc::as_ref), exprs)?;
+    let joined = joined_sources(model, entity, journey.map(Arc::as_ref), exprs)?;
     let exprs =
         outputs.into_iter().map(|(name, expr)| expr.alias_qualified(Some(relation.clone()), name));
     Ok(LogicalPlan::Projection(Projection::try_new(exprs.collect(), Arc::new(joined))?))

@@ -36,6 +36,12 @@ pub(crate) fn is_forced(aggregate: &Aggregate) -> bool {
 
 /// The argument and filter of a marked measure.
 fn mark_of(expr: &Expr) -> Option<(&Expr, Option<&Expr>)> {
+    let (args, filter) = marked(expr, markers::MEASURE)?;
+    Some((args.first()?, filter))
+}
+
+/// The arguments and filter of a call of a mark.
+pub(crate) fn marked<'e>(expr: &'e Expr, mark: &str) -> Option<(&'e [Expr], Option<&'e Expr>)> {
     let expr = match expr {
         Expr::Alias(alias) => alias.expr.as_ref(),
         other => other,
@@ -44,7 +50,7 @@ fn mark_of(expr: &Expr) -> Option<(&Expr, Option<&Expr>)> {
         Expr::AggregateFunction(AggregateFunction {
             func,
             params: AggregateFunctionParams { args, filter, .. },
-        }) if func.name() == markers::MEASURE => Some((args.first()?, filter.as_deref())),
+        }) if func.name() == mark => Some((args, filter.as_deref())),
         _ => None,
     }
 }
@@ -54,6 +60,8 @@ fn mark_of(expr: &Expr) -> Option<(&Expr, Option<&Expr>)> {
 struct Branch {
     /// The scan whose rows they are; None for aggregates of plain rows.
     instance: Option<usize>,
+    /// Whose rows they are.
+    entity: Option<String>,
     time: Option<TimeOf>,
     /// Indices of atoms.
     atoms: Vec<usize>,
@@ -155,7 +163,8 @@ impl Evaluation<'_, '_, '_> {
                 let is_own = dimension.path.is_empty();
                 let name = if is_own { &dimension.attribute } else { &dimension.name };
                 let is_key = is_own && entity.key.contains(name);
-                if number == instance && !is_key && !allowed.contains(name) {
+                let is_allowed = allowed.contains(name) || allowed.contains(&scanned.name);
+                if number == instance && !is_key && !is_allowed {
                     return Err(PlanError::DimensionNotAllowed {
                         metric: version.metric.clone(),
                         version: version.version.to_string(),
@@ -234,11 +243,15 @@ impl Evaluation<'_, '_, '_> {
                 (true, Some(time)) => Some(time.clone()),
                 (true, None) => return Err(PlanError::NoTime { metric: atom.metric.clone() }),
             };
-            let instance = Some(atom.instance);
-            match branches.iter_mut().find(|it| it.instance == instance && it.time == time) {
+            let (instance, entity) = (Some(atom.instance), Some(atom.entity.clone()));
+            let same = |it: &&mut Branch| {
+                it.instance == instance && it.entity == entity && it.time == time
+            };
+            match branches.iter_mut().find(same) {
                 Some(branch) => branch.atoms.push(index),
                 None => {
-                    branches.push(Branch { instance, time, atoms: vec![index], has_plain: false })
+                    let atoms = vec![index];
+                    branches.push(Branch { instance, entity, time, atoms, has_plain: false })
                 }
             }
         }
@@ -271,6 +284,7 @@ impl Evaluation<'_, '_, '_> {
             Some(branch) => branch.has_plain = true,
             None => branches.push(Branch {
                 instance: None,
+                entity: None,
                 time: None,
                 atoms: Vec::new(),
                 has_plain: true,
@@ -287,6 +301,7 @@ impl Evaluation<'_, '_, '_> {
             if let Some(time) = &branch.time {
                 needs.times.insert(instance, time.clone());
             }
+            needs.entities.extend(branch.entity.clone().map(|entity| (instance, entity)));
             columns = self.carry(branch, instance, &mut needs)?;
         }
         let mut rows = self.rewriter.rewrite(self.input, &needs)?;
@@ -364,7 +379,7 @@ impl Evaluation<'_, '_, '_> {
             columns.conditions.insert(*index, conditions);
         }
         if self.fanout.repeats(instance) {
-            for key in self.entity_key(instance)? {
+            for key in self.entity_key(branch)? {
                 columns.key.push(carried(self.rewriter, &key));
             }
         }
@@ -372,13 +387,17 @@ impl Evaluation<'_, '_, '_> {
         Ok(columns)
     }
 
-    /// The key of a scan's entity, over source columns.
-    fn entity_key(&self, instance: usize) -> Result<Vec<Expr>, PlanError> {
+    /// The key of a branch's entity, over source columns.
+    fn entity_key(&self, branch: &Branch) -> Result<Vec<Expr>, PlanError> {
+        let missing = || PlanError::Internal("a branch without an entity".to_owned());
+        let name = branch.entity.as_ref().ok_or_else(missing)?;
         let scans = scans_of(self.input);
-        let missing = || PlanError::Internal(format!("no scan r{instance}"));
-        let scan = scans.get(&instance).ok_or_else(missing)?;
+        let scan = branch.instance.and_then(|instance| scans.get(&instance));
+        let entity = match scan.map(|scan| &scan.relation.relation.entity) {
+            Some(own) if own.name == *name => own.as_ref(),
+            _ => self.rewriter.entity(name)?,
+        };
         let base = || Some(TableReference::bare(BASE));
-        let entity = &scan.relation.relation.entity;
         let attribute = |name: &String| entity.attributes.iter().find(|it| it.name == *name);
         let of = |name: &String| match attribute(name) {
             Some(attribute) => attribute.expr.clone(),

@@ -6,6 +6,7 @@ mod error;
 mod expand;
 mod journey;
 pub mod latest;
+mod levels;
 mod measure;
 mod rewrite;
 mod rules;

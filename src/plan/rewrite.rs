@@ -7,21 +7,25 @@ use std::sync::Arc;
 use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{Aggregate, Expr, Filter, LogicalPlan, Projection, Subquery};
+use datafusion::logical_expr::{
+    Aggregate, Expr, Filter, LogicalPlan, Projection, Subquery, SubqueryAlias, TableScan, Union,
+};
 
 use super::atoms::Atoms;
 use super::error::PlanError;
 use super::expand::{TimeOf, expand_scan, row_time};
-use super::measure;
 use super::trace::{Below, below, instance_of, reads_measure};
-use crate::bind::{ScanKind, markers};
-use crate::model::Model;
+use super::{levels, measure};
+use crate::bind::{RelationScan, ScanKind, markers};
+use crate::model::{Entity, MetricVersion, Model};
 
 /// What the nodes above need of the scans below.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Needs {
     /// Times other than that of plain rows, by scan.
     pub(crate) times: BTreeMap<usize, TimeOf>,
+    /// Entities in place of the scan's own, by scan: they have its dimensions too.
+    pub(crate) entities: BTreeMap<usize, String>,
     /// Columns to carry up from the scans: names that no other column has.
     pub(crate) extras: BTreeMap<usize, Vec<(String, Expr)>>,
 }
@@ -53,6 +57,11 @@ impl<'m> Rewriter<'m> {
         format!("{CARRIED}{}", self.carried)
     }
 
+    pub(crate) fn entity(&self, name: &str) -> Result<&'m Entity, PlanError> {
+        let missing = || PlanError::Internal(format!("entity {name} is missing"));
+        Ok(self.model.entities.get(name).ok_or_else(missing)?)
+    }
+
     /// The plan without measures; its output columns have the names and types that they had.
     pub(crate) fn rewrite(
         &mut self,
@@ -61,14 +70,12 @@ impl<'m> Rewriter<'m> {
     ) -> Result<LogicalPlan, PlanError> {
         match plan {
             LogicalPlan::TableScan(scan) => match instance_of(scan) {
-                Some((instance, relation)) => {
-                    let plain = || row_time(self.model, relation);
-                    let time = needs.times.get(&instance).cloned().or_else(plain);
-                    let extras = needs.extras.get(&instance).map_or(&[][..], Vec::as_slice);
-                    expand_scan(self.model, scan, relation, time.as_ref(), extras)
-                }
+                Some((instance, relation)) => self.scan(scan, instance, relation, needs),
                 None => Ok(plan.clone()),
             },
+            LogicalPlan::Aggregate(aggregate) if levels::has_levels(aggregate) => {
+                levels::evaluate(self, aggregate)
+            }
             LogicalPlan::Aggregate(aggregate) if measure::is_forced(aggregate) => {
                 measure::evaluate(self, aggregate)
             }
@@ -81,6 +88,50 @@ impl<'m> Rewriter<'m> {
             // Rows end here: what lies below is a statement of its own.
             _ => self.pass_through(plan, &Needs::default()),
         }
+    }
+
+    fn scan(
+        &mut self,
+        scan: &TableScan,
+        instance: usize,
+        relation: &RelationScan,
+        needs: &Needs,
+    ) -> Result<LogicalPlan, PlanError> {
+        let plain = || row_time(self.model, relation);
+        let time = needs.times.get(&instance).cloned().or_else(plain);
+        let extras = needs.extras.get(&instance).map_or(&[][..], Vec::as_slice);
+        let entity = match (needs.entities.get(&instance), &relation.version) {
+            (Some(name), _) if *name == relation.relation.entity.name => &relation.relation.entity,
+            (Some(name), _) => self.entity(name)?,
+            (None, Some(version)) if version.drills_across() => {
+                return self.rows_of_all(scan, relation, version);
+            }
+            (None, _) => &relation.relation.entity,
+        };
+        expand_scan(self.model, scan, relation, entity, time.as_ref(), extras)
+    }
+
+    /// The plain rows of a metric over several entities: those of all of them, each by the time that
+    /// the metric counts it by.
+    fn rows_of_all(
+        &mut self,
+        scan: &TableScan,
+        relation: &RelationScan,
+        version: &MetricVersion,
+    ) -> Result<LogicalPlan, PlanError> {
+        let mut atoms = Atoms::default();
+        atoms.formula(self.model, version, 0, None)?;
+        let rows = version.entities.iter().map(|name| {
+            let time = atoms.list.iter().find(|atom| atom.entity == *name);
+            let time = time.and_then(|atom| atom.time.clone());
+            let rows =
+                expand_scan(self.model, scan, relation, self.entity(name)?, time.as_ref(), &[]);
+            Ok::<_, PlanError>(Arc::new(rows?))
+        });
+        let union = Union::try_new_with_loose_types(rows.collect::<Result<Vec<_>, _>>()?)?;
+        let alias =
+            SubqueryAlias::try_new(Arc::new(LogicalPlan::Union(union)), scan.table_name.clone())?;
+        Ok(LogicalPlan::SubqueryAlias(alias))
     }
 
     /// The node over rewritten inputs, row measures replaced.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use canon::diagnostic::{Color, render_human, render_json};
 use canon::model::check::{Checked, check};
 use canon::model::load::{Read, read};
-use canon::model::{MetricKind, Model, SourceColumn};
+use canon::model::{MetricKind, Model, Side, SourceColumn};
 use canon::sql::types::PgType;
 use datafusion::arrow::datatypes::{DataType, Field};
 
@@ -143,7 +143,13 @@ fn metrics_resolved() {
                     out += &format!("  {}\n", shown(aggregation));
                 }
                 MetricKind::Ratio { numerator, denominator } => {
-                    out += &format!("  {numerator} over {denominator}\n");
+                    let side = |side: &Side| {
+                        let filters = side.filter.iter();
+                        let filters =
+                            filters.map(|it| format!(" where {}: {}", it.entity, it.expr));
+                        format!("{}{}", side.metric, filters.collect::<String>())
+                    };
+                    out += &format!("  {} over {}\n", side(numerator), side(denominator));
                 }
                 MetricKind::Derived { expr, parts } => {
                     let parts: Vec<String> = parts.iter().map(ToString::to_string).collect();

@@ -11,14 +11,19 @@ use datafusion::sql::sqlparser::ast;
 use super::aggregation::QUOTIENT_SCALE;
 use super::at::At;
 use super::metric::{
-    Draft, Metrics, Surroundings, Target, reference_label, successor_help, unknown_dimension,
+    Draft, Metrics, Surroundings, Target, condition, reference_label, successor_help,
+    unknown_dimension,
 };
+use super::scope::EntityScope;
 use super::{Context, time, values};
 use crate::diagnostic::Finding;
 use crate::model::expr::{self, Name, Resolved, Scope};
-use crate::model::raw::{RawMetricType, RawSide, RawVersion};
+use crate::model::raw::{RawMetricType, RawSide, RawVersion, Text};
 use crate::model::types::{self, DIGITS_128};
-use crate::model::{Aggregation, MetricKind, MetricRef, MetricTime, MetricVersion, Status};
+use crate::model::{
+    Aggregation, Entity, EntityFilter, MetricKind, MetricRef, MetricTime, MetricVersion, Side,
+    Status, near, shared,
+};
 
 /// Metrics built on each other: deep chains are mistakes.
 const DEPTH_MAX: usize = 64;
@@ -83,7 +88,7 @@ impl Walk<'_, '_, '_> {
         let numerator = self.side(context, raw.numerator.as_ref(), at.key("numerator"));
         let denominator = self.side(context, raw.denominator.as_ref(), at.key("denominator"));
         let freshness = time::freshness(context, raw.freshness.as_ref(), at.key("freshness"));
-        let (numerator, denominator) = (numerator?, denominator?);
+        let ((numerator, of_numerator), (denominator, of_denominator)) = (numerator?, denominator?);
         let value = match [&numerator, &denominator]
             .iter()
             .any(|part| types::is_decimal(&part.version.data_type))
@@ -92,8 +97,8 @@ impl Walk<'_, '_, '_> {
             false => DataType::Float64,
         };
         let kind = MetricKind::Ratio {
-            numerator: numerator.reference.clone(),
-            denominator: denominator.reference.clone(),
+            numerator: Side { metric: numerator.reference.clone(), filter: of_numerator },
+            denominator: Side { metric: denominator.reference.clone(), filter: of_denominator },
         };
         let parts = [numerator, denominator];
         let places = [at.key("numerator"), at.key("denominator")];
@@ -109,25 +114,41 @@ impl Walk<'_, '_, '_> {
         context: &mut Context<'_>,
         raw: Option<&RawSide>,
         at: At<'_>,
-    ) -> Option<Part> {
-        let (text, at) = match raw? {
-            RawSide::Text(text) => (text, at),
-            RawSide::Map(side) => {
-                let help = "Define a metric with that filter, and name it here.";
-                context.not_yet_key(at, "filter", help);
-                (&side.metric, at.key("metric"))
+    ) -> Option<(Part, Vec<EntityFilter>)> {
+        let (text, filter, at_metric) = match raw? {
+            RawSide::Text(text) => (text, None, at),
+            RawSide::Map(side) => (&side.metric, side.filter.as_ref(), at.key("metric")),
+        };
+        let reference = values::metric_ref(text, at_metric, &mut context.findings)?;
+        let version = match self.part(context, &reference) {
+            Resolution::Part(version) => version,
+            Resolution::Broken => return None,
+            Resolution::Fault { code, message, help } => {
+                let place = at_metric.place(reference_label(code));
+                context.push(Finding::error(code, message).at(place).maybe_help(help));
+                return None;
             }
         };
-        let reference = values::metric_ref(text, at, &mut context.findings)?;
-        match self.part(context, &reference) {
-            Resolution::Part(version) => Some(Part { reference, version }),
-            Resolution::Broken => None,
-            Resolution::Fault { code, message, help } => {
-                let place = at.place(reference_label(code));
-                context.push(Finding::error(code, message).at(place).maybe_help(help));
-                None
-            }
-        }
+        let entities = version.entities.iter().map(String::as_str).collect::<Vec<_>>();
+        let filter = self.filter(context, filter, at.key("filter"), &entities)?;
+        Some((Part { reference, version }, filter))
+    }
+
+    /// A condition on the rows of each of some entities.
+    fn filter(
+        &self,
+        context: &mut Context<'_>,
+        text: Option<&Text>,
+        at: At<'_>,
+        entities: &[&str],
+    ) -> Option<Vec<EntityFilter>> {
+        let Some(text) = text else { return Some(Vec::new()) };
+        let filters = entities.iter().map(|entity| {
+            let scope = self.surroundings.scopes.get(entity)?;
+            let expr = condition(context, text, at, scope)?;
+            Some(EntityFilter { entity: (*entity).to_owned(), expr })
+        });
+        filters.collect()
     }
 
     fn derived(
@@ -238,9 +259,14 @@ impl Walk<'_, '_, '_> {
         whole: Whole,
     ) -> Option<MetricVersion> {
         let raw = &draft.raw.versions[index];
-        let entity = one_entity(context, raw, at, parts)?;
+        let entities = entities(context, raw, at, parts)?;
         let time = shared_time(context, raw, at, parts);
-        let dimensions = self.dimensions(context, raw, at, parts, &entity);
+        let dimensions = match entities.as_slice() {
+            [entity] => self.dimensions(context, raw, at, parts, entity),
+            several => self.shared_dimensions(context, raw, at, parts, several),
+        };
+        let names: Vec<&str> = entities.iter().map(String::as_str).collect();
+        let filter = self.filter(context, raw.filter.as_ref(), at.key("filter"), &names);
         let life = draft.lives[index].clone()?;
         Some(MetricVersion {
             metric: draft.raw.metric.to_string(),
@@ -249,9 +275,11 @@ impl Walk<'_, '_, '_> {
             released: life.released,
             sunset: life.sunset,
             replaced_by: life.replaced_by,
-            entity,
+            entity: entities.first()?.clone(),
+            entities,
             kind: whole.kind,
             eligibility: Vec::new(),
+            filter: filter?,
             time: time?,
             unit: raw.unit.as_ref().or(draft.raw.unit.as_ref()).map(|unit| unit.to_string()),
             data_type: whole.data_type,
@@ -259,6 +287,54 @@ impl Walk<'_, '_, '_> {
             freshness: whole.freshness,
             change: raw.change.as_ref().map(|text| text.to_string()),
         })
+    }
+
+    /// Over several entities: the names that they share and all parts allow, and of these the ones
+    /// that are listed.
+    fn shared_dimensions(
+        &self,
+        context: &mut Context<'_>,
+        raw: &RawVersion,
+        at: At<'_>,
+        parts: &[Part],
+        entities: &[String],
+    ) -> Option<Option<Vec<String>>> {
+        let find = |name: &str| {
+            let scope: Option<&EntityScope<'_, '_>> = self.surroundings.scopes.get(name);
+            scope.map(|scope| scope.draft.entity.as_ref())
+        };
+        let found: Option<Vec<&Entity>> = entities.iter().map(|name| find(name)).collect();
+        let mut shared = shared::dimensions(&found?, find);
+        let allows = |part: &Part, name: &str| match &part.version.dimensions {
+            None => true,
+            Some(allowed) if part.version.drills_across() => allowed.iter().any(|it| it == name),
+            Some(allowed) => find(&part.version.entity).is_some_and(|entity| {
+                let dimension = entity.dimension_named(name);
+                dimension.is_some_and(|it| {
+                    let plain = if it.alias_only { &it.attribute } else { &it.name };
+                    allowed.contains(plain)
+                })
+            }),
+        };
+        shared.retain(|name| parts.iter().all(|part| allows(part, name)));
+        let Some(listed) = &raw.dimensions else { return Some(Some(shared)) };
+        let mut names = Vec::new();
+        let mut sound = true;
+        for (index, written) in listed.iter().enumerate() {
+            let name = written.replace('.', "_");
+            if shared.contains(&name) {
+                names.push(name);
+                continue;
+            }
+            sound = false;
+            let message = format!("\"{written}\" is no dimension of all parts");
+            let at = at.key("dimensions").item(index);
+            let known = shared.iter().map(String::as_str);
+            let help = near::help(&name, known, "The shared ones are");
+            let place = at.place("not shared");
+            context.push(Finding::error("unknown_dimension", message).at(place).maybe_help(help));
+        }
+        sound.then_some(Some(names))
     }
 
     /// Those that all parts allow, and of these the ones that are listed. Some(None): all.
@@ -330,42 +406,35 @@ fn numeric_part(context: &mut Context<'_>, part: &Part, at: At<'_>) -> Option<()
     None
 }
 
-/// The entity of all parts.
-fn one_entity(
+/// The entities of all parts, each once; the one that is written comes first.
+fn entities(
     context: &mut Context<'_>,
     raw: &RawVersion,
     at: At<'_>,
     parts: &[Part],
-) -> Option<String> {
-    let first = parts.first()?;
-    if let Some(other) = parts.iter().find(|part| part.version.entity != first.version.entity) {
-        let message = "a metric over several entities is not supported yet";
-        let place = match raw.metric_type {
-            RawMetricType::Ratio => at.key("denominator"),
-            _ => at.key("expression"),
-        };
-        let label = format!(
-            "{} is of {}, {} of {}",
-            first.reference, first.version.entity, other.reference, other.version.entity
-        );
-        let finding = Finding::error("not_supported_yet", message)
-            .at(place.place(label))
-            .help("Build it on metrics of one entity.");
-        context.push(finding);
-        return None;
+) -> Option<Vec<String>> {
+    let mut entities: Vec<String> = Vec::new();
+    for entity in parts.iter().flat_map(|part| &part.version.entities) {
+        if !entities.contains(entity) {
+            entities.push(entity.clone());
+        }
     }
-    let entity = &first.version.entity;
-    if let Some(written) = &raw.entity
-        && **written != **entity
-    {
-        let message = format!("the metric's parts are of entity \"{entity}\", not \"{written}\"");
-        let finding = Finding::error("entity_mismatch", message)
-            .at(at.key("entity").place("not its parts'"))
-            .help(format!("Write \"{entity}\", or leave the key out."));
-        context.push(finding);
-        return None;
+    let Some(written) = &raw.entity else { return Some(entities) };
+    match entities.iter().position(|entity| **entity == **written) {
+        Some(index) => {
+            entities[..=index].rotate_right(1);
+            Some(entities)
+        }
+        None => {
+            let of = entities.join("\" and \"");
+            let message = format!("the metric's parts are of entity \"{of}\", not \"{written}\"");
+            let finding = Finding::error("entity_mismatch", message)
+                .at(at.key("entity").place("not its parts'"))
+                .help("Leave the key out, or write an entity of its parts.");
+            context.push(finding);
+            None
+        }
     }
-    Some(entity.clone())
 }
 
 /// The time of the parts: each keeps its own event; the zone must be one.
@@ -444,7 +513,7 @@ impl Scope for MetricScope<'_, '_, '_, '_, '_> {
                     code: "unknown_metric",
                     message: format!("metric \"{written}\" does not exist"),
                     label: "no such metric".to_owned(),
-                    help: crate::model::near::help(&written, known, "The metrics are"),
+                    help: near::help(&written, known, "The metrics are"),
                 },
             };
         };

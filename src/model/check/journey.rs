@@ -115,11 +115,13 @@ impl One<'_, '_, '_, '_> {
             sunset: life.sunset,
             replaced_by: life.replaced_by,
             entity: shape.entity.name.clone(),
+            entities: vec![shape.entity.name.clone()],
             kind: MetricKind::Journey(Arc::new(Journey {
                 rows: Arc::new(shape.rows),
                 kind: shape.kind,
             })),
             eligibility: Vec::new(),
+            filter: Vec::new(),
             time: Some(MetricTime { grains: grains?.or(shape.time.grains), ..shape.time }),
             unit: raw.unit.as_ref().or(draft.raw.unit.as_ref()).map(|unit| unit.to_string()),
             data_type: shape.data_type,

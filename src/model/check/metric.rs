@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
+use datafusion::logical_expr::Expr;
 
 use super::at::At;
 use super::consumer::Names;
@@ -279,8 +280,8 @@ fn keys_of(
         RawMetricType::WeightedAvg => {
             Some((&["entity", "expression", "weight"], &["eligibility", "filter"]))
         }
-        RawMetricType::Ratio => Some((&["numerator", "denominator"], &["entity"])),
-        RawMetricType::Derived => Some((&["expression"], &["entity"])),
+        RawMetricType::Ratio => Some((&["numerator", "denominator"], &["entity", "filter"])),
+        RawMetricType::Derived => Some((&["expression"], &["entity", "filter"])),
         RawMetricType::Cumulative | RawMetricType::Offset | RawMetricType::Snapshot => None,
         RawMetricType::Conversion => Some((
             &["base", "target", "entity", "within"],
@@ -376,8 +377,10 @@ fn aggregate(
         sunset: life.sunset,
         replaced_by: life.replaced_by,
         entity: entity.to_string(),
+        entities: vec![entity.to_string()],
         kind: MetricKind::Aggregate(aggregation),
         eligibility,
+        filter: Vec::new(),
         time: time?,
         unit: raw.unit.as_ref().or(draft.raw.unit.as_ref()).map(|unit| unit.to_string()),
         data_type,
@@ -402,19 +405,9 @@ fn eligibility(
     });
     let filter = raw.filter.iter().map(|filter| (filter, &filter_why, at.key("filter")));
     for (rule, why, at) in written.chain(filter) {
-        let found = compiled(context, rule, at, scope);
-        match found {
-            Some(Compiled { expr, data_type: DataType::Boolean }) => {
+        match condition(context, rule, at, scope) {
+            Some(expr) => {
                 rules.push(Eligibility { rule: rule.to_string(), why: why.to_string(), expr });
-            }
-            Some(Compiled { data_type, .. }) => {
-                sound = false;
-                let shown = types::shown(&data_type);
-                let finding =
-                    Finding::error("wrong_type", format!("a rule must be boolean, not {shown}"))
-                        .at(at.place(shown))
-                        .help("Write a condition, such as status = 'completed'.");
-                context.push(finding);
             }
             None => sound = false,
         }
@@ -427,6 +420,25 @@ fn eligibility(
         }
     }
     (rules, sound)
+}
+
+/// A compiled expression that is true or false.
+pub(super) fn condition(
+    context: &mut Context<'_>,
+    text: &str,
+    at: At<'_>,
+    scope: &EntityScope<'_, '_>,
+) -> Option<Expr> {
+    let Compiled { expr, data_type } = compiled(context, text, at, scope)?;
+    if data_type == DataType::Boolean {
+        return Some(expr);
+    }
+    let shown = types::shown(&data_type);
+    let finding = Finding::error("wrong_type", format!("a rule must be boolean, not {shown}"))
+        .at(at.place(shown))
+        .help("Write a condition, such as status = 'completed'.");
+    context.push(finding);
+    None
 }
 
 pub(super) fn compiled(

@@ -23,11 +23,17 @@ impl<'e, 'a> EntityScope<'e, 'a> {
 
     /// The dimension of a written name: `channel`, `customer_tier`, `customer.tier`.
     pub(super) fn dimension(&self, written: &str) -> Option<&'e Dimension> {
-        let found = *self.dimensions.get(written.replace('.', "_").as_str())?;
+        let found = self.named(&written.replace('.', "_"))?;
         match found.alias_only {
             true => self.dimensions.get(found.attribute.as_str()).copied(),
             false => Some(found),
         }
+    }
+
+    /// The dimension of a name, with the entity's own in front or not.
+    fn named(&self, name: &str) -> Option<&'e Dimension> {
+        let plain = || self.dimensions.get(self.draft.entity.without_own_prefix(name)?);
+        self.dimensions.get(name).or_else(plain).copied()
     }
 
     /// Whether a name could belong to something that has a fault of its own.
@@ -53,7 +59,7 @@ impl<'e, 'a> EntityScope<'e, 'a> {
         if let Some(found) = self.attribute(name) {
             return Some(Resolved::Name(Box::new(found)));
         }
-        let dimension = self.dimensions.get(name).map(|dimension| named(dimension));
+        let dimension = self.named(name).map(named);
         match (self.column(name), dimension) {
             (Some(column), Some(dimension)) if column.expr != dimension.expr => {
                 Some(Resolved::Fault {
@@ -107,10 +113,10 @@ impl Scope for EntityScope<'_, '_> {
         let found = match names.as_slice() {
             [name] => self.bare(name),
             [entity, name] if *entity == self.draft.entity.name => self.bare(name),
-            _ => self
-                .dimensions
-                .get(names.join("_").as_str())
-                .map(|dimension| Resolved::Name(Box::new(named(dimension)))),
+            _ => {
+                let dimension = self.named(&names.join("_"));
+                dimension.map(|dimension| Resolved::Name(Box::new(named(dimension))))
+            }
         };
         match found {
             Some(found) => found,

@@ -37,6 +37,7 @@ impl Atoms {
         let time = version.time.as_ref().map(|time| time_of(version, time));
         let plain = Atom {
             instance,
+            entity: journey.rows.name.clone(),
             metric: version.metric.clone(),
             function: AtomFunction::Count,
             argument: None,
