@@ -12,6 +12,7 @@ mod control;
 mod definitions;
 mod fixture;
 mod generate;
+mod journeys;
 mod oracle;
 mod parameters;
 mod property;
