@@ -122,7 +122,13 @@ fn is_count(version: &MetricVersion) -> bool {
 }
 
 fn is_count_distinct(version: &MetricVersion) -> bool {
-    matches!(version.kind, MetricKind::Aggregate(Aggregation::CountDistinct { .. }))
+    match &version.kind {
+        MetricKind::Aggregate(aggregation) => {
+            matches!(aggregation, Aggregation::CountDistinct { .. })
+        }
+        MetricKind::Journey(journey) => journey.counts_members(),
+        MetricKind::Ratio { .. } | MetricKind::Derived { .. } => false,
+    }
 }
 
 fn is_average(version: &MetricVersion) -> bool {

@@ -178,6 +178,11 @@ impl Journey {
         matches!(self.kind, JourneyKind::Conversion { output: Output::Count, .. })
     }
 
+    /// Whether it counts members, each once.
+    pub fn counts_members(&self) -> bool {
+        matches!(self.kind, JourneyKind::Funnel { output: Output::Count, .. })
+    }
+
     /// Whether it is a share.
     pub fn is_share(&self) -> bool {
         match self.kind {

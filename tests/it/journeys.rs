@@ -112,9 +112,10 @@ impl World {
     }
 
     fn definitions(&self) -> String {
-        let mut yaml = "entity: member\nrelation: members\nowner: {team: t}\nversion: 1.0.0\nkey: id\n\
+        let mut yaml =
+            "entity: member\nrelation: members\nowner: {team: t}\nversion: 1.0.0\nkey: id\n\
             source: {table: members, kind: state}\nattributes: [{name: country, type: text}]\n"
-            .to_owned();
+                .to_owned();
         for table in TABLES {
             let name = table.trim_end_matches('s');
             let _ = write!(
@@ -243,7 +244,8 @@ impl World {
             let own = |events: &[Event]| -> Vec<i64> {
                 events.iter().filter(|it| it.member == member).map(|it| it.at).collect()
             };
-            let cohort = beginning(self.grain, wall(own(&self.events[0]).into_iter().min().unwrap()));
+            let cohort =
+                beginning(self.grain, wall(own(&self.events[0]).into_iter().min().unwrap()));
             let active: BTreeSet<i64> = own(&self.events[1])
                 .into_iter()
                 .map(|at| beginning(self.grain, wall(at)))
@@ -254,9 +256,9 @@ impl World {
                     break;
                 }
                 let next = following(self.grain, period);
-                let cell = cells.entry((cohort, age)).or_insert_with(|| {
-                    (next <= wall(known)).then_some((0, 0))
-                });
+                let cell = cells
+                    .entry((cohort, age))
+                    .or_insert_with(|| (next <= wall(known)).then_some((0, 0)));
                 if let Some((part, all)) = cell {
                     *part += i64::from(active.contains(&period));
                     *all += 1;
@@ -289,7 +291,9 @@ impl World {
         }
         let by_step = |metric: &str| {
             let filter = self.filter();
-            format!("SELECT channel, step, MEASURE({metric}) FROM metrics.{metric} WHERE {filter} GROUP BY 1, 2")
+            format!(
+                "SELECT channel, step, MEASURE({metric}) FROM metrics.{metric} WHERE {filter} GROUP BY 1, 2"
+            )
         };
         let funnel = self.funnel();
         let column = |index: usize| {

@@ -121,8 +121,8 @@ fn date_trunc(call: &Call) -> Result<Value> {
 
 fn periods_between(call: &Call) -> Result<Value> {
     let name = match unit_of(call)? {
-        Unit::Day => "day",
-        Unit::Week => "week",
+        // dateDiff rounds weeks before 1970 towards later ones (26.7), so days between Mondays it is.
+        Unit::Day | Unit::Week => "day",
         Unit::Month => "month",
         Unit::Quarter => "quarter",
         Unit::Year => "year",
@@ -131,6 +131,10 @@ fn periods_between(call: &Call) -> Result<Value> {
     let (from, to) = (call.arg(1)?, call.arg(2)?);
     if !is_timestamp(from) || !is_timestamp(to) {
         return Err(NotPushable::new("periods between things that are no timestamps"));
+    }
+    if unit_of(call)? == Unit::Week {
+        let [from, to] = [from, to].map(|it| format!("dateTrunc('week', {}, 'UTC')", it.sql));
+        return Ok(call.result(format!("intDiv(dateDiff('day', {from}, {to}, 'UTC'), 7)")));
     }
     Ok(call.result(format!("dateDiff('{name}', {}, {}, 'UTC')", from.sql, to.sql)))
 }
