@@ -165,9 +165,11 @@ impl<'m> Binder<'m> {
         let instances = std::mem::take(&mut self.instances);
         let scan = |instance: Instance| {
             let columns = instance.used.into_values().collect();
-            let measure = instance.relation.metric.as_ref();
-            let version = measure.and_then(|measure| self.meant(measure)).cloned();
-            Arc::new(RelationScan::new(instance.relation, columns, version))
+            let parts = instance.relation.parts.iter().map(|part| &*part.relation);
+            let parts: Vec<&Relation> = [&*instance.relation].into_iter().chain(parts).collect();
+            let measures = parts.into_iter().filter_map(|part| part.metric.as_ref());
+            let versions = measures.filter_map(|measure| self.meant(measure)).cloned().collect();
+            Arc::new(RelationScan::new(instance.relation, columns, versions))
         };
         let scans = instances.into_iter().map(|it| it.map(scan)).collect();
         (scans, self.versions)
@@ -295,7 +297,7 @@ impl<'m> Binder<'m> {
     ) -> Result<Option<Resolved>, BindError> {
         match &item.columns {
             Columns::Relation(instance) => {
-                let position = self.relation(*instance).and_then(|it| it.position(name));
+                let position = self.position_in(item, *instance, name, idents)?;
                 position.map(|position| self.use_column(*instance, position, idents)).transpose()
             }
             Columns::Derived(columns) => {
@@ -310,6 +312,19 @@ impl<'m> Binder<'m> {
                 }
             }
         }
+    }
+
+    /// The position of an item's column in its scan.
+    pub(crate) fn position_in(
+        &self,
+        item: &Item,
+        instance: usize,
+        name: &str,
+        idents: &[Ident],
+    ) -> Result<Option<usize>, BindError> {
+        let Some(relation) = self.relation(instance) else { return Ok(None) };
+        let found = relation.position_in(item.part, name);
+        found.map_err(|error| error.at(idents.first().and_then(|ident| self.place_of(ident))))
     }
 
     /// Notes that a scan needs a column, and says what it is.
@@ -345,7 +360,10 @@ impl<'m> Binder<'m> {
     }
 
     /// The version that the session means by a metric; None where it isn't served.
-    fn meant<'v>(&'v self, measure: &'v MeasureColumn) -> Option<&'v Arc<MetricVersion>> {
+    pub(crate) fn meant<'v>(
+        &'v self,
+        measure: &'v MeasureColumn,
+    ) -> Option<&'v Arc<MetricVersion>> {
         let metric = &measure.metric;
         match measure.major.or_else(|| self.settings.pins.get(&metric.name).copied()) {
             Some(major) => self.model.served_version(metric, major),
@@ -371,7 +389,11 @@ impl<'m> Binder<'m> {
             })?,
             None => metric.default_version().ok_or_else(|| self.unknown_measure(idents))?,
         };
-        if version.rows_entity() != relation.entity.name {
+        let is_here = match relation.parts.is_empty() {
+            true => version.rows_entity() == relation.entity.name,
+            false => relation.parts.iter().any(|part| part.relation.entity.name == version.entity),
+        };
+        if !is_here {
             return Err(self.unknown_measure(idents));
         }
         let version = Arc::clone(version);
@@ -410,7 +432,7 @@ impl<'m> Binder<'m> {
         for item in items().filter(wanted) {
             match &item.columns {
                 Columns::Relation(instance) => {
-                    let columns = self.relation(*instance).map(|it| it.columns.as_slice());
+                    let columns = self.relation(*instance).map(|it| it.columns_in(item.part));
                     names.extend(columns.unwrap_or_default().iter().map(|it| it.name.as_str()));
                 }
                 Columns::Derived(columns) => {

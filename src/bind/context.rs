@@ -22,9 +22,9 @@ pub struct RelationScan {
     pub relation: Arc<Relation>,
     /// In the order of the scan's schema.
     pub columns: Vec<ScanColumn>,
-    /// Of a relation in schema `metrics`: the version that the session means, whose time its rows
+    /// Of relations in schema `metrics`: the versions that the session means, whose time its rows
     /// have.
-    pub version: Option<Arc<MetricVersion>>,
+    pub versions: Vec<Arc<MetricVersion>>,
     schema: SchemaRef,
 }
 
@@ -49,7 +49,7 @@ impl RelationScan {
     pub(crate) fn new(
         relation: Arc<Relation>,
         columns: Vec<ScanColumn>,
-        version: Option<Arc<MetricVersion>>,
+        versions: Vec<Arc<MetricVersion>>,
     ) -> Self {
         let data_type = |column: &ScanColumn| match &column.kind {
             ScanKind::Dimension(index) => relation.entity.dimensions[*index].data_type.clone(),
@@ -61,7 +61,7 @@ impl RelationScan {
             .iter()
             .map(|column| Field::new(&column.name, data_type(column), true))
             .collect();
-        Self { relation, columns, version, schema: Arc::new(Schema::new(fields)) }
+        Self { relation, columns, versions, schema: Arc::new(Schema::new(fields)) }
     }
 
     /// The scan behind a source, if it is one.

@@ -53,6 +53,9 @@ pub enum BindError {
         "column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function"
     )]
     NotGrouped { column: String, position: Option<usize> },
+    /// A dimension of one relation of metrics that another, joined to it, lacks.
+    #[error("\"{relation}\" has no dimension \"{column}\"")]
+    NotShared { column: String, relation: String, position: Option<usize> },
     #[error("the level of a measure must be made of grouping keys")]
     LevelNotGrouped { position: Option<usize> },
     #[error("{clause} position {ordinal} is not in select list")]
@@ -72,11 +75,25 @@ pub enum BindError {
     Internal(String),
 }
 
+impl BindError {
+    /// The error at its place in the statement.
+    pub(crate) fn at(self, place: Option<usize>) -> Self {
+        match self {
+            Self::NotShared { column, relation, .. } => {
+                Self::NotShared { column, relation, position: place }
+            }
+            other => other,
+        }
+    }
+}
+
 impl ClientError for BindError {
     fn sqlstate(&self) -> &'static str {
         match self {
             Self::UnknownRelation { .. } | Self::UnknownTable { .. } => "42P01",
-            Self::UnknownColumn { .. } | Self::RetiredVersion { .. } => "42703",
+            Self::UnknownColumn { .. } | Self::NotShared { .. } | Self::RetiredVersion { .. } => {
+                "42703"
+            }
             Self::UnknownMetric { .. } => "42704",
             Self::AmbiguousColumn { .. } => "42702",
             Self::DuplicateTable { .. } => "42712",
@@ -111,6 +128,7 @@ impl ClientError for BindError {
             | Self::MisleadingAggregate { position, .. }
             | Self::AggregateNotAllowed { position, .. }
             | Self::NotGrouped { position, .. }
+            | Self::NotShared { position, .. }
             | Self::LevelNotGrouped { position }
             | Self::OrdinalOutOfRange { position, .. }
             | Self::NotSupported { position, .. } => *position,
@@ -144,6 +162,10 @@ impl ClientError for BindError {
             Self::NotGrouped { .. } => {
                 Some("Add it to GROUP BY, or leave it out of the select list.".to_owned())
             }
+            Self::NotShared { .. } => Some(
+                "Metrics are joined on the dimensions that all of them have: leave it out."
+                    .to_owned(),
+            ),
             Self::LevelNotGrouped { .. } => Some(
                 "Write in PARTITION BY what is in GROUP BY, or OVER () for the total.".to_owned(),
             ),

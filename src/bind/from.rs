@@ -5,6 +5,7 @@ use datafusion::sql::sqlparser::ast::{
     TableWithJoins,
 };
 
+use super::across::Across;
 use super::binder::{Binder, Clause};
 use super::error::BindError;
 use super::query::rename;
@@ -12,34 +13,58 @@ use super::scope::{Columns, Item, OutputColumn, Scope, Shared, folded, quoted};
 use super::select::{object_name, table};
 
 impl Binder<'_> {
-    /// Binds the FROM list in place and fills the scope.
+    /// Binds the FROM list in place and fills the scope. Gives the filters that its joins hold.
     pub(crate) fn bind_from(
         &mut self,
-        from: &mut [TableWithJoins],
+        from: &mut Vec<TableWithJoins>,
         scope: &mut Scope<'_>,
-    ) -> Result<(), BindError> {
-        from.iter_mut().try_for_each(|item| self.bind_joins(item, scope))
+    ) -> Result<Vec<Expr>, BindError> {
+        let mut list = FromList { across: self.across(from)?, filters: Vec::new() };
+        for mut item in std::mem::take(from) {
+            if self.bind_joins(&mut item, scope, &mut list)? == Bound::Scanned {
+                from.push(item);
+            }
+        }
+        Ok(list.filters)
     }
 
     fn bind_joins(
         &mut self,
         item: &mut TableWithJoins,
         scope: &mut Scope<'_>,
-    ) -> Result<(), BindError> {
+        list: &mut FromList,
+    ) -> Result<Bound, BindError> {
         let first = scope.items.len();
-        self.bind_factor(&mut item.relation, scope)?;
-        for join in &mut item.joins {
+        let bound = self.bind_factor(&mut item.relation, scope, list)?;
+        if bound == Bound::Known && !item.joins.is_empty() {
+            let hint = "List the relations of metrics first, then what is joined to them.";
+            return Err(BindError::NotSupported {
+                what: "a join to a relation of metrics that others stand before".to_owned(),
+                hint: Some(hint.to_owned()),
+                position: None,
+            });
+        }
+        for mut join in std::mem::take(&mut item.joins) {
             let left = first..scope.items.len();
-            self.bind_factor(&mut join.relation, scope)?;
+            let bound = self.bind_factor(&mut join.relation, scope, list)?;
             let right = left.end..scope.items.len();
+            if bound == Bound::Known && !is_using(&mut join.join_operator) {
+                let filters = self.across_conditions(&mut join, scope)?;
+                list.filters.extend(filters);
+                continue;
+            }
             let merge = merge_of(&join.join_operator);
             let Some(constraint) = constraint_mut(&mut join.join_operator) else {
                 let what = format!("the join {}", join.join_operator_name());
                 return Err(BindError::NotSupported { what, hint: None, position: None });
             };
             self.bind_constraint(constraint, scope, left, right, merge)?;
+            // Equal columns of relations that are scanned as one are one column.
+            if bound == Bound::Scanned {
+                item.joins.push(join);
+            }
         }
-        Ok(())
+        Ok(bound)
     }
 
     fn bind_constraint(
@@ -113,12 +138,15 @@ impl Binder<'_> {
         &mut self,
         factor: &mut TableFactor,
         scope: &mut Scope<'_>,
-    ) -> Result<(), BindError> {
+        list: &mut FromList,
+    ) -> Result<Bound, BindError> {
         match factor {
             TableFactor::Table { name, alias, args: None, sample: None, .. } => {
                 let (name, alias) = (name.clone(), alias.take());
-                *factor = self.bind_table(&name, alias, scope)?;
-                Ok(())
+                let known = list.across.as_ref().is_some_and(|across| across.met > 0);
+                *factor = self.bind_table(&name, alias, scope, list)?;
+                let is_part = scope.items.last().is_some_and(|item| item.part.is_some());
+                Ok(if is_part && known { Bound::Known } else { Bound::Scanned })
             }
             TableFactor::Derived { subquery, alias, lateral, sample: None } => {
                 // A lateral subquery sees what is left of it; its measures become values there.
@@ -126,10 +154,10 @@ impl Binder<'_> {
                 let columns = self.bind_query(subquery, parent, *lateral)?;
                 let (subquery, lateral) = (std::mem::replace(subquery, empty_query()), *lateral);
                 *factor = self.derived(*subquery, columns, alias.take(), lateral, scope)?;
-                Ok(())
+                Ok(Bound::Scanned)
             }
             TableFactor::NestedJoin { table_with_joins, alias: None } => {
-                self.bind_joins(table_with_joins, scope)
+                self.bind_joins(table_with_joins, scope, list)
             }
             other => {
                 let what = format!("the FROM item {other}");
@@ -144,6 +172,7 @@ impl Binder<'_> {
         name: &ObjectName,
         alias: Option<TableAlias>,
         scope: &mut Scope<'_>,
+        list: &mut FromList,
     ) -> Result<TableFactor, BindError> {
         let parts: Vec<String> = name.0.iter().filter_map(|it| it.as_ident().map(folded)).collect();
         if let [single] = parts.as_slice()
@@ -166,13 +195,20 @@ impl Binder<'_> {
             return Err(BindError::NotSupported { what, hint, position });
         }
         self.refuse_duplicate(&shown, schema.as_ref(), scope, self.position_of(name))?;
-        let instance = self.new_alias(Some(relation))?;
+        let (instance, part) = match &mut list.across {
+            Some(across) if relation.schema == "metrics" => {
+                across.met += 1;
+                (across.instance, Some(across.met - 1))
+            }
+            _ => (self.new_alias(Some(relation))?, None),
+        };
         let own = format!("r{instance}");
         scope.items.push(Item {
             name: Some(shown),
             schema,
             alias: own.clone(),
             columns: Columns::Relation(instance),
+            part,
         });
         Ok(table(object_name(&own)))
     }
@@ -204,6 +240,7 @@ impl Binder<'_> {
             schema: None,
             alias: own.clone(),
             columns: Columns::Derived(columns),
+            part: None,
         });
         let alias = TableAlias { explicit: true, name: quoted(&own), columns: list, at: None };
         Ok(TableFactor::Derived {
@@ -244,8 +281,27 @@ impl Item {
             schema: self.schema.clone(),
             alias: self.alias.clone(),
             columns,
+            part: self.part,
         }
     }
+}
+
+/// What is known of a FROM list while it is bound.
+struct FromList {
+    across: Option<Across>,
+    filters: Vec<Expr>,
+}
+
+/// Whether an item of FROM is a table of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bound {
+    Scanned,
+    /// A relation of metrics that is scanned together with one before it.
+    Known,
+}
+
+fn is_using(operator: &mut JoinOperator) -> bool {
+    matches!(constraint_mut(operator), Some(JoinConstraint::Using(_) | JoinConstraint::Natural))
 }
 
 /// Whose value a column shared by USING has.
@@ -262,7 +318,7 @@ fn merge_of(operator: &JoinOperator) -> Merge {
     }
 }
 
-fn constraint_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
+pub(super) fn constraint_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
     match operator {
         JoinOperator::FullOuter(JoinConstraint::Using(_)) => None,
         JoinOperator::Join(constraint)
@@ -296,7 +352,7 @@ fn equals(left: Expr, right: Expr) -> Expr {
     Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::Eq, right: Box::new(right) }
 }
 
-fn both(left: Expr, right: Expr) -> Expr {
+pub(super) fn both(left: Expr, right: Expr) -> Expr {
     Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::And, right: Box::new(right) }
 }
 

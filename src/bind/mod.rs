@@ -6,6 +6,7 @@
 //! planner then sees has no name of the user's in it, and two statements that say the same in other
 //! words give equal plans.
 
+mod across;
 mod aggregate;
 mod binder;
 mod context;

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 
+use super::error::BindError;
 use crate::functions::numeric;
-use crate::model::{Entity, Metric, MetricKind, MetricVersion, Model};
+use crate::model::{Dimension, Entity, Metric, MetricKind, MetricVersion, Model, shared};
 
 /// Name of the wall-clock time of a metric (or of plain rows): `timestamp` in the metric's zone.
 pub const METRIC_TIME: &str = "metric_time";
@@ -35,7 +36,17 @@ pub struct Relation {
     pub columns: Vec<RelationColumn>,
     /// The metric of a relation in schema `metrics`, whose time `metric_time` is.
     pub metric: Option<MeasureColumn>,
+    /// Of a join of relations of metrics: the relations.
+    pub parts: Vec<Part>,
     by_name: HashMap<String, usize>,
+}
+
+/// One of several relations of metrics that are scanned as one.
+#[derive(Debug)]
+pub struct Part {
+    pub relation: Arc<Relation>,
+    /// Where each of its columns is in the whole; None for dimensions that the others lack.
+    positions: Vec<Option<usize>>,
 }
 
 /// A column of a relation.
@@ -85,7 +96,7 @@ impl Relation {
     ) -> Self {
         let by_name = columns.iter().enumerate().map(|(i, column)| (column.name.clone(), i));
         let by_name = by_name.collect();
-        Self { schema, name, entity, columns, metric, by_name }
+        Self { schema, name, entity, columns, metric, parts: Vec::new(), by_name }
     }
 
     /// The position of a column by its name.
@@ -98,6 +109,110 @@ impl Relation {
             let index = *self.by_name.get(self.entity.without_own_prefix(name)?)?;
             matches!(self.columns[index].kind, ColumnKind::Dimension(_)).then_some(index)
         })
+    }
+
+    /// The position of a column by its name in one of the parts.
+    ///
+    /// # Errors
+    /// [`BindError::NotShared`] for a dimension that another part lacks.
+    pub(crate) fn position_in(
+        &self,
+        part: Option<usize>,
+        name: &str,
+    ) -> Result<Option<usize>, BindError> {
+        let Some(part) = part.and_then(|part| self.parts.get(part)) else {
+            return Ok(self.position(name));
+        };
+        let Some(own) = part.relation.position(name) else { return Ok(None) };
+        match part.positions[own] {
+            Some(position) => Ok(Some(position)),
+            None => {
+                let lacks = |other: &&Part| other.relation.position(name).is_none();
+                let other = self.parts.iter().find(lacks).unwrap_or(part);
+                let relation = other.relation.name.clone();
+                Err(BindError::NotShared { column: name.to_owned(), relation, position: None })
+            }
+        }
+    }
+
+    /// The columns of one part, or of the whole.
+    pub(crate) fn columns_in(&self, part: Option<usize>) -> &[RelationColumn] {
+        match part.and_then(|part| self.parts.get(part)) {
+            Some(part) => &part.relation.columns,
+            None => &self.columns,
+        }
+    }
+
+    /// Relations of metrics as one: their times where they have one zone, the dimensions that they
+    /// share, and each one's measure.
+    ///
+    /// # Errors
+    /// A metric's entity that isn't there.
+    pub(crate) fn across(
+        model: &Model,
+        relations: Vec<(Arc<Relation>, Arc<MetricVersion>)>,
+    ) -> Result<Self, BindError> {
+        let find = |name: &str| model.entities.get(name).map(AsRef::as_ref);
+        let mut entities: Vec<&Entity> = Vec::new();
+        for name in relations.iter().flat_map(|(_, version)| &version.entities) {
+            let missing = || BindError::Internal(format!("no entity {name}"));
+            let entity = find(name).ok_or_else(missing)?;
+            if entities.iter().all(|known| known.name != entity.name) {
+                entities.push(entity);
+            }
+        }
+        let first = relations.first().and_then(|(relation, _)| Some((relation, entities.first()?)));
+        let (first, home) = first.ok_or_else(|| BindError::Internal("no relations".to_owned()))?;
+        let mut columns = Vec::new();
+        let zone = |version: &MetricVersion| version.time.as_ref().map(|time| time.zone);
+        let zones: Vec<_> = relations.iter().map(|(_, version)| zone(version)).collect();
+        if zones.iter().all(|zone| zone.is_some() && *zone == zones[0]) {
+            columns.extend(time_columns(false));
+        }
+        let mut shared = shared::dimensions(&entities, find);
+        shared.retain(|name| relations.iter().all(|(it, _)| it.position(name).is_some()));
+        columns.extend(shared_columns(home, &shared));
+        for (number, (relation, _)) in relations.iter().enumerate() {
+            let measures = relation.columns.iter();
+            let measures = measures.filter(|it| matches!(it.kind, ColumnKind::Measure(_)));
+            columns.extend(measures.map(|it| RelationColumn {
+                name: measure_of_part(&it.name, number),
+                ..it.clone()
+            }));
+        }
+        let names: Vec<&str> = relations.iter().map(|(it, _)| it.name.as_str()).collect();
+        let (schema, entity) = (first.schema, Arc::clone(&first.entity));
+        let mut whole = Self::new(schema, names.join(", "), entity, columns, None);
+        for (number, (relation, _)) in relations.into_iter().enumerate() {
+            let positions = relation
+                .columns
+                .iter()
+                .map(|column| whole.position_of_part(&relation, number, column));
+            let positions = positions.collect();
+            whole.parts.push(Part { relation, positions });
+        }
+        Ok(whole)
+    }
+
+    /// Where a part's column is in the whole.
+    fn position_of_part(
+        &self,
+        part: &Relation,
+        number: usize,
+        column: &RelationColumn,
+    ) -> Option<usize> {
+        match &column.kind {
+            ColumnKind::Measure(_) => self.position(&measure_of_part(&column.name, number)),
+            ColumnKind::MetricTime | ColumnKind::MetricInstant => self.position(&column.name),
+            ColumnKind::Dimension(_) => {
+                let own = part.entity.dimension_named(&column.name).map(Dimension::plain_name)?;
+                self.columns.iter().position(|shared| {
+                    matches!(shared.kind, ColumnKind::Dimension(_))
+                        && part.entity.dimension_named(&shared.name).map(Dimension::plain_name)
+                            == Some(own)
+                })
+            }
+        }
     }
 
     /// `orders` in schema public: key and attributes, dimensions, times, measures.
@@ -182,6 +297,11 @@ fn dimension_columns(entity: &Entity, allowed: Option<&[String]>) -> Vec<Relatio
         .collect()
 }
 
+/// A measure's name in the whole: two parts may have one metric in two versions.
+fn measure_of_part(name: &str, part: usize) -> String {
+    format!("{name}@{part}")
+}
+
 /// The dimensions that several entities share, by the names that they share.
 fn shared_columns(entity: &Entity, shared: &[String]) -> Vec<RelationColumn> {
     let column = |name: &String| {
@@ -195,9 +315,7 @@ fn shared_columns(entity: &Entity, shared: &[String]) -> Vec<RelationColumn> {
 fn measures_of(model: &Model, entity: &Entity) -> Vec<RelationColumn> {
     let mut columns = Vec::new();
     for metric in model.metrics.values() {
-        let on_entity = |version: &Arc<MetricVersion>| {
-            version.journey().is_none() && version.entities == [entity.name.as_str()]
-        };
+        let on_entity = |version: &Arc<MetricVersion>| version.entities == [entity.name.as_str()];
         let mut push = |major, hidden| {
             let kind = ColumnKind::Measure(MeasureColumn { metric: Arc::clone(metric), major });
             columns.push(RelationColumn { name: versioned_name(metric, major), kind, hidden });

@@ -79,6 +79,8 @@ pub(crate) struct Item {
     /// Ours: `r0`, `r1`, …: no two of a statement are equal.
     pub(crate) alias: String,
     pub(crate) columns: Columns,
+    /// Which of several relations of metrics it is that are scanned as one.
+    pub(crate) part: Option<usize>,
 }
 
 /// A column that two sides of a join share by USING.

@@ -11,6 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::binder::{Binder, Clause, Evaluation, Found, arguments, is_call_of, settle};
 use super::error::BindError;
+use super::from::both;
 use super::markers;
 use super::names::output_name;
 use super::query::{order_by_all, ordinal, output_position};
@@ -37,9 +38,13 @@ impl Binder<'_> {
     ) -> Result<Vec<OutputColumn>, BindError> {
         self.refuse_select(select)?;
         let mut scope = Scope { parent, ..Scope::default() };
-        self.bind_from(&mut select.from, &mut scope)?;
+        let filters = self.bind_from(&mut select.from, &mut scope)?;
         if let Some(selection) = &mut select.selection {
             self.resolve(selection, &scope, Clause::Where)?;
+        }
+        if !filters.is_empty() {
+            let selection = select.selection.take().map(|it| Expr::Nested(Box::new(it)));
+            select.selection = selection.into_iter().chain(filters).reduce(both);
         }
         let mut outputs = self.outputs(std::mem::take(&mut select.projection), &scope)?;
         let mut keys = self.group_keys(select, &outputs, &scope)?;
@@ -257,7 +262,7 @@ impl Binder<'_> {
         let names: Vec<String> = match &item.columns {
             Columns::Relation(instance) => {
                 let relation = self.relation(*instance);
-                let columns = relation.map(|it| it.columns.as_slice()).unwrap_or_default();
+                let columns = relation.map(|it| it.columns_in(item.part)).unwrap_or_default();
                 columns.iter().filter(|it| !it.hidden).map(|it| it.name.clone()).collect()
             }
             Columns::Derived(columns) => columns.iter().map(|it| it.name.clone()).collect(),
@@ -301,10 +306,8 @@ impl Binder<'_> {
             Columns::Derived(_) => Ok(super::scope::column(&item.alias, &format!("c{position}"))),
             Columns::Relation(instance) => {
                 let missing = || BindError::Internal(format!("no column {name}"));
-                let position = self
-                    .relation(*instance)
-                    .and_then(|it| it.position(name))
-                    .ok_or_else(missing)?;
+                let found = self.position_in(item, *instance, name, &[])?;
+                let position = found.ok_or_else(missing)?;
                 Ok(self.use_column(*instance, position, &[quoted(name)])?.expr)
             }
         }
@@ -321,7 +324,7 @@ impl Binder<'_> {
                 columns.iter().find(|it| it.name == name).map(|it| it.kind.clone())
             }
             Columns::Relation(instance) => {
-                match self.relation(*instance).and_then(|it| it.position(name)) {
+                match self.position_in(&scope.items[index], *instance, name, &[])? {
                     Some(position) => {
                         Some(self.use_column(*instance, position, &[quoted(name)])?.kind)
                     }
@@ -443,7 +446,9 @@ impl Binder<'_> {
     fn item_has(&self, item: &super::scope::Item, name: &str) -> bool {
         match &item.columns {
             Columns::Relation(instance) => {
-                self.relation(*instance).is_some_and(|relation| relation.position(name).is_some())
+                let relation = self.relation(*instance);
+                let found = relation.map(|relation| relation.position_in(item.part, name));
+                !matches!(found, None | Some(Ok(None)))
             }
             Columns::Derived(columns) => columns.iter().any(|column| column.name == name),
         }

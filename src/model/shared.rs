@@ -22,6 +22,13 @@ impl Entity {
     }
 }
 
+impl Dimension {
+    /// Its name without that of its own entity in front.
+    pub fn plain_name(&self) -> &str {
+        if self.alias_only { &self.attribute } else { &self.name }
+    }
+}
+
 /// Names that mean the same in each of some entities, the shortest for each meaning, in the order of
 /// the first entity's dimensions. `find` gives an entity by its name.
 pub(crate) fn dimensions<'e>(

@@ -43,7 +43,7 @@ pub(crate) fn call(name: &str, args: Vec<Expr>) -> Result<Expr, PlanError> {
 /// The time of plain rows of a relation: the metric's own in schema `metrics`, else the entity's.
 pub(crate) fn row_time(model: &Model, scan: &RelationScan) -> Option<TimeOf> {
     let relation = &scan.relation;
-    let of_metric = scan.version.as_ref().and_then(|version| {
+    let of_metric = scan.versions.first().and_then(|version| {
         let time = version.time.as_ref()?;
         Some(journey::time_of(version, time))
     });
@@ -90,7 +90,7 @@ pub(crate) fn expand_scan(
     }
     outputs.extend(extras.iter().cloned());
     let is_own = entity.name == scan.relation.entity.name;
-    let version = scan.version.as_ref().filter(|_| is_own);
+    let version = scan.versions.first().filter(|_| is_own);
     let journey = version.and_then(|version| version.journey());
     let exprs = outputs.iter().map(|(_, expr)| expr);
     let joined = joined_sources(model, entity, journey.map(Arc::as_ref), exprs)?;

@@ -26,8 +26,8 @@ use super::rewrite::{Needs, Rewriter, aggregated, filtered, formula_of, projecte
 use super::trace::{Fanout, Part, instance_of, scan_column, uses_time};
 use crate::bind::{RelationScan, ScanKind, markers};
 use crate::functions::registry;
-use crate::model::MetricVersion;
 use crate::model::entity::BASE;
+use crate::model::{Dimension, MetricVersion};
 
 /// Whether an aggregation evaluates measures.
 pub(crate) fn is_forced(aggregate: &Aggregate) -> bool {
@@ -156,15 +156,16 @@ impl Evaluation<'_, '_, '_> {
         collect_filters(self.input, &mut used);
         for (plan, expr) in used {
             for column in expr.column_refs() {
-                let Some((number, scan, scanned)) = scan_column(plan, column) else { continue };
-                let ScanKind::Dimension(index) = scanned.kind else { continue };
-                let entity = &scan.relation.entity;
-                let dimension = &entity.dimensions[index];
-                let is_own = dimension.path.is_empty();
-                let name = if is_own { &dimension.attribute } else { &dimension.name };
-                let is_key = is_own && entity.key.contains(name);
-                let is_allowed = allowed.contains(name) || allowed.contains(&scanned.name);
-                if number == instance && !is_key && !is_allowed {
+                let Some((number, _, scanned)) = scan_column(plan, column) else { continue };
+                if number != instance || !matches!(scanned.kind, ScanKind::Dimension(_)) {
+                    continue;
+                }
+                let entity = self.rewriter.entity(&version.entity)?;
+                let name = entity.dimension_named(&scanned.name).map(Dimension::plain_name);
+                let is_key = name.is_some_and(|name| entity.key.iter().any(|key| key == name));
+                let is_allowed =
+                    allowed.iter().any(|it| *it == scanned.name || Some(&**it) == name);
+                if !is_key && !is_allowed {
                     return Err(PlanError::DimensionNotAllowed {
                         metric: version.metric.clone(),
                         version: version.version.to_string(),

@@ -100,28 +100,33 @@ impl<'m> Rewriter<'m> {
         let plain = || row_time(self.model, relation);
         let time = needs.times.get(&instance).cloned().or_else(plain);
         let extras = needs.extras.get(&instance).map_or(&[][..], Vec::as_slice);
-        let entity = match (needs.entities.get(&instance), &relation.version) {
-            (Some(name), _) if *name == relation.relation.entity.name => &relation.relation.entity,
-            (Some(name), _) => self.entity(name)?,
-            (None, Some(version)) if version.drills_across() => {
-                return self.rows_of_all(scan, relation, version);
+        let several = |version: &Arc<MetricVersion>| {
+            version.entities != [relation.relation.entity.name.as_str()]
+        };
+        let entity = match needs.entities.get(&instance) {
+            Some(name) if *name == relation.relation.entity.name => &relation.relation.entity,
+            Some(name) => self.entity(name)?,
+            None if relation.versions.iter().any(several) => {
+                return self.rows_of_all(scan, relation);
             }
-            (None, _) => &relation.relation.entity,
+            None => &relation.relation.entity,
         };
         expand_scan(self.model, scan, relation, entity, time.as_ref(), extras)
     }
 
-    /// The plain rows of a metric over several entities: those of all of them, each by the time that
-    /// the metric counts it by.
+    /// The plain rows of metrics over several entities: those of all of them, each by the time that
+    /// the metrics count it by.
     fn rows_of_all(
         &mut self,
         scan: &TableScan,
         relation: &RelationScan,
-        version: &MetricVersion,
     ) -> Result<LogicalPlan, PlanError> {
         let mut atoms = Atoms::default();
-        atoms.formula(self.model, version, 0, None)?;
-        let rows = version.entities.iter().map(|name| {
+        for version in &relation.versions {
+            atoms.formula(self.model, version, 0, None)?;
+        }
+        let entities = relation.versions.iter().flat_map(|version| &version.entities);
+        let rows = entities.collect::<BTreeSet<_>>().into_iter().map(|name| {
             let time = atoms.list.iter().find(|atom| atom.entity == *name);
             let time = time.and_then(|atom| atom.time.clone());
             let rows =

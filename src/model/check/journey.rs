@@ -115,7 +115,7 @@ impl One<'_, '_, '_, '_> {
             sunset: life.sunset,
             replaced_by: life.replaced_by,
             entity: shape.entity.name.clone(),
-            entities: vec![shape.entity.name.clone()],
+            entities: vec![shape.rows.name.clone()],
             kind: MetricKind::Journey(Arc::new(Journey {
                 rows: Arc::new(shape.rows),
                 kind: shape.kind,
