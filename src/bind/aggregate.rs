@@ -112,23 +112,37 @@ fn kind_of(version: &MetricVersion) -> &'static str {
         MetricKind::Cumulative { .. } => "cumulative",
         MetricKind::Offset { .. } => "of an earlier period",
         MetricKind::Derived { .. } => "derived from other metrics",
+        MetricKind::Journey(journey) => journey.name(),
     }
 }
 
 fn is_count(version: &MetricVersion) -> bool {
-    matches!(version.kind, MetricKind::Aggregate(Aggregation::Count))
+    match &version.kind {
+        MetricKind::Aggregate(aggregation) => matches!(aggregation, Aggregation::Count),
+        MetricKind::Journey(journey) => journey.is_additive(),
+        _ => false,
+    }
 }
 
 fn is_count_distinct(version: &MetricVersion) -> bool {
-    matches!(version.kind, MetricKind::Aggregate(Aggregation::CountDistinct { .. }))
+    match &version.kind {
+        MetricKind::Aggregate(aggregation) => {
+            matches!(aggregation, Aggregation::CountDistinct { .. })
+        }
+        MetricKind::Journey(journey) => journey.counts_members(),
+        _ => false,
+    }
 }
 
 fn is_average(version: &MetricVersion) -> bool {
-    matches!(
-        version.kind,
-        MetricKind::Ratio { .. }
-            | MetricKind::Aggregate(Aggregation::Avg(_) | Aggregation::WeightedAvg { .. })
-    )
+    match &version.kind {
+        MetricKind::Ratio { .. } => true,
+        MetricKind::Journey(journey) => journey.is_share(),
+        kind => matches!(
+            kind,
+            MetricKind::Aggregate(Aggregation::Avg(_) | Aggregation::WeightedAvg { .. })
+        ),
+    }
 }
 
 fn is_min(version: &MetricVersion) -> bool {

@@ -431,7 +431,7 @@ impl<'m> Binder<'m> {
             None => metric.default_version().ok_or_else(|| self.unknown_measure(idents))?,
         };
         let is_here = match relation.parts.is_empty() {
-            true => version.entity == relation.entity.name,
+            true => version.rows_entity() == relation.entity.name,
             false => relation.parts.iter().any(|part| part.relation.entity.name == version.entity),
         };
         if !is_here {

@@ -249,11 +249,14 @@ impl Relation {
             Some(major) => metric.of_major(major)?,
             None => metric.default_version()?,
         };
-        let entity = Arc::clone(model.entities.get(&version.entity)?);
+        let entity = version.own_rows().or_else(|| model.entities.get(&version.entity));
+        let entity = Arc::clone(entity?);
         let measure = MeasureColumn { metric: Arc::clone(metric), major };
         let mut columns = Vec::new();
         if version.time.is_some() {
-            columns.extend(time_columns(false));
+            let has_instant = version.journey().is_none_or(|journey| journey.has_instant());
+            let all = if has_instant { 2 } else { 1 };
+            columns.extend(time_columns(false).into_iter().take(all));
         }
         match (version.drills_across(), &version.dimensions) {
             (true, Some(shared)) => columns.extend(shared_columns(&entity, shared)),
@@ -397,6 +400,7 @@ pub fn is_additive(model: &Model, version: &MetricVersion) -> bool {
         MetricKind::Offset { metric, .. } => {
             model.version_of(metric).is_some_and(|(_, version)| is_additive(model, version))
         }
+        MetricKind::Journey(journey) => journey.is_additive(),
         MetricKind::Derived { expr, parts } => {
             is_linear(expr)
                 && parts.iter().all(|part| {

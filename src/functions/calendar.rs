@@ -114,6 +114,22 @@ fn truncated_date(unit: Unit, micros: i64) -> Option<i64> {
     i64::from(begin.to_epoch_days()).checked_mul(DAY)
 }
 
+/// A number for the day, week, month, quarter or year that a moment is in: one more for the next.
+pub(super) fn period_number(unit: Unit, micros: i64) -> Option<i64> {
+    let date = date_of(micros)?;
+    let months = i64::from(date.year()) * 12 + i64::from(date.month0());
+    let day = i64::from(date.to_epoch_days());
+    match unit {
+        Unit::Day => Some(day),
+        // 1970-01-01 was a Thursday.
+        Unit::Week => Some((day + 3).div_euclid(7)),
+        Unit::Month => Some(months),
+        Unit::Quarter => Some(months.div_euclid(3)),
+        Unit::Year => Some(months.div_euclid(12)),
+        _ => None,
+    }
+}
+
 /// The beginning of the next unit after one that begins at `micros`.
 pub(super) fn next(unit: Unit, micros: i64) -> Option<i64> {
     let date = date_of(micros)?;

@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Decimal128Array, Float64Array, StringArray,
+    Array, ArrayRef, AsArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringArray,
     TimestampMicrosecondArray,
 };
 use datafusion::arrow::compute::kernels::arity::try_binary;
@@ -82,6 +82,13 @@ function!(
     })
 );
 
+function!(
+    /// `periods_between(unit, from, to)`: how many days, weeks (from Monday on), months, quarters or
+    /// years the period of one timestamp is behind that of another; negative where it is before it.
+    periods_between,
+    Function::new("periods_between", unit_and_two, |_, _| Ok(DataType::Int64), count_periods)
+);
+
 /// All of them, for the registry.
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
     [
@@ -93,6 +100,7 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
         timestamp_text(),
         add_days(),
         subtract_days(),
+        periods_between(),
     ]
     .into_iter()
     .map(Arc::clone)
@@ -155,6 +163,15 @@ fn date_and_days(types: &[DataType]) -> Result<Vec<DataType>> {
             Ok(vec![DataType::Date32, DataType::Int64])
         }
         _ => plan_err!("a date and a number of days are expected"),
+    }
+}
+
+fn unit_and_two(types: &[DataType]) -> Result<Vec<DataType>> {
+    match types {
+        [_, from, to] if canonical(from).is_some() && canonical(to).is_some() => {
+            Ok(vec![DataType::Utf8, TIMESTAMP, TIMESTAMP])
+        }
+        _ => plan_err!("a unit and two timestamps are expected"),
     }
 }
 
@@ -318,6 +335,29 @@ fn extract_field(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
         }
     };
     result(args, array)
+}
+
+fn count_periods(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
+    let unit = constant(args, 0, "the unit of periods_between")?;
+    let Some(unit) = unit_of(unit.map(ScalarValue::from).as_ref())? else {
+        return all_null(args);
+    };
+    if !(Unit::Day..=Unit::Year).contains(&unit) {
+        return plan_err!("periods_between has no unit {unit:?}");
+    }
+    let [from, to] = [1, 2].map(|index| args.args[index].to_array(args.number_rows));
+    let (from, to) = (from?, to?);
+    let from = from.as_primitive::<TimestampMicrosecondType>();
+    let to = to.as_primitive::<TimestampMicrosecondType>();
+    let count = |from, to| {
+        let number = |moment| calendar::period_number(unit, moment).ok_or_else(out_of_range);
+        Ok::<i64, DataFusionError>(number(to)? - number(from)?)
+    };
+    let counts = from.iter().zip(to).map(|pair| match pair {
+        (Some(from), Some(to)) => count(from, to).map(Some),
+        _ => Ok(None),
+    });
+    result(args, Arc::new(counts.collect::<Result<Int64Array>>()?))
 }
 
 fn to_wall_clock(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {

@@ -7,6 +7,7 @@ mod derived;
 mod dimension;
 mod entity;
 mod examples;
+mod journey;
 mod metric;
 mod over_time;
 pub(crate) mod project;

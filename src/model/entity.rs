@@ -14,7 +14,7 @@ use super::Owner;
 /// entity's own source, and for a related one the names of the relationships that lead there,
 /// joined by dots (`"customer"`, `"order.customer"`). So the columns of an expression alone tell
 /// which sources have to be joined for it. All are type-coerced already.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Entity {
     pub name: String,
     /// Its name as a table in schema `public`.

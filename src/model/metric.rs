@@ -10,7 +10,8 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::Expr;
 use semver::Version;
 
-use super::{Owner, Series, Span, Window};
+use super::journey::Journey;
+use super::{Entity, Owner, Series, Span, Window};
 
 /// A named number.
 #[derive(Debug)]
@@ -85,6 +86,24 @@ pub struct MetricVersion {
 }
 
 impl MetricVersion {
+    /// What it follows, if it follows members over time.
+    pub fn journey(&self) -> Option<&Arc<Journey>> {
+        match &self.kind {
+            MetricKind::Journey(journey) => Some(journey),
+            _ => None,
+        }
+    }
+
+    /// The name of the entity whose rows its relation has: its own, or that of a journey's rows.
+    pub fn rows_entity(&self) -> &str {
+        self.journey().map_or(&self.entity, |journey| &journey.rows.name)
+    }
+
+    /// The entity whose rows its relation has, where no model has it.
+    pub fn own_rows(&self) -> Option<&Arc<Entity>> {
+        self.journey().map(|journey| &journey.rows)
+    }
+
     /// Whether it counts rows of several entities, each aggregated on its own.
     pub fn drills_across(&self) -> bool {
         self.entities.len() > 1
@@ -115,6 +134,8 @@ pub enum MetricKind {
     /// An expression over other metrics. In it a metric is `Column { relation: None, name }` with
     /// the reference as name, `revenue@1`; `parts` lists them all.
     Derived { expr: Expr, parts: Vec<MetricRef> },
+    /// What members of an entity do one after the other.
+    Journey(Arc<Journey>),
 }
 
 /// One side of a ratio.
@@ -143,6 +164,7 @@ impl MetricKind {
                 vec![&numerator.metric, &denominator.metric]
             }
             Self::Derived { parts, .. } => parts.iter().collect(),
+            Self::Journey(journey) => journey.followed(),
         }
     }
 }

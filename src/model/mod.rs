@@ -7,6 +7,7 @@ pub mod check;
 pub mod entity;
 pub mod example;
 mod expr;
+pub mod journey;
 pub mod load;
 pub mod metric;
 mod near;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 pub use entity::{
     Attribute, Dedupe, Dimension, Entity, Relationship, Source, SourceColumn, SourceKind,
 };
+pub use journey::{Journey, JourneyKind};
 pub use metric::{
     Aggregation, Eligibility, EntityFilter, Freshness, Metric, MetricKind, MetricRef, MetricTime,
     MetricVersion, QuantileMethod, Side, Status,
@@ -74,7 +76,7 @@ impl Model {
     /// entity has.
     pub fn is_row_wise(&self, version: &MetricVersion) -> bool {
         match &version.kind {
-            MetricKind::Aggregate(_) => true,
+            MetricKind::Aggregate(_) | MetricKind::Journey(_) => true,
             MetricKind::Snapshot { .. }
             | MetricKind::Cumulative { .. }
             | MetricKind::Offset { .. } => false,

@@ -316,7 +316,7 @@ pub struct RawVersion {
     #[serde(default)]
     #[schemars(example = "2.0.0")]
     pub replaced_by: Option<Text>,
-    /// The entity whose rows it counts.
+    /// The entity whose rows it counts; of a conversion, retention or funnel the one whose members it follows.
     #[serde(default)]
     pub entity: Option<Text>,
     #[serde(rename = "type")]
@@ -363,37 +363,37 @@ pub struct RawVersion {
     /// snapshot: how long a missing value is carried.
     #[serde(default)]
     pub carry: Option<Text>,
-    /// conversion: the first event.
+    /// conversion: the count of first events, such as visits@1. Rows without a member or a time take no part.
     #[serde(default)]
     pub base: Option<Text>,
-    /// conversion: the event that follows.
+    /// conversion: the count of events that follow, such as orders@1.
     #[serde(default)]
     pub target: Option<Text>,
-    /// conversion, funnel: how soon.
+    /// conversion, funnel: how soon, such as 7 days (of 24 hours); the end itself is too late.
     #[serde(default)]
     pub within: Option<Text>,
-    /// conversion: which base gets the target.
+    /// conversion: which of a member's bases gets the target; default: last_base.
     #[serde(default)]
-    pub credit: Option<Text>,
-    /// conversion: the event whose time counts.
+    pub credit: Option<RawCredit>,
+    /// conversion: the event whose time counts for the converted ones; default: base.
     #[serde(default)]
-    pub booked_at: Option<Text>,
-    /// conversion: rate or count.
+    pub booked_at: Option<RawBookedAt>,
+    /// conversion, funnel: rate or count; default: rate for a conversion, count for a funnel.
     #[serde(default)]
-    pub output: Option<Text>,
-    /// conversion: dimensions in which both events agree.
+    pub output: Option<RawOutput>,
+    /// conversion: dimensions in which both events agree; NULL agrees with NULL.
     #[serde(default)]
     pub constant: Option<OneOrMany>,
-    /// retention: the metric of first events.
+    /// retention: the count of events whose first one makes a member's cohort.
     #[serde(default)]
     pub cohort: Option<Text>,
-    /// retention: the metric of being active.
+    /// retention: the count of events that are activity.
     #[serde(default)]
     pub active: Option<Text>,
-    /// retention: the period.
+    /// retention: the period of cohorts and ages: day, week, month, quarter or year.
     #[serde(default)]
-    pub grain: Option<Text>,
-    /// funnel: metrics in their order.
+    pub grain: Option<RawGrain>,
+    /// funnel: counts in their order; each step at or after the one before, within the window from the first.
     #[serde(default)]
     pub steps: Option<OneOrMany>,
     /// Who or what counts, with its reason; all rules must hold.
@@ -472,11 +472,11 @@ pub enum RawMetricType {
     Offset,
     /// A sum of series that each have one value in a period, such as stocks.
     Snapshot,
-    /// Not supported yet.
+    /// Events that are followed by another of the same member.
     Conversion,
-    /// Not supported yet.
+    /// Which share of a cohort is active at an age.
     Retention,
-    /// Not supported yet.
+    /// Members that get to each of several steps.
     Funnel,
 }
 
@@ -512,6 +512,33 @@ pub enum RawMethod {
     /// One of the values, as percentile_disc.
     Discrete,
     Approximate,
+}
+
+/// Which base event gets a target, where several could.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawCredit {
+    /// The last one before it.
+    LastBase,
+    /// The first one whose window it is in.
+    FirstBase,
+}
+
+/// Whose time a conversion has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawBookedAt {
+    Base,
+    /// The first target that it is credited with; the bases themselves stay at their own time.
+    Conversion,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawOutput {
+    /// The share of the base events, or of the members of step 1.
+    Rate,
+    Count,
 }
 
 /// Who or what counts.

@@ -27,7 +27,7 @@ pub(crate) struct Atom {
     /// The metric it belongs to, for messages.
     pub(crate) metric: String,
     pub(crate) function: AtomFunction,
-    /// Over source columns; None for a count of rows.
+    /// Over source columns; None for a count of rows. A count of it leaves out NULLs.
     pub(crate) argument: Option<Expr>,
     /// Over source columns: a row counts if all are true.
     pub(crate) conditions: Vec<Expr>,
@@ -89,7 +89,7 @@ impl Atom {
         let value = argument.unwrap_or_else(one);
         let plain = |name, value| (name, vec![value], false, Vec::new());
         Ok(match self.function {
-            AtomFunction::Count => plain("count", lit(1i64)),
+            AtomFunction::Count => plain("count", value),
             AtomFunction::Sum => plain("sum", value),
             AtomFunction::Avg => plain("avg", value),
             AtomFunction::Min => plain("min", value),
@@ -117,7 +117,7 @@ impl Atom {
         condition: Option<Expr>,
     ) -> Result<Expr, PlanError> {
         let counted = match (&self.function, &argument) {
-            (AtomFunction::CountDistinct { .. }, Some(argument)) => {
+            (AtomFunction::Count | AtomFunction::CountDistinct { .. }, Some(argument)) => {
                 Some(argument.clone().is_not_null())
             }
             _ => None,
@@ -249,6 +249,9 @@ impl Atoms {
                 }
                 derived(expr.clone(), &formulas)?
             }
+            MetricKind::Journey(journey) => {
+                self.journey(version, journey, place.instance, place.filter)?
+            }
         };
         Ok(cast(formula, version.data_type.clone()))
     }
@@ -338,7 +341,7 @@ impl Atoms {
         })
     }
 
-    fn add(&mut self, atom: Atom) -> Expr {
+    pub(super) fn add(&mut self, atom: Atom) -> Expr {
         let known = self.list.iter().position(|other| *other == atom);
         let index = known.unwrap_or_else(|| {
             self.list.push(atom);
@@ -349,7 +352,7 @@ impl Atoms {
 }
 
 /// Numerator over denominator: exact where either is a decimal, else in floating point.
-fn ratio(
+pub(super) fn ratio(
     (numerator, numerator_type): (Expr, &DataType),
     (denominator, denominator_type): (Expr, &DataType),
 ) -> Result<Expr, PlanError> {

@@ -30,6 +30,9 @@ pub enum PlanError {
         "column \"{column}\" must appear in the GROUP BY clause or be used in an aggregate function"
     )]
     MixedCalculation { column: String },
+    /// A value over several ages of a cohort, or steps of a funnel.
+    #[error("metric \"{metric}\" has no value without \"{dimension}\"")]
+    NeedsDimension { metric: String, dimension: String, kind: &'static str },
     #[error("{what} is not supported")]
     NotSupported { what: String, hint: Option<String> },
     /// Types that don't go together, in the planner's words.
@@ -52,6 +55,7 @@ impl ClientError for PlanError {
             | Self::ManySide { .. }
             | Self::ChasmTrap { .. }
             | Self::FilterOnManySide { .. }
+            | Self::NeedsDimension { .. }
             | Self::MixedCalculation { .. } => "42803",
             Self::NotSupported { .. } => "0A000",
             Self::Types { .. } => "42804",
@@ -71,6 +75,9 @@ impl ClientError for PlanError {
             )),
             Self::ChasmTrap { relation, .. } => Some(format!(
                 "The join condition is not on the key of either side, so each row would meet many of \"{relation}\"."
+            )),
+            Self::NeedsDimension { metric, dimension, kind } => Some(format!(
+                "\"{metric}\" is {kind}: over several values of \"{dimension}\" it would mean nothing."
             )),
             _ => None,
         }
@@ -101,6 +108,9 @@ impl ClientError for PlanError {
             }
             Self::MixedCalculation { .. } => {
                 Some("Group by it, or move it out of the calculation.".to_owned())
+            }
+            Self::NeedsDimension { dimension, .. } => {
+                Some(format!("Group by {dimension}, or write WHERE {dimension} = 1."))
             }
             Self::NotSupported { hint, .. } => hint.clone(),
             Self::Types { .. } | Self::BadConstant { .. } | Self::Internal(_) => None,

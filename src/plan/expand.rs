@@ -11,6 +11,7 @@ use datafusion::logical_expr::{
 };
 
 use super::error::PlanError;
+use super::journey;
 use super::latest::Latest;
 use super::rewrite::Rewriter;
 use super::segment;
@@ -19,7 +20,7 @@ use super::trace::columns_of;
 use crate::bind::{RelationScan, ScanKind};
 use crate::functions::registry;
 use crate::model::entity::BASE;
-use crate::model::{Entity, Model, Span};
+use crate::model::{Entity, Journey, Model, Span};
 
 /// When a row counts: an instant over source columns, and the zone of its wall clock.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -57,7 +58,7 @@ pub(crate) fn row_time(model: &Model, scan: &RelationScan) -> Option<TimeOf> {
     let relation = &scan.relation;
     let of_metric = scan.versions.first().and_then(|version| {
         let time = version.time.as_ref()?;
-        Some(TimeOf { instant: time.expr.clone(), zone: time.zone, shift: None })
+        Some(journey::time_of(version, time))
     });
     of_metric.or_else(|| {
         let column = relation.entity.source.event_time.as_ref()?;
@@ -115,13 +116,17 @@ pub(crate) fn expand_scan(
         outputs.push((column.name.clone(), expr));
     }
     outputs.extend(extras.iter().cloned());
+    let is_own = entity.name == scan.relation.entity.name;
+    let version = scan.versions.first().filter(|_| is_own);
+    let journey = version.and_then(|version| version.journey());
     let mut read: Vec<Expr> = outputs.iter().map(|(_, expr)| expr.clone()).collect();
     let hops = segment::hops(rewriter, scan, entity, &read)?;
     if !hops.is_empty() {
         read = segment::without_segments(&read);
         read.extend(hops.iter().flat_map(|hop| hop.needs()));
     }
-    let mut joined = joined_sources(rewriter.model, entity, read.iter())?;
+    let journey = journey.map(Arc::as_ref);
+    let mut joined = joined_sources(rewriter.model, entity, journey, read.iter())?;
     for hop in hops {
         joined = hop.join(joined)?;
     }
@@ -130,10 +135,12 @@ pub(crate) fn expand_scan(
     Ok(LogicalPlan::Projection(Projection::try_new(exprs.collect(), Arc::new(joined))?))
 }
 
-/// The entity's source, joined to those that the expressions need, each under its path as alias.
+/// The entity's source (or the rows of a journey), joined to those that the expressions need, each
+/// under its path as alias.
 pub(crate) fn joined_sources<'e>(
     model: &Model,
     entity: &Entity,
+    journey: Option<&Journey>,
     exprs: impl Iterator<Item = &'e Expr>,
 ) -> Result<LogicalPlan, PlanError> {
     let mut needed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -146,7 +153,11 @@ pub(crate) fn joined_sources<'e>(
     }
     let hops = hops(model, entity, &mut needed)?;
     let columns = |path: &str| needed.get(path).cloned().unwrap_or_default();
-    let mut plan = LogicalPlanBuilder::from(source_scan(entity, BASE, &columns(BASE))?);
+    let base = match journey {
+        Some(journey) => journey::rows(model, journey, &columns(BASE))?,
+        None => source_scan(entity, BASE, &columns(BASE))?,
+    };
+    let mut plan = LogicalPlanBuilder::from(base);
     for (path, hop) in &hops {
         let right = source_scan(hop.entity, path, &columns(path))?;
         let parent = TableReference::bare(hop.parent.as_str());

@@ -21,6 +21,7 @@ use datafusion::logical_expr::{
 use super::atoms::{Atom, Atoms, Over, atom_name};
 use super::error::PlanError;
 use super::expand::{TimeOf, row_time};
+use super::journey;
 use super::rewrite::{Needs, Rewriter, aggregated, filtered, formula_of, projected};
 use super::trace::{Fanout, Part, followed, instance_of, scan_column, uses_time};
 use crate::bind::{RelationScan, ScanKind, markers};
@@ -132,6 +133,10 @@ impl Evaluation<'_, '_, '_> {
         for (instance, version) in &self.asked {
             self.refuse_dimensions(*instance, version, &keys)?;
             self.refuse_grains(*instance, version, &keys)?;
+            let mut filters = Vec::new();
+            collect_filters(self.input, &mut filters);
+            let (aggregate, atoms) = (self.aggregate, &self.atoms);
+            journey::refuse_totals(aggregate, &filters, *instance, version, atoms)?;
         }
         for atom in &self.atoms {
             for part in self.fanout.many_sides(atom.instance) {
@@ -417,9 +422,20 @@ impl Evaluation<'_, '_, '_> {
     /// The key of a branch's entity, over source columns.
     fn entity_key(&self, branch: &Branch) -> Result<Vec<Expr>, PlanError> {
         let missing = || PlanError::Internal("a branch without an entity".to_owned());
-        let entity = self.rewriter.entity(branch.entity.as_ref().ok_or_else(missing)?)?;
+        let name = branch.entity.as_ref().ok_or_else(missing)?;
+        let scans = scans_of(self.input);
+        let scan = branch.instance.and_then(|instance| scans.get(&instance));
+        let entity = match scan.map(|scan| &scan.relation.relation.entity) {
+            Some(own) if own.name == *name => own.as_ref(),
+            _ => self.rewriter.entity(name)?,
+        };
         let base = || Some(TableReference::bare(BASE));
-        Ok(entity.key.iter().map(|name| Expr::Column(Column::new(base(), name))).collect())
+        let attribute = |name: &String| entity.attributes.iter().find(|it| it.name == *name);
+        let of = |name: &String| match attribute(name) {
+            Some(attribute) => attribute.expr.clone(),
+            None => Expr::Column(Column::new(base(), name)),
+        };
+        Ok(entity.key.iter().map(of).collect())
     }
 
     /// Each row of the branch's scan once: distinct over its key, the statement's keys, and what is

@@ -5,6 +5,7 @@ pub mod account;
 mod atoms;
 mod error;
 mod expand;
+mod journey;
 pub mod latest;
 mod levels;
 mod measure;
@@ -12,6 +13,7 @@ mod rewrite;
 mod rules;
 pub(crate) mod segment;
 pub mod source;
+pub mod spread;
 mod time_ranges;
 mod trace;
 

@@ -107,6 +107,7 @@ impl<'m> Rewriter<'m> {
             version.entities != [relation.relation.entity.name.as_str()]
         };
         let entity = match needs.entities.get(&instance) {
+            Some(name) if *name == relation.relation.entity.name => &relation.relation.entity,
             Some(name) => self.entity(name)?,
             None if relation.versions.iter().any(several) => {
                 return self.rows_of_all(scan, relation);

@@ -13,6 +13,7 @@ use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 use tracing::debug_span;
 
 use super::error::PlanError;
+use super::journey;
 use super::rewrite::{Needs, Rewriter};
 use super::time_ranges;
 use crate::functions;
@@ -30,6 +31,7 @@ use crate::model::Model;
 /// 6. Filters move down to the source that they are about: below joins, so that a filter of time is
 ///    a filter of one table, but never below a dedupe.
 /// 7. Filters on wall clocks become ranges of the event column.
+/// 8. Ranges of a journey's first event become ranges of all its events, and move down too.
 pub(crate) fn apply(
     model: &Model,
     bound: &LogicalPlan,
@@ -53,13 +55,18 @@ pub(crate) fn pruned(bound: &LogicalPlan) -> Result<LogicalPlan, PlanError> {
     debug_span!("prune").in_scope(prune)
 }
 
-/// Rules 4 to 7: a plan over sources, finished.
+/// Rules 4 to 8: a plan over sources, finished.
 pub(crate) fn finished(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
     let plan = debug_span!("analyze").in_scope(|| functions::analyze(plan))?;
     let plan = debug_span!("simplify").in_scope(|| functions::simplify(plan))?;
     let push_filters = || optimized(plan, Arc::new(PushDownFilter::new()));
     let plan = debug_span!("push_filters").in_scope(push_filters)?;
-    debug_span!("time_ranges").in_scope(|| time_ranges::apply(plan))
+    let plan = debug_span!("time_ranges").in_scope(|| time_ranges::apply(plan))?;
+    let (plan, has_journeys) = debug_span!("journeys").in_scope(|| journey::narrow(plan))?;
+    match has_journeys {
+        true => optimized(plan, Arc::new(PushDownFilter::new())),
+        false => Ok(plan),
+    }
 }
 
 fn calls_grouping(plan: &LogicalPlan) -> Result<bool, PlanError> {

@@ -162,6 +162,9 @@ fn metrics_resolved() {
                     let parts: Vec<String> = parts.iter().map(ToString::to_string).collect();
                     out += &format!("  {expr} of {}\n", parts.join(", "));
                 }
+                MetricKind::Journey(journey) => {
+                    out += &format!("  {} over rows of {}\n", journey.name(), journey.rows.name);
+                }
             }
             for rule in &version.eligibility {
                 out += &format!("  where {}\n", rule.expr);

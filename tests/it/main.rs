@@ -14,6 +14,7 @@ mod examples;
 mod explain;
 mod fixture;
 mod generate;
+mod journeys;
 mod oracle;
 mod parameters;
 mod property;

@@ -24,7 +24,8 @@ use futures::TryStreamExt;
 use tokio_util::sync::CancellationToken;
 
 use crate::clickhouse_server::ClickHouseServer;
-use crate::oracle::answer::{Oracle, Rows};
+use crate::oracle::answer::Oracle;
+pub(crate) use crate::oracle::answer::Rows;
 use crate::oracle::arrow::{clickhouse_statements, values, write_parquet};
 use crate::oracle::definitions::Definitions;
 use crate::oracle::dice::Dice;
@@ -42,14 +43,14 @@ const STACK_BYTES: usize = 32 << 20;
 
 /// canon over one backend, asked without a server.
 #[derive(Clone)]
-struct Canon {
+pub(crate) struct Canon {
     engine: Arc<QueryEngine>,
 }
 
-type Asked = Result<Rows, String>;
+pub(crate) type Asked = Result<Rows, String>;
 
 impl Canon {
-    async fn open(backend: Arc<dyn Backend>, folder: &Path) -> Self {
+    pub(crate) async fn open(backend: Arc<dyn Backend>, folder: &Path) -> Self {
         let read = load::read(folder).unwrap();
         let mut sources = BTreeMap::new();
         for table in read.tables() {
@@ -73,7 +74,7 @@ impl Canon {
     }
 
     /// The answer, or the error as text; a panic is an error too.
-    async fn ask(&self, sql: &str, pins: &str, zone: &str) -> Asked {
+    pub(crate) async fn ask(&self, sql: &str, pins: &str, zone: &str) -> Asked {
         let (engine, sql) = (Arc::clone(&self.engine), sql.to_owned());
         let context = context(pins, zone);
         let asked = tokio::spawn(async move { ask(&engine, &sql, &context).await });
@@ -120,7 +121,7 @@ fn context(pins: &str, zone: &str) -> RequestContext {
 }
 
 /// The same rows, in any order.
-fn same(expected: &Rows, found: &Asked) -> bool {
+pub(crate) fn same(expected: &Rows, found: &Asked) -> bool {
     let Ok(found) = found else { return false };
     let mut left: Vec<&Vec<Value>> = found.iter().collect();
     let row_matches = |expected: &Vec<Value>, found: &Vec<Value>| {
@@ -133,7 +134,7 @@ fn same(expected: &Rows, found: &Asked) -> bool {
         })
 }
 
-fn shown(rows: &Rows) -> String {
+pub(crate) fn shown(rows: &Rows) -> String {
     let mut lines: Vec<String> = rows
         .iter()
         .map(|row| row.iter().map(ToString::to_string).collect::<Vec<_>>().join(" | "))
@@ -142,7 +143,7 @@ fn shown(rows: &Rows) -> String {
     lines.iter().fold(format!("{} rows\n", rows.len()), |text, line| text + "  " + line + "\n")
 }
 
-fn shown_answer(answer: &Asked) -> String {
+pub(crate) fn shown_answer(answer: &Asked) -> String {
     match answer {
         Ok(rows) => shown(rows),
         Err(error) => format!("{error}\n"),
@@ -333,7 +334,7 @@ fn counts_of(rows: &Rows) -> Result<Vec<i64>, String> {
     Ok(counted)
 }
 
-fn number(name: &str, default: u64) -> u64 {
+pub(crate) fn number(name: &str, default: u64) -> u64 {
     match std::env::var(name) {
         Ok(text) => text.parse().unwrap_or_else(|_| panic!("{name} is not a number: {text}")),
         Err(_) => default,

@@ -417,3 +417,34 @@ FROM metrics.revenue_month_to_date WHERE metric_time >= '2026-03-01' GROUP BY 1,
 -- earlier_year one
 SELECT date_trunc('month', metric_time) AS month, MEASURE(revenue), MEASURE(revenue_last_year)
 FROM orders WHERE metric_time >= '2026-01-01' GROUP BY 1
+--- Members followed over time
+
+-- conversion one
+SELECT date_trunc('month', metric_time) AS month, MEASURE(visit_to_order_rate) AS rate
+FROM metrics.visit_to_order_rate
+WHERE metric_time >= '2026-03-01' AND metric_time < '2026-06-01'
+GROUP BY 1
+
+-- conversion_booked_at_conversion one
+SELECT date_trunc('month', metric_time) AS month, first_visit_orders FROM metrics.first_visit_orders
+
+-- conversion_of_a_group one
+SELECT kind, MEASURE(first_visit_orders) FROM metrics.first_visit_orders
+WHERE customer_country = 'AT'
+GROUP BY kind
+
+-- funnel one
+SELECT step, step_name, MEASURE(care_funnel) AS customers
+FROM metrics.care_funnel
+WHERE metric_time >= '2026-03-01' AND metric_time < '2026-04-01'
+GROUP BY 1, 2
+ORDER BY 1
+
+-- retention one
+SELECT date_trunc('month', metric_time) AS cohort, age, MEASURE(customer_retention) AS retention
+FROM metrics.customer_retention
+GROUP BY 1, 2
+ORDER BY 1, 2
+
+-- retention_by_attribute one
+SELECT country, MEASURE(customer_retention) AS retention FROM metrics.customer_retention WHERE age = 3 GROUP BY 1

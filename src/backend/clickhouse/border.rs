@@ -20,6 +20,7 @@ use crate::backend::latest::latest_of;
 use crate::backend::{BackendError, Prepared};
 use crate::plan::latest::Latest;
 use crate::plan::source::SourceTable;
+use crate::plan::spread::Spread;
 
 /// Draws the border through an analysed plan.
 pub(super) fn draw(
@@ -110,6 +111,11 @@ fn divide(plan: LogicalPlan, tables: &dyn TableFactsSource) -> Result<LogicalPla
             LogicalPlan::Extension(extension) => Latest::of(extension),
             _ => None,
         };
+        if let LogicalPlan::Extension(extension) = &plan
+            && let Some(spread) = Spread::of(extension)
+        {
+            return Ok(Transformed::yes(spread.unnested()?));
+        }
         match latest.map(latest_of).transpose()? {
             Some(latest) => Ok(Transformed::yes(latest)),
             None => Ok(Transformed::no(plan)),

@@ -16,11 +16,12 @@ use super::schema::is_uuid;
 use crate::backend::latest::latest_of;
 use crate::plan::latest::Latest;
 use crate::plan::source::SourceTable;
+use crate::plan::spread::Spread;
 
 /// Gives a source's scannable twin: the same columns in the same order, uuids as bytes.
 pub(super) type TableOf<'a> = dyn Fn(&SourceTable) -> Result<Arc<dyn TableSource>> + 'a;
 
-/// Replaces every scan of a [`SourceTable`] and every [`Latest`]; all else stays. Each replacement
+/// Replaces every scan of a [`SourceTable`], every [`Latest`] and every [`Spread`]; all else stays. Each replacement
 /// has the schema of what it replaces.
 pub(super) fn lower(plan: LogicalPlan, table_of: &TableOf) -> Result<LogicalPlan> {
     plan.transform_up_with_subqueries(|plan| match plan {
@@ -34,7 +35,10 @@ pub(super) fn lower(plan: LogicalPlan, table_of: &TableOf) -> Result<LogicalPlan
         },
         LogicalPlan::Extension(extension) => match Latest::of(&extension) {
             Some(latest) => Ok(Transformed::yes(latest_of(latest)?)),
-            None => Ok(Transformed::no(LogicalPlan::Extension(extension))),
+            None => match Spread::of(&extension) {
+                Some(spread) => Ok(Transformed::yes(spread.unnested()?)),
+                None => Ok(Transformed::no(LogicalPlan::Extension(extension))),
+            },
         },
         other => Ok(Transformed::no(other)),
     })

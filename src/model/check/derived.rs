@@ -280,6 +280,16 @@ impl Walk<'_, '_, '_> {
         if let Some(fault) = self.retired(reference, metric, version) {
             return fault;
         }
+        if super::journey::is_journey(self.metrics.drafts[metric].raw.versions[version].metric_type)
+        {
+            return Resolution::Fault {
+                code: "not_supported_yet",
+                message: format!(
+                    "a metric built on {reference}, which follows members over time, is not supported yet"
+                ),
+                help: Some("Ask for both, and calculate with the results.".to_owned()),
+            };
+        }
         self.version(context, metric, version);
         match &self.metrics.drafts[metric].versions.borrow()[version] {
             Some(version) => Resolution::Part(Arc::clone(version)),

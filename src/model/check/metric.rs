@@ -13,7 +13,7 @@ use super::derived;
 use super::entity::{Entities, Found, RESERVED};
 use super::scope::EntityScope;
 use super::status::{self, Life};
-use super::{Context, aggregation, over_time, time, units, values};
+use super::{Context, aggregation, journey, over_time, time, units, values};
 use crate::diagnostic::Finding;
 use crate::model::expr::{self, Compiled};
 use crate::model::load::{Body, Document};
@@ -229,6 +229,7 @@ pub(super) fn check<'a>(
             }
         }
     }
+    journey::check(context, &surroundings, &metrics);
     derived::check(context, &surroundings, &metrics);
     units::check(context, &surroundings, &metrics);
     measure_names(context, entities, &metrics);
@@ -289,7 +290,12 @@ fn keys_of(
         RawMetricType::Snapshot => {
             Some((&["entity", "expression", "pick", "per"], &["carry", "eligibility", "filter"]))
         }
-        RawMetricType::Conversion | RawMetricType::Retention | RawMetricType::Funnel => None,
+        RawMetricType::Conversion => Some((
+            &["base", "target", "entity", "within"],
+            &["credit", "booked_at", "output", "constant"],
+        )),
+        RawMetricType::Retention => Some((&["cohort", "active", "entity", "grain"], &[])),
+        RawMetricType::Funnel => Some((&["steps", "entity", "within"], &["output"])),
     }
 }
 
@@ -342,7 +348,10 @@ fn aggregate(
 ) -> Option<MetricVersion> {
     let raw = &draft.raw.versions[index];
     let at = draft.at.key("versions").item(index);
-    if derived::is_built(raw.metric_type) || keys_of(raw.metric_type).is_none() {
+    if derived::is_built(raw.metric_type)
+        || journey::is_journey(raw.metric_type)
+        || keys_of(raw.metric_type).is_none()
+    {
         return None;
     }
     let freshness = time::freshness(context, raw.freshness.as_ref(), at.key("freshness"));
@@ -463,7 +472,7 @@ pub(super) fn compiled(
 }
 
 /// Some(None) where it may be grouped by all.
-fn dimensions(
+pub(super) fn dimensions(
     context: &mut Context<'_>,
     raw: Option<&[Text]>,
     at: At<'_>,

@@ -19,7 +19,7 @@ use super::scope::EntityScope;
 use crate::diagnostic::Finding;
 use crate::model::MetricRef;
 use crate::model::expr::{self, Fault};
-use crate::model::raw::{RawMetricType, RawSide, RawVersion, Text};
+use crate::model::raw::{RawMetricType, RawOutput, RawSide, RawVersion, Text};
 use crate::model::units::{COUNT, Counting, Unit};
 
 /// Levels of an expression, and metrics built on each other: more were refused before.
@@ -284,8 +284,8 @@ impl Walk<'_, '_, '_> {
             RawMetricType::Cumulative | RawMetricType::Offset => {
                 self.reference(context, raw.metric.as_deref(), depth)
             }
-            RawMetricType::Conversion => match raw.output.as_deref() {
-                Some("count") => Claim::Is(Unit::named(COUNT)),
+            RawMetricType::Conversion => match raw.output {
+                Some(RawOutput::Count) => Claim::Is(Unit::named(COUNT)),
                 _ => Claim::Is(Unit::dimensionless()),
             },
             RawMetricType::Retention => Claim::Is(Unit::dimensionless()),

@@ -365,6 +365,9 @@ fn computed_as(model: &Model, version: &MetricVersion) -> String {
             let (numerator, denominator) = (&numerator.metric, &denominator.metric);
             format!("{numerator} over {denominator}, each added up first")
         }
+        MetricKind::Journey(journey) => {
+            format!("{}, each member's events in order, in rows of {}", journey.name(), rows())
+        }
         MetricKind::Snapshot { .. } => {
             format!("one value of each series of snapshots, added up, in rows of {}", rows())
         }

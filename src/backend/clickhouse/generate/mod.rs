@@ -25,6 +25,7 @@ mod latest;
 mod literal;
 mod native;
 mod nodes;
+mod spread;
 mod value;
 mod windows;
 

@@ -19,6 +19,7 @@ use super::{NotPushable, Result};
 use crate::backend::clickhouse::facts::TableFactsSource;
 use crate::plan::latest::Latest;
 use crate::plan::source::SourceTable;
+use crate::plan::spread::Spread;
 
 /// Plans deeper than this aren't pushed: the walk is recursive.
 const DEPTH_MAX: usize = 150;
@@ -90,6 +91,7 @@ impl<'a> Generator<'a> {
             LogicalPlan::EmptyRelation(empty) => self.empty(empty),
             LogicalPlan::Extension(extension) => match Latest::of(extension) {
                 Some(latest) => self.latest(latest, asked, &[]),
+                None if let Some(spread) = Spread::of(extension) => self.spread(spread, asked),
                 None => Err(NotPushable::new(format!("the plan node {}", extension.node.name()))),
             },
             other => Err(NotPushable::new(format!("the plan node {}", node_name(other)))),

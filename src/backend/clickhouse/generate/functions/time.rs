@@ -51,6 +51,11 @@ pub(super) const ENTRIES: &[Entry] = &[
             ("timestamptz '2026-11-01 06:30:00+00' AT TIME ZONE 'America/New_York'", Some("2026-11-01 01:30:00")),
             ("timestamptz '1960-07-01 12:00:00.000001+00' AT TIME ZONE 'America/New_York'", Some("1960-07-01 08:00:00.000001")),
             ("timestamptz '2026-07-01 12:00:00+00' AT TIME ZONE 'UTC'", Some("2026-07-01 12:00:00"))] },
+    Entry { name: "periods_between", signature: "text, timestamp, timestamp -> int8; day, week, month, quarter or year", constants: &[0], form: Form::Scalar(periods_between),
+        examples: &[("periods_between('month', timestamp '2026-01-31 23:00:00', timestamp '2026-02-01 00:00:00')", Some("1")), ("periods_between('month', timestamp '2026-03-01 00:00:00', timestamp '1959-12-31 23:59:59.9')", Some("-795")),
+            ("periods_between('day', timestamp '1960-02-28 23:00:00', timestamp '1960-03-01 00:00:00')", Some("2")), ("periods_between('quarter', timestamp '1969-12-31 12:00:00', timestamp '2026-04-01 00:00:00')", Some("226")),
+            ("periods_between('week', timestamp '2026-05-17 23:59:59', timestamp '2026-05-18 00:00:00')", Some("1")), ("periods_between('week', timestamp '1960-05-16 00:00:00', timestamp '1960-05-22 23:00:00')", Some("0")),
+            ("periods_between('week', timestamp '2026-05-18 00:00:00', timestamp '1960-05-15 23:00:00')", Some("-3445")), ("periods_between('year', timestamp '2026-12-31 00:00:00', timestamp '2027-01-01 00:00:00')", Some("1"))] },
     Entry { name: "+ -", signature: "timestamp | timestamptz, interval -> the same; the interval a constant", constants: &[], form: Form::Syntax,
         examples: &[("timestamp '2026-01-31 10:00:00' + interval '1 month'", Some("2026-02-28 10:00:00")), ("timestamp '2026-03-31 10:00:00.5' - interval '1 month'", Some("2026-02-28 10:00:00.5")),
             ("timestamp '1960-01-31 10:00:00' + interval '1 month 2 days 3 hours'", Some("1960-03-02 13:00:00")), ("timestamptz '2026-01-31 10:00:00+00' - interval '1 day'", Some("2026-01-30 10:00:00+00")),
@@ -112,6 +117,26 @@ fn date_trunc(call: &Call) -> Result<Value> {
     let zone = if is_date(moment) { "" } else { ", 'UTC'" };
     let truncated = format!("dateTrunc('{name}', {sql}{zone})");
     Ok(call.result(format!("toDateTime64({truncated}, 6, 'UTC')")))
+}
+
+fn periods_between(call: &Call) -> Result<Value> {
+    let name = match unit_of(call)? {
+        // dateDiff rounds weeks before 1970 towards later ones (26.7), so days between Mondays it is.
+        Unit::Day | Unit::Week => "day",
+        Unit::Month => "month",
+        Unit::Quarter => "quarter",
+        Unit::Year => "year",
+        other => return Err(NotPushable::new(format!("periods of {other:?}"))),
+    };
+    let (from, to) = (call.arg(1)?, call.arg(2)?);
+    if !is_timestamp(from) || !is_timestamp(to) {
+        return Err(NotPushable::new("periods between things that are no timestamps"));
+    }
+    if unit_of(call)? == Unit::Week {
+        let [from, to] = [from, to].map(|it| format!("dateTrunc('week', {}, 'UTC')", it.sql));
+        return Ok(call.result(format!("intDiv(dateDiff('day', {from}, {to}, 'UTC'), 7)")));
+    }
+    Ok(call.result(format!("dateDiff('{name}', {}, {}, 'UTC')", from.sql, to.sql)))
 }
 
 /// A field as an integer, or None for the ones with a fraction.

@@ -1,0 +1,209 @@
+//! Journeys: metrics that follow the members of an entity over time, from one event to the next.
+//!
+//! | type | a row of its relation | its value |
+//! |---|---|---|
+//! | conversion | a base event | converted base events, or their share |
+//! | funnel | an event of step 1, at each step | members that get there, or their share of step 1 |
+//! | retention | a member at an age | the share of members that are active |
+//!
+//! The events are the eligible rows of metrics of type count, each at its metric's own event time.
+//! A row without a member (a NULL key) or without a time takes no part: there is nobody to follow.
+//! Time runs in instants, so `within: 7 days` is 168 hours, whatever clocks do; the end of the
+//! window itself is too late. Events at the same instant are in order: a target at the instant of
+//! its base counts, and so does a step at the instant of the one before.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono_tz::Tz;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::logical_expr::Expr;
+
+use super::{Entity, MetricRef};
+
+/// When a row counts, among the columns of a journey's rows: the base event, or that of step 1.
+pub const AT: &str = "__at";
+/// When a base event converted: its first credited target; NULL where there is none.
+pub const CONVERTED_AT: &str = "__converted_at";
+/// The beginning of a member's cohort period: a wall clock, written as if it were in UTC.
+pub const PERIOD: &str = "__period";
+/// Periods since the cohort's.
+pub const AGE: &str = "__age";
+/// Whether the member is active at the age.
+pub const ACTIVE: &str = "__active";
+/// Whether the age is over for the cohort, and its activity known.
+pub const COMPLETE: &str = "__complete";
+/// A step's number, from 1.
+pub const STEP: &str = "__step";
+/// A step's metric.
+pub const STEP_NAME: &str = "__step_name";
+/// Whether the step was reached.
+pub const REACHED: &str = "__reached";
+
+/// What the columns with the member's key begin with.
+const MEMBER: &str = "__member";
+
+/// The column with a part of the member's key.
+pub fn member_column(index: usize) -> String {
+    format!("{MEMBER}{index}")
+}
+
+/// Whether a column of a journey's rows is none of the base event's source.
+pub fn is_own_column(name: &str) -> bool {
+    let own = [AT, CONVERTED_AT, PERIOD, AGE, ACTIVE, COMPLETE, STEP, STEP_NAME, REACHED];
+    own.contains(&name) || name.starts_with(MEMBER)
+}
+
+/// What a metric follows.
+#[derive(Debug)]
+pub struct Journey {
+    /// What its relation shows: the dimensions of the base event's entity (for retention of the
+    /// members' entity), and those of its own, `age`, or `step` and `step_name`. Its expressions
+    /// are over the columns above as well, qualified [`BASE`](super::entity::BASE).
+    pub rows: Arc<Entity>,
+    pub kind: JourneyKind,
+}
+
+#[derive(Debug)]
+pub enum JourneyKind {
+    Conversion {
+        base: Events,
+        target: Events,
+        within: Duration,
+        credit: Credit,
+        booked_at: BookedAt,
+        output: Output,
+    },
+    Retention {
+        cohort: Events,
+        active: Events,
+        grain: CohortGrain,
+        zone: Tz,
+    },
+    Funnel {
+        /// In their order, at least two.
+        steps: Vec<Events>,
+        within: Duration,
+        output: Output,
+    },
+}
+
+/// The rows of a metric as events of members. Its expressions are over the sources of `entity`.
+#[derive(Debug)]
+pub struct Events {
+    pub metric: MetricRef,
+    pub entity: String,
+    /// The key of the member, of the types of the member's own key.
+    pub member: Vec<Expr>,
+    pub member_types: Vec<DataType>,
+    /// Dimensions in which base and target agree, in one order.
+    pub constants: Vec<Expr>,
+    /// A row counts if all are true.
+    pub rules: Vec<Expr>,
+    pub at: Expr,
+}
+
+/// Which base event gets a target, of those of its member whose window it is in. Of base events at
+/// the same instant only one gets it: for the last the one with the greatest key, for the first the
+/// one with the least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Credit {
+    LastBase,
+    FirstBase,
+}
+
+/// Whose time a converted base event has. Its dimensions are the base's in either case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BookedAt {
+    Base,
+    /// That of the first target credited to it; all base events, by which a rate divides, stay at
+    /// their own.
+    Conversion,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    Rate,
+    Count,
+}
+
+/// The period of cohorts and ages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CohortGrain {
+    Day,
+    Week,
+    Month,
+    Quarter,
+    Year,
+}
+
+impl CohortGrain {
+    /// As `date_trunc` takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+            Self::Quarter => "quarter",
+            Self::Year => "year",
+        }
+    }
+}
+
+impl Journey {
+    /// The type of its value, in words.
+    pub fn name(&self) -> &'static str {
+        match &self.kind {
+            JourneyKind::Conversion { output: Output::Rate, .. } => "a conversion rate",
+            JourneyKind::Conversion { output: Output::Count, .. } => "a count of conversions",
+            JourneyKind::Retention { .. } => "a retention",
+            JourneyKind::Funnel { output: Output::Rate, .. } => "a share of a funnel's first step",
+            JourneyKind::Funnel { output: Output::Count, .. } => {
+                "a count of members at a step of a funnel"
+            }
+        }
+    }
+
+    /// The metrics whose rows it follows.
+    pub fn followed(&self) -> Vec<&MetricRef> {
+        match &self.kind {
+            JourneyKind::Conversion { base, target, .. } => vec![&base.metric, &target.metric],
+            JourneyKind::Retention { cohort, active, .. } => vec![&cohort.metric, &active.metric],
+            JourneyKind::Funnel { steps, .. } => steps.iter().map(|step| &step.metric).collect(),
+        }
+    }
+
+    /// Whether its values over the parts of any partition of its rows sum to that over all.
+    pub fn is_additive(&self) -> bool {
+        matches!(self.kind, JourneyKind::Conversion { output: Output::Count, .. })
+    }
+
+    /// Whether it counts members, each once.
+    pub fn counts_members(&self) -> bool {
+        matches!(self.kind, JourneyKind::Funnel { output: Output::Count, .. })
+    }
+
+    /// Whether it is a share.
+    pub fn is_share(&self) -> bool {
+        match self.kind {
+            JourneyKind::Conversion { output, .. } | JourneyKind::Funnel { output, .. } => {
+                output == Output::Rate
+            }
+            JourneyKind::Retention { .. } => true,
+        }
+    }
+
+    /// Dimensions of one of which its value needs a single value: over several it has no meaning.
+    pub fn needed_dimensions(&self) -> &'static [&'static str] {
+        match self.kind {
+            JourneyKind::Conversion { .. } => &[],
+            JourneyKind::Retention { .. } => &["age"],
+            JourneyKind::Funnel { .. } => &["step", "step_name"],
+        }
+    }
+
+    /// Whether a row's time is a moment; that of a cohort is a period of the calendar.
+    pub fn has_instant(&self) -> bool {
+        !matches!(self.kind, JourneyKind::Retention { .. })
+    }
+}

@@ -1,0 +1,183 @@
+//! Retention: members at each age that their cohort has reached.
+//!
+//! A member's cohort is the period of its first cohort event. Of its activity only the periods
+//! matter: one row for each age at which it was active, and one for age 0. Each is then spread up
+//! to the next one, so that a member has a row at every age; so the share of those who are active
+//! is a ratio of sums over any group of cohorts, and no age is missing because nobody came.
+//!
+//! An age is complete once its period is over, up to the newest ingestion. The period that is still
+//! open has a row as well, which counts neither as active nor as a member: its share is NULL.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use chrono_tz::Tz;
+use datafusion::arrow::datatypes::IntervalMonthDayNano;
+use datafusion::common::{Column, ScalarValue, TableReference};
+use datafusion::functions::core::expr_fn::coalesce;
+use datafusion::logical_expr::{
+    Expr, LogicalPlan, LogicalPlanBuilder, Operator, Union, and, binary_expr, cast, lit,
+};
+
+use super::super::error::PlanError;
+use super::super::expand::{call, joined_sources};
+use super::super::rewrite::{aggregated, filtered, projected};
+use super::super::spread::Spread;
+use super::col;
+use super::events::{KIND, Over, case, is_kind, partition, united, windowed};
+use crate::functions::{registry, time::timestamptz};
+use crate::model::Model;
+use crate::model::entity::BASE;
+use crate::model::journey::{
+    ACTIVE, AGE, AT, COMPLETE, CohortGrain, Events, PERIOD, member_column,
+};
+
+const COHORT_KIND: i64 = 0;
+const ACTIVE_KIND: i64 = 1;
+
+/// The member's first cohort event.
+const FIRST: &str = "__first";
+/// The period that is still open, as an age, and the one after it.
+const OPEN: &str = "__open";
+const END: &str = "__end";
+/// The next age at which the member was active.
+const NEXT: &str = "__next";
+/// An age at which the member was active, and those up to the next one.
+const OWN_AGE: &str = "__own_age";
+/// The newest ingestion, on the wall clock.
+const NEWEST: &str = "__newest";
+
+/// One row for each member and age: the member's key, [`PERIOD`], [`AGE`], [`ACTIVE`],
+/// [`COMPLETE`].
+pub(super) fn rows(
+    model: &Model,
+    cohort: &Events,
+    active: &Events,
+    grain: CohortGrain,
+    zone: Tz,
+    needed: &BTreeSet<String>,
+) -> Result<LogicalPlan, PlanError> {
+    let ages = active_ages(model, cohort, active, Calendar { grain, zone })?;
+    let over = Over { partition: partition(cohort), order: vec![col(OWN_AGE)], ascending: false };
+    let next = over.before("min", col(OWN_AGE), NEXT)?;
+    let rows = windowed(ages, vec![next])?;
+    let spread = Spread::plan(rows, AGE, col(OWN_AGE), coalesce(vec![col(NEXT), col(END)]))?;
+    let mut outputs = Vec::with_capacity(needed.len());
+    for name in needed {
+        outputs.push(match name.as_str() {
+            ACTIVE => {
+                let is_active = binary_expr(col(ACTIVE), Operator::Eq, lit(ACTIVE_KIND));
+                let at_once = binary_expr(col(AGE), Operator::Eq, col(OWN_AGE));
+                and(is_active, at_once).alias(ACTIVE)
+            }
+            COMPLETE => binary_expr(col(AGE), Operator::Lt, col(OPEN)).alias(COMPLETE),
+            PERIOD => cast(col(PERIOD), timestamptz()).alias(PERIOD),
+            name => col(name),
+        });
+    }
+    if outputs.is_empty() {
+        outputs.push(col(&member_column(0)));
+    }
+    projected(spread, outputs)
+}
+
+/// How periods are counted.
+#[derive(Clone, Copy)]
+struct Calendar {
+    grain: CohortGrain,
+    zone: Tz,
+}
+
+impl Calendar {
+    fn wall_clock(self, instant: Expr) -> Result<Expr, PlanError> {
+        call("wall_clock", vec![instant, lit(self.zone.name())])
+    }
+
+    /// Periods from that of one wall clock to that of another.
+    fn between(self, from: Expr, to: Expr) -> Result<Expr, PlanError> {
+        call("periods_between", vec![lit(self.grain.name()), from, to])
+    }
+
+    /// A wall clock one period later, or late in that period's last days.
+    fn later(self, wall: Expr) -> Expr {
+        let (months, days) = match self.grain {
+            CohortGrain::Day => (0, 1),
+            CohortGrain::Week => (0, 7),
+            CohortGrain::Month => (1, 0),
+            CohortGrain::Quarter => (3, 0),
+            CohortGrain::Year => (12, 0),
+        };
+        let interval = IntervalMonthDayNano { months, days, nanoseconds: 0 };
+        let interval = ScalarValue::IntervalMonthDayNano(Some(interval));
+        binary_expr(wall, Operator::Plus, Expr::Literal(interval, None))
+    }
+}
+
+/// One row for each member and age at which it was active, and for age 0: the member's key,
+/// [`PERIOD`], [`OWN_AGE`], [`ACTIVE`] (the kind of its events), [`OPEN`], [`END`].
+fn active_ages(
+    model: &Model,
+    cohort: &Events,
+    active: &Events,
+    calendar: Calendar,
+) -> Result<LogicalPlan, PlanError> {
+    let events = united(model, &[cohort, active], &[])?;
+    let over = Over { partition: partition(cohort), order: Vec::new(), ascending: true };
+    let first = over.whole("min", case(is_kind(COHORT_KIND), col(AT), None), FIRST)?;
+    let followed = filtered(windowed(events, vec![first])?, col(FIRST).is_not_null())?;
+    let members = partition(cohort);
+    // A cohort event stands for the member itself, at age 0.
+    let counted = case(is_kind(ACTIVE_KIND), col(AT), Some(col(FIRST)));
+    let first = calendar.wall_clock(col(FIRST))?;
+    let age = calendar.between(first.clone(), calendar.wall_clock(counted)?)?;
+    let period = call("date_trunc", vec![lit(calendar.grain.name()), first])?;
+    let outputs =
+        members.iter().cloned().chain([period.alias(PERIOD), age.alias(OWN_AGE), col(KIND)]);
+    let ages = projected(followed, outputs.collect())?;
+    let begun = filtered(ages, binary_expr(col(OWN_AGE), Operator::GtEq, lit(0i64)))?;
+    let keys = members.iter().cloned().chain([col(PERIOD), col(OWN_AGE)]);
+    let kinds = aggregate("max", col(KIND))?.alias(ACTIVE);
+    let grouped = aggregated(begun, keys.collect(), vec![kinds])?;
+    let newest = watermark(model, cohort, active)?;
+    let newest = projected(newest, vec![calendar.wall_clock(col(NEWEST))?.alias(NEWEST)])?;
+    let known = LogicalPlanBuilder::from(grouped).cross_join(newest)?.build()?;
+    let outputs = members.iter().cloned().chain([
+        col(PERIOD),
+        col(OWN_AGE),
+        col(ACTIVE),
+        calendar.between(col(PERIOD), col(NEWEST))?.alias(OPEN),
+        calendar.between(col(PERIOD), calendar.later(col(NEWEST)))?.alias(END),
+    ]);
+    let ages = projected(known, outputs.collect())?;
+    filtered(ages, binary_expr(col(OWN_AGE), Operator::Lt, col(END)))
+}
+
+/// Up to when both metrics' sources are known, [`NEWEST`]: the older of their newest ingestions.
+fn watermark(model: &Model, cohort: &Events, active: &Events) -> Result<LogicalPlan, PlanError> {
+    let own = newest(model, cohort)?;
+    if cohort.entity == active.entity {
+        return Ok(own);
+    }
+    let inputs = vec![Arc::new(own), Arc::new(newest(model, active)?)];
+    let both = LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?);
+    aggregated(both, Vec::new(), vec![aggregate("min", col(NEWEST))?.alias(NEWEST)])
+}
+
+/// The newest ingestion time of a source; where it has none, the newest event.
+fn newest(model: &Model, events: &Events) -> Result<LogicalPlan, PlanError> {
+    let missing = || PlanError::Internal(format!("no entity {}", events.entity));
+    let entity = model.entities.get(&events.entity).ok_or_else(missing)?;
+    let time = match &entity.source.ingested {
+        Some(column) => Expr::Column(Column::new(Some(TableReference::bare(BASE)), column)),
+        None => events.at.clone(),
+    };
+    let rows = joined_sources(model, entity, None, [&time].into_iter())?;
+    let rows = projected(rows, vec![cast(time, timestamptz()).alias(NEWEST)])?;
+    aggregated(rows, Vec::new(), vec![aggregate("max", col(NEWEST))?.alias(NEWEST)])
+}
+
+fn aggregate(name: &str, value: Expr) -> Result<Expr, PlanError> {
+    let udf = registry().aggregate.get(name);
+    let udf = udf.ok_or_else(|| PlanError::Internal(format!("no aggregate {name}")))?;
+    Ok(udf.call(vec![value]))
+}
