@@ -6,6 +6,8 @@ mod consumer;
 mod derived;
 mod dimension;
 mod entity;
+mod history;
+mod many_side;
 mod metric;
 pub(crate) mod project;
 mod relationship;

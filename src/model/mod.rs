@@ -21,11 +21,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use entity::{
-    Attribute, Dedupe, Dimension, Entity, Relationship, Source, SourceColumn, SourceKind,
+    AsOf, Attribute, Dedupe, Dimension, Entity, History, Relationship, Source, SourceColumn,
+    SourceKind,
 };
 pub use metric::{
-    Aggregation, Eligibility, Freshness, Metric, MetricKind, MetricRef, MetricTime, MetricVersion,
-    QuantileMethod, Status,
+    Aggregation, Allocation, Eligibility, Freshness, ManySide, Metric, MetricKind, MetricRef,
+    MetricTime, MetricVersion, QuantileMethod, Status,
 };
 pub use project::{BackendConfig, Consumer, Owner, Project};
 

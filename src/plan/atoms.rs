@@ -12,7 +12,10 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator, and, cast, lit, when}
 use super::error::PlanError;
 use super::expand::TimeOf;
 use crate::functions::{numeric, registry};
-use crate::model::{Aggregation, MetricKind, MetricRef, MetricVersion, Model, QuantileMethod};
+use crate::model::entity::reads_history;
+use crate::model::{
+    Aggregation, ManySide, MetricKind, MetricRef, MetricVersion, Model, QuantileMethod,
+};
 
 /// One aggregate over the rows of one scan.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +30,8 @@ pub(crate) struct Atom {
     /// Over source columns: a row counts if all are true.
     pub(crate) conditions: Vec<Expr>,
     pub(crate) time: Option<TimeOf>,
+    /// How a row counts in groups of its many-side.
+    pub(crate) many_side: Option<ManySide>,
     /// The statement's own FILTER, over the columns of the aggregate's input.
     pub(crate) filter: Option<Expr>,
 }
@@ -124,6 +129,11 @@ impl Atom {
         }
     }
 
+    /// Whether its rows are counted by what was valid at their own time.
+    pub(crate) fn reads_history(&self) -> bool {
+        self.argument.iter().chain(&self.conditions).any(reads_history)
+    }
+
     /// Whether no rows give 0 rather than NULL.
     pub(crate) fn counts(&self) -> bool {
         matches!(self.function, AtomFunction::Count | AtomFunction::CountDistinct { .. })
@@ -206,6 +216,7 @@ impl Atoms {
                 argument: argument.cloned(),
                 conditions,
                 time: time.map(|time| TimeOf { instant: time.expr.clone(), zone: time.zone }),
+                many_side: version.many_side.clone(),
                 filter: filter.cloned(),
             })
         };

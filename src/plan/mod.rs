@@ -4,10 +4,12 @@
 mod atoms;
 mod error;
 mod expand;
+mod history;
 pub mod latest;
 mod measure;
 mod rewrite;
 mod rules;
+mod shares;
 pub mod source;
 mod time_ranges;
 mod trace;

@@ -12,7 +12,7 @@ use super::derived;
 use super::entity::{Entities, Found, RESERVED};
 use super::scope::EntityScope;
 use super::status::{self, Life};
-use super::{Context, aggregation, time, values};
+use super::{Context, aggregation, many_side, time, values};
 use crate::diagnostic::Finding;
 use crate::model::expr::{self, Compiled};
 use crate::model::load::{Body, Document};
@@ -234,7 +234,7 @@ pub(super) fn check<'a>(
 }
 
 /// The keys that belong to some types only.
-const TYPE_KEYS: [&str; 23] = [
+const TYPE_KEYS: [&str; 25] = [
     "entity",
     "expression",
     "approximate",
@@ -258,6 +258,8 @@ const TYPE_KEYS: [&str; 23] = [
     "output",
     "constant",
     "steps",
+    "touch",
+    "allocate",
 ];
 
 /// The keys that a type needs, and those that it may have; None for types that aren't executed yet.
@@ -265,19 +267,24 @@ fn keys_of(
     metric_type: RawMetricType,
 ) -> Option<(&'static [&'static str], &'static [&'static str])> {
     match metric_type {
-        RawMetricType::Count => Some((&["entity"], &["eligibility", "filter"])),
+        RawMetricType::Count => {
+            Some((&["entity"], &["eligibility", "filter", "touch", "allocate"]))
+        }
         RawMetricType::Sum | RawMetricType::Avg | RawMetricType::Min | RawMetricType::Max => {
-            Some((&["entity", "expression"], &["eligibility", "filter"]))
+            Some((&["entity", "expression"], &["eligibility", "filter", "touch", "allocate"]))
         }
-        RawMetricType::CountDistinct => {
-            Some((&["entity", "expression"], &["approximate", "eligibility", "filter"]))
-        }
-        RawMetricType::Quantile => {
-            Some((&["entity", "expression", "quantile"], &["method", "eligibility", "filter"]))
-        }
-        RawMetricType::WeightedAvg => {
-            Some((&["entity", "expression", "weight"], &["eligibility", "filter"]))
-        }
+        RawMetricType::CountDistinct => Some((
+            &["entity", "expression"],
+            &["approximate", "eligibility", "filter", "touch", "allocate"],
+        )),
+        RawMetricType::Quantile => Some((
+            &["entity", "expression", "quantile"],
+            &["method", "eligibility", "filter", "touch", "allocate"],
+        )),
+        RawMetricType::WeightedAvg => Some((
+            &["entity", "expression", "weight"],
+            &["eligibility", "filter", "touch", "allocate"],
+        )),
         RawMetricType::Ratio => Some((&["numerator", "denominator"], &["entity"])),
         RawMetricType::Derived => Some((&["expression"], &["entity"])),
         RawMetricType::Cumulative
@@ -296,8 +303,6 @@ fn keys(context: &mut Context<'_>, raw: &RawVersion, at: At<'_>) {
         ("fill", "Periods without rows are left out for now."),
         ("reconcile", "Nothing compares it with a ledger yet."),
         ("examples", "Nothing runs them yet."),
-        ("allocate", "Dimensions of a many-side are refused for now."),
-        ("touch", "Dimensions of a many-side are refused for now."),
         ("stale_if_error", "While the backend is down, queries fail."),
     ];
     for (key, help) in later {
@@ -320,7 +325,7 @@ fn keys(context: &mut Context<'_>, raw: &RawVersion, at: At<'_>) {
             ("expression", RawMetricType::Count) => {
                 "A count counts rows; to leave out NULLs, add an eligibility rule.".to_owned()
             }
-            ("eligibility" | "filter", _) => {
+            ("eligibility" | "filter" | "touch" | "allocate", _) => {
                 "The metrics that it is built on have rules of their own.".to_owned()
             }
             _ => format!("A {name} has: {}.", [needed, allowed].concat().join(", ")),
@@ -360,6 +365,7 @@ fn aggregate(
     let aggregation = aggregation::check(context, raw, at, scope);
     let time = time::check(context, raw.time.as_ref(), at, scope, surroundings.project);
     let dimensions = dimensions(context, raw.dimensions.as_deref(), at.key("dimensions"), scope);
+    let many_side = many_side::check(context, raw, at, surroundings);
     let life = draft.lives[index].clone()?;
     let (aggregation, data_type) = aggregation?;
     if !sound || !scope.draft.has_columns {
@@ -379,6 +385,7 @@ fn aggregate(
         unit: raw.unit.as_ref().or(draft.raw.unit.as_ref()).map(|unit| unit.to_string()),
         data_type,
         dimensions: dimensions?,
+        many_side: many_side?,
         freshness: freshness?,
         change: raw.change.as_ref().map(|text| text.to_string()),
     })

@@ -25,7 +25,7 @@ impl<'e, 'a> EntityScope<'e, 'a> {
     pub(super) fn dimension(&self, written: &str) -> Option<&'e Dimension> {
         let found = *self.dimensions.get(written.replace('.', "_").as_str())?;
         match found.alias_only {
-            true => self.dimensions.get(found.attribute.as_str()).copied(),
+            true => self.dimensions.get(found.allowed_as().as_str()).copied(),
             false => Some(found),
         }
     }
