@@ -475,8 +475,10 @@ fn sets_of(sets: &GroupingSet) -> Vec<Vec<Expr>> {
         GroupingSet::Cube(keys) => {
             let mut sets = vec![Vec::new()];
             for key in keys {
-                let with: Vec<Vec<Expr>> =
-                    sets.iter().map(|set| [set.as_slice(), &[key.clone()]].concat()).collect();
+                let with: Vec<Vec<Expr>> = sets
+                    .iter()
+                    .map(|set| [set.as_slice(), std::slice::from_ref(key)].concat())
+                    .collect();
                 sets.extend(with);
             }
             sets

@@ -61,7 +61,7 @@ fn dedupe_keeps_intervals(
     at: At<'_>,
 ) -> bool {
     let Some(dedupe) = &source.dedupe else { return true };
-    if dedupe.by.0.iter().any(|name| *name == raw.from) {
+    if dedupe.by.0.contains(&raw.from) {
         return true;
     }
     let by: Vec<&str> = dedupe.by.0.iter().chain([&raw.from]).map(|name| &**name).collect();
