@@ -294,11 +294,7 @@ fn dimension_columns(entity: &Entity, allowed: Option<&[String]>) -> Vec<Relatio
     let is_allowed = |name: &String| allowed.is_none_or(|allowed| allowed.contains(name));
     let dimensions = entity.dimensions.iter().enumerate();
     dimensions
-        .filter(|(_, dimension)| match dimension.alias_only {
-            // The prefixed name of an own attribute goes with its bare name.
-            true => is_allowed(&dimension.attribute),
-            false => is_allowed(&dimension.name),
-        })
+        .filter(|(_, dimension)| is_allowed(&dimension.allowed_as()))
         .map(|(index, dimension)| RelationColumn {
             name: dimension.name.clone(),
             kind: ColumnKind::Dimension(index),

@@ -203,7 +203,7 @@ impl Binder<'_> {
                     return None;
                 };
                 let dimension = &relation.entity.dimensions[index];
-                let dimension = match dimension.alias_only {
+                let dimension = match dimension.path.is_empty() {
                     true => dimension.attribute.clone(),
                     false => dimension.name.clone(),
                 };

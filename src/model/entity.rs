@@ -12,8 +12,9 @@ use super::Owner;
 /// Every [`Expr`] in an entity or metric is over columns of *sources*, never of attributes:
 /// `Column { relation: Some(path), name: source column }`, where `path` is [`BASE`] for the
 /// entity's own source, and for a related one the names of the relationships that lead there,
-/// joined by dots (`"customer"`, `"order.customer"`). So the columns of an expression alone tell
-/// which sources have to be joined for it. All are type-coerced already.
+/// joined by dots (`"customer"`, `"order.customer"`). A name that ends in [`AT_EVENT`] leads to the
+/// row that was valid at the fact's own time. So the columns of an expression alone tell which
+/// sources have to be joined for it. All are type-coerced already.
 #[derive(Debug, Clone)]
 pub struct Entity {
     pub name: String,
@@ -38,6 +39,26 @@ pub struct Entity {
 /// The qualifier of an entity's own source in expressions.
 pub const BASE: &str = "base";
 
+/// Ends the name of a relationship, in a path, that is followed to the interval of a history that
+/// holds the fact's own time; without it, to the row that is valid now.
+pub const AT_EVENT: &str = "@event";
+
+/// Whether an expression reads what was valid at the fact's own time.
+pub fn reads_history(expr: &Expr) -> bool {
+    expr.column_refs().into_iter().any(|column| {
+        column.relation.as_ref().is_some_and(|relation| relation.table().contains(AT_EVENT))
+    })
+}
+
+/// Of which row of a history an attribute is, seen from a fact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AsOf {
+    /// The row that was valid at the fact's own time.
+    Event,
+    /// The row that is valid when the question is asked.
+    Current,
+}
+
 /// A column of an entity as its YAML declares it.
 #[derive(Debug, Clone)]
 pub struct Attribute {
@@ -50,6 +71,8 @@ pub struct Attribute {
     pub unit: Option<String>,
     pub description: Option<String>,
     pub values: Vec<String>,
+    /// Always current where the source keeps no history.
+    pub as_of: AsOf,
 }
 
 /// An attribute as seen from an entity's relation.
@@ -65,10 +88,22 @@ pub struct Dimension {
     pub data_type: DataType,
     /// Labels for missing and unmatched keys are in it already.
     pub expr: Expr,
-    /// Answers to its name, but isn't in `SELECT *` (the prefixed name of an own attribute).
+    /// Answers to its name, but isn't in `SELECT *`: the prefixed name of an own attribute, and the
+    /// names that say of which row of a history an attribute is.
     pub alias_only: bool,
     pub unit: Option<String>,
     pub description: Option<String>,
+}
+
+impl Dimension {
+    /// The name by which a metric's `dimensions` allow it: other names go with the visible one.
+    pub fn allowed_as(&self) -> String {
+        match (self.path.is_empty(), self.alias_only) {
+            (true, _) => self.attribute.clone(),
+            (false, true) => format!("{}_{}", self.path.join("_"), self.attribute),
+            (false, false) => self.name.clone(),
+        }
+    }
 }
 
 /// A many-to-one link, joined left: a row without a partner stays.
@@ -91,6 +126,7 @@ pub struct Source {
     pub table: String,
     pub kind: SourceKind,
     pub dedupe: Option<Dedupe>,
+    pub history: Option<History>,
     /// Column of the event time for plain rows: a timestamp with time zone.
     pub event_time: Option<String>,
     /// Column of the ingestion time: a timestamp with time zone.
@@ -105,6 +141,16 @@ pub enum SourceKind {
     Events,
     /// The current row per key, changed by CDC.
     State,
+}
+
+/// A source with several rows per key, each valid for an interval: `from <= t < to`, NULL `to` for
+/// ever. Of overlapping intervals the one with the newest `from` counts.
+///
+/// Columns of timestamps or dates; those without a zone are of UTC, as event times are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct History {
+    pub from: String,
+    pub to: String,
 }
 
 /// At-least-once delivery made effectively once: of the rows with equal `by`, the one with the

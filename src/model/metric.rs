@@ -81,6 +81,8 @@ pub struct MetricVersion {
     /// Names of the entity's dimensions by which it may be grouped and filtered; None: all. Over several
     /// entities: the names that they share.
     pub dimensions: Option<Vec<String>>,
+    /// What groups of a many-side get of it; None: it can't be grouped so.
+    pub many_side: Option<ManySide>,
     pub freshness: Option<Freshness>,
     pub change: Option<String>,
 }
@@ -198,6 +200,24 @@ pub enum QuantileMethod {
     Continuous,
     Discrete,
     Approximate,
+}
+
+/// How a row counts in groups of its many-side: an order's revenue by its lines' category.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ManySide {
+    /// Whole in each group that it touches, and once in totals.
+    Touch,
+    /// Divided among its rows of an entity, so that the parts sum to the whole.
+    Allocate(Allocation),
+}
+
+/// A value divided among rows, in proportion to a weight; equally where all weights are 0 or NULL.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Allocation {
+    /// Has one relationship or more to the metric's entity.
+    pub entity: String,
+    /// A number over *that* entity's source columns, by the rule at [`Entity`](super::Entity).
+    pub weight: Expr,
 }
 
 /// Who or what counts, with its reason.

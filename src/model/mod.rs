@@ -27,12 +27,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 pub use entity::{
-    Attribute, Dedupe, Dimension, Entity, Relationship, Source, SourceColumn, SourceKind,
+    AsOf, Attribute, Dedupe, Dimension, Entity, History, Relationship, Source, SourceColumn,
+    SourceKind,
 };
 pub use journey::{Journey, JourneyKind};
 pub use metric::{
-    Aggregation, Eligibility, EntityFilter, Freshness, Metric, MetricKind, MetricRef, MetricTime,
-    MetricVersion, QuantileMethod, Side, Status,
+    Aggregation, Allocation, Eligibility, EntityFilter, Freshness, ManySide, Metric, MetricKind,
+    MetricRef, MetricTime, MetricVersion, QuantileMethod, Side, Status,
 };
 pub use project::{BackendConfig, Consumer, Owner, Project};
 pub use segment::{Segment, SegmentVersion};

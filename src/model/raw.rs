@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-pub use super::scalars::{Anything, Number, OneOrMany, RawSide, RawZone, Text, Whole};
+pub use super::scalars::{Anything, Number, OneOrMany, RawAllocate, RawSide, RawZone, Text, Whole};
 
 /// The project file: one for each folder of definitions.
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
@@ -147,7 +147,7 @@ pub struct RawSource {
     pub dedupe: Option<RawDedupe>,
     #[serde(default)]
     pub time: Option<RawSourceTime>,
-    /// Not supported yet.
+    /// Several rows per key, each valid for an interval; where they overlap, the one that began last counts.
     #[serde(default)]
     pub history: Option<RawHistory>,
 }
@@ -190,7 +190,9 @@ pub struct RawSourceTime {
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawHistory {
+    /// The column of the moment from which the row is valid.
     pub from: Text,
+    /// The column of the moment at which it ceased to be; NULL where it is valid still.
     pub to: Text,
 }
 
@@ -223,7 +225,7 @@ pub struct RawAttribute {
     /// All values that occur.
     #[serde(default)]
     pub values: Vec<Text>,
-    /// Not supported yet.
+    /// Which row of a history counts, seen from a fact; default: current.
     #[serde(default)]
     pub at: Option<RawAt>,
 }
@@ -231,8 +233,9 @@ pub struct RawAttribute {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RawAt {
-    /// As of the fact's time.
+    /// The row that was valid at the fact's own time.
     Event,
+    /// The row that is valid when the question is asked.
     Current,
 }
 
@@ -418,10 +421,10 @@ pub struct RawVersion {
     /// Tiny rows in, expected answer out; canon test runs them.
     #[serde(default)]
     pub examples: Vec<RawExample>,
-    /// How a many-side shares in the value. Not supported yet.
+    /// sum: divides a row's value among its rows of a many-side, in proportion to this expression.
     #[serde(default)]
-    pub allocate: Option<Text>,
-    /// Whether it may count in several groups of a many-side. Not supported yet.
+    pub allocate: Option<RawAllocate>,
+    /// Whether a row may count in each group of a many-side that it touches, and once in totals.
     #[serde(default)]
     pub touch: Option<bool>,
     /// Whether the last answer may be served while the backend is down. Not supported yet.
@@ -576,6 +579,16 @@ pub struct RawTime {
 #[serde(deny_unknown_fields)]
 pub struct RawZoneColumn {
     pub column: Text,
+}
+
+/// How a value is divided among the rows of a many-side.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawAllocation {
+    /// The entity of the many-side, which has a relationship to the metric's.
+    pub entity: Text,
+    /// SQL over that entity's attributes and dimensions: a number.
+    pub by: Text,
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]

@@ -7,7 +7,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use super::raw::{RawRatioFilter, RawZoneColumn};
+use super::raw::{RawAllocation, RawRatioFilter, RawZoneColumn};
 
 /// Text that was written as text: `12`, `1.10`, `true` and `~` are refused, where serde_yaml
 /// makes text of them silently.
@@ -278,4 +278,8 @@ text_or_map!(
 text_or_map!(
     /// A side of a ratio: a metric, perhaps with a filter of its own.
     RawSide, "a metric such as revenue@1, or {metric: …, filter: …}", RawRatioFilter
+);
+text_or_map!(
+    /// What a value is divided in proportion to, over the rows of a many-side.
+    RawAllocate, "an expression such as line_amount, or {entity: …, by: …}", RawAllocation
 );

@@ -12,9 +12,10 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator, and, cast, lit, when}
 use super::error::PlanError;
 use super::expand::TimeOf;
 use crate::functions::{numeric, registry};
+use crate::model::entity::reads_history;
 use crate::model::{
-    Aggregation, EntityFilter, MetricKind, MetricRef, MetricVersion, Model, QuantileMethod, Series,
-    Side, Span, Window,
+    Aggregation, EntityFilter, ManySide, MetricKind, MetricRef, MetricVersion, Model,
+    QuantileMethod, Series, Side, Span, Window,
 };
 
 /// One aggregate over the rows of one scan.
@@ -33,6 +34,8 @@ pub(crate) struct Atom {
     pub(crate) conditions: Vec<Expr>,
     pub(crate) time: Option<TimeOf>,
     pub(crate) over: Over,
+    /// How a row counts in groups of its many-side.
+    pub(crate) many_side: Option<ManySide>,
     /// The statement's own FILTER, over the columns of the aggregate's input.
     pub(crate) filter: Option<Expr>,
 }
@@ -151,6 +154,11 @@ impl Atom {
             | AtomFunction::CountDistinct { .. }
             | AtomFunction::Quantile { .. } => None,
         }
+    }
+
+    /// Whether its rows are counted by what was valid at their own time.
+    pub(crate) fn reads_history(&self) -> bool {
+        self.argument.iter().chain(&self.conditions).any(reads_history)
     }
 
     /// Whether no rows give 0 rather than NULL.
@@ -337,6 +345,7 @@ impl Atoms {
             conditions: conditions.collect(),
             time,
             over,
+            many_side: version.many_side.clone(),
             filter: place.filter.cloned(),
         })
     }

@@ -13,6 +13,9 @@ pub enum PlanError {
     NoTime { metric: String },
     #[error("rows of \"{relation}\" have no event time")]
     NoRowTime { relation: String },
+    /// An attribute as of the event, seen from rows that have no time.
+    #[error("rows of entity \"{entity}\" have no event time, so nothing was valid then")]
+    NoTimeOfFact { entity: String },
     #[error("metric \"{metric}\" cannot be grouped by \"{dimension}\"")]
     DimensionNotAllowed { metric: String, version: String, dimension: String, allowed: Vec<String> },
     #[error("metric \"{metric}\" cannot be grouped by \"{grain}\"")]
@@ -49,7 +52,7 @@ pub enum PlanError {
 impl ClientError for PlanError {
     fn sqlstate(&self) -> &'static str {
         match self {
-            Self::NoTime { .. } | Self::NoRowTime { .. } => "42703",
+            Self::NoTime { .. } | Self::NoRowTime { .. } | Self::NoTimeOfFact { .. } => "42703",
             Self::DimensionNotAllowed { .. }
             | Self::GrainNotAllowed { .. }
             | Self::ManySide { .. }
@@ -85,12 +88,17 @@ impl ClientError for PlanError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::NoTime { .. } => {
-                Some("Leave metric_time out, or give the metric a time.".to_owned())
-            }
+            Self::NoTime { .. } => Some(
+                "Leave metric_time and attributes as of the event out, or give the metric a time."
+                    .to_owned(),
+            ),
             Self::NoRowTime { .. } => {
                 Some("Leave metric_time out, or use one of the time columns.".to_owned())
             }
+            Self::NoTimeOfFact { .. } => Some(
+                "Ask for the attribute as it is now, by its name with _current behind it."
+                    .to_owned(),
+            ),
             Self::DimensionNotAllowed { allowed, .. } => {
                 Some(format!("Group and filter by: {}.", allowed.join(", ")))
             }
@@ -98,7 +106,7 @@ impl ClientError for PlanError {
                 Some(format!("Group by {}.", allowed.join(", ")))
             }
             Self::ManySide { relation, .. } => Some(format!(
-                "Group by dimensions of its own rows, or use a metric that is defined on \"{relation}\"."
+                "Group by dimensions of its own rows, or use a metric that is defined on \"{relation}\", or one whose definition says \"touch\" or \"allocate\"."
             )),
             Self::ChasmTrap { .. } => {
                 Some("Aggregate each side in a subquery, then join the results.".to_owned())

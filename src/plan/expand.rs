@@ -11,6 +11,7 @@ use datafusion::logical_expr::{
 };
 
 use super::error::PlanError;
+use super::history;
 use super::journey;
 use super::latest::Latest;
 use super::rewrite::Rewriter;
@@ -19,7 +20,7 @@ use super::source::SourceTable;
 use super::trace::columns_of;
 use crate::bind::{RelationScan, ScanKind};
 use crate::functions::registry;
-use crate::model::entity::BASE;
+use crate::model::entity::{AT_EVENT, BASE, reads_history};
 use crate::model::{Entity, Journey, Model, Span};
 
 /// When a row counts: an instant over source columns, and the zone of its wall clock.
@@ -126,7 +127,7 @@ pub(crate) fn expand_scan(
         read.extend(hops.iter().flat_map(|hop| hop.needs()));
     }
     let journey = journey.map(Arc::as_ref);
-    let mut joined = joined_sources(rewriter.model, entity, journey, read.iter())?;
+    let mut joined = joined_sources(rewriter.model, entity, journey, read.iter(), time)?;
     for hop in hops {
         joined = hop.join(joined)?;
     }
@@ -137,36 +138,52 @@ pub(crate) fn expand_scan(
 
 /// The entity's source (or the rows of a journey), joined to those that the expressions need, each
 /// under its path as alias.
+///
+/// `time` is when a row counts: what an entity's history says of it is as of then.
 pub(crate) fn joined_sources<'e>(
     model: &Model,
     entity: &Entity,
     journey: Option<&Journey>,
     exprs: impl Iterator<Item = &'e Expr>,
+    time: Option<&TimeOf>,
 ) -> Result<LogicalPlan, PlanError> {
     let mut needed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     needed.entry(BASE.to_owned()).or_default();
-    for expr in exprs {
+    let mut note = |expr: &Expr| {
         for column in expr.column_refs() {
             let path = column.relation.as_ref().map_or(BASE, |relation| relation.table());
             needed.entry(path.to_owned()).or_default().insert(column.name.clone());
         }
+    };
+    let mut reads_event = false;
+    for expr in exprs {
+        note(expr);
+        reads_event |= reads_history(expr);
+    }
+    if reads_event {
+        let no_time = || PlanError::NoTimeOfFact { entity: entity.name.clone() };
+        note(&time.ok_or_else(no_time)?.instant);
     }
     let hops = hops(model, entity, &mut needed)?;
     let columns = |path: &str| needed.get(path).cloned().unwrap_or_default();
     let base = match journey {
         Some(journey) => journey::rows(model, journey, &columns(BASE))?,
-        None => source_scan(entity, BASE, &columns(BASE))?,
+        None => related_rows(entity, BASE, &columns(BASE))?,
     };
     let mut plan = LogicalPlanBuilder::from(base);
     for (path, hop) in &hops {
-        let right = source_scan(hop.entity, path, &columns(path))?;
+        let right = related_rows(hop.entity, path, &columns(path))?;
         let parent = TableReference::bare(hop.parent.as_str());
         let left_keys: Vec<Column> =
             hop.from.iter().map(|it| Column::new(Some(parent.clone()), it)).collect();
         let own = TableReference::bare(path.as_str());
         let right_keys: Vec<Column> =
             hop.to.iter().map(|it| Column::new(Some(own.clone()), it)).collect();
-        plan = plan.join(right, JoinType::Left, (left_keys, right_keys), None)?;
+        let holds = match (path.ends_with(AT_EVENT), time) {
+            (true, Some(time)) => Some(history::holds(path, &time.instant)),
+            _ => None,
+        };
+        plan = plan.join(right, JoinType::Left, (left_keys, right_keys), holds)?;
     }
     Ok(plan.build()?)
 }
@@ -189,14 +206,15 @@ fn hops<'m>(
     let paths: Vec<String> = needed.keys().filter(|path| *path != BASE).cloned().collect();
     for path in paths {
         let (mut current, mut parent) = (entity, BASE.to_owned());
-        for role in path.split('.') {
+        for step in path.split('.') {
             let unknown = || PlanError::Internal(format!("no path {path}"));
+            let role = step.strip_suffix(AT_EVENT).unwrap_or(step);
             let link =
                 current.relationships.iter().find(|it| it.name == role).ok_or_else(unknown)?;
             let target = model.entities.get(&link.entity).ok_or_else(unknown)?;
             let own = match parent.as_str() {
-                BASE => role.to_owned(),
-                parent => format!("{parent}.{role}"),
+                BASE => step.to_owned(),
+                parent => format!("{parent}.{step}"),
             };
             needed.entry(parent.clone()).or_default().extend(link.key.iter().cloned());
             needed.entry(own.clone()).or_default().extend(target.key.iter().cloned());
@@ -211,6 +229,28 @@ fn hops<'m>(
         }
     }
     Ok(hops)
+}
+
+/// An entity's rows at the end of a path, under that path: of a history those that are valid now,
+/// or its spans where the path says so.
+fn related_rows(
+    entity: &Entity,
+    path: &str,
+    columns: &BTreeSet<String>,
+) -> Result<LogicalPlan, PlanError> {
+    let Some(history) = &entity.source.history else {
+        return source_scan(entity, path, columns);
+    };
+    let mut wanted = columns.clone();
+    wanted.extend(entity.key.iter().cloned());
+    wanted.extend([history.from.clone(), history.to.clone()]);
+    let rows = source_scan(entity, "versions", &wanted)?;
+    if path.ends_with(AT_EVENT) {
+        return history::spans(rows, entity, history, columns, path);
+    }
+    let rows = history::current(rows, entity, history)?;
+    let alias = TableReference::bare(path);
+    Ok(LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(rows), alias)?))
 }
 
 /// A source, deduped, with the columns that are needed of it.

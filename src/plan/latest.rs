@@ -11,11 +11,11 @@ use std::sync::Arc;
 use crate::model::Dedupe;
 
 /// Rows of `input` whose `latest` is the greatest among those with equal `by` and which aren't
-/// deleted; of rows equal in both, exactly one. The input is always a `TableScan` of a
-/// [`SourceTable`](super::source::SourceTable) whose projection includes the columns of `dedupe`;
-/// the output has the input's schema. NULL keys are equal to each other.
+/// deleted; of rows equal in both, exactly one. The columns of `dedupe` are in the input's schema,
+/// by names that no other column has; the output has that schema. NULL keys are equal to each other.
 ///
-/// A node of its own, rather than a window over the scan, because each backend has a better way:
+/// The input is a `TableScan` of a [`SourceTable`](super::source::SourceTable), or, for the rows of a
+/// history, a plan over one. A node of its own, rather than a window over the scan, because each backend has a better way:
 /// ClickHouse reads a fitting ReplacingMergeTree with FINAL.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd)]
 pub struct Latest {

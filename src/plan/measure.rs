@@ -23,6 +23,7 @@ use super::error::PlanError;
 use super::expand::{TimeOf, row_time};
 use super::journey;
 use super::rewrite::{Needs, Rewriter, aggregated, filtered, formula_of, projected};
+use super::shares::Share;
 use super::trace::{Fanout, Part, followed, instance_of, scan_column, uses_time};
 use crate::bind::{RelationScan, ScanKind, markers};
 use crate::functions::registry;
@@ -59,30 +60,32 @@ pub(crate) fn marked<'e>(expr: &'e Expr, mark: &str) -> Option<(&'e [Expr], Opti
 
 /// The rows that some atoms are aggregated over.
 #[derive(Debug)]
-struct Branch {
+pub(super) struct Branch {
     /// The scan whose rows they are; None for aggregates of plain rows.
-    instance: Option<usize>,
+    pub(super) instance: Option<usize>,
     /// Whose rows they are.
     entity: Option<String>,
     time: Option<TimeOf>,
     over: Over,
+    /// How its rows count in groups of a many-side.
+    share: Share,
     /// Indices of atoms.
-    atoms: Vec<usize>,
+    pub(super) atoms: Vec<usize>,
     /// Whether the statement's aggregates of plain rows are computed here.
     has_plain: bool,
 }
 
 /// An aggregation being evaluated.
-struct Evaluation<'a, 'r, 'm> {
-    rewriter: &'r mut Rewriter<'m>,
-    aggregate: &'a Aggregate,
-    input: &'a LogicalPlan,
-    atoms: Vec<Atom>,
+pub(super) struct Evaluation<'a, 'r, 'm> {
+    pub(super) rewriter: &'r mut Rewriter<'m>,
+    pub(super) aggregate: &'a Aggregate,
+    pub(super) input: &'a LogicalPlan,
+    pub(super) atoms: Vec<Atom>,
     /// The metrics that the statement names, by scan.
     asked: Vec<(usize, Arc<MetricVersion>)>,
     /// Aggregates of plain rows.
     plain: Vec<Expr>,
-    fanout: Fanout,
+    pub(super) fanout: Fanout,
 }
 
 /// The aggregation without measures; its output columns have the names that they had.
@@ -119,12 +122,12 @@ fn plain_name(index: usize) -> String {
     format!("__p{index}")
 }
 
-fn key_name(index: usize) -> String {
+pub(super) fn key_name(index: usize) -> String {
     format!("__g{index}")
 }
 
 /// The name of the column that tells which grouping set a row belongs to.
-const GROUPING_ID: &str = "__gid";
+pub(super) const GROUPING_ID: &str = "__gid";
 
 impl Evaluation<'_, '_, '_> {
     /// Refuses groups and filters that the measures don't have.
@@ -164,10 +167,10 @@ impl Evaluation<'_, '_, '_> {
                     continue;
                 }
                 let entity = self.rewriter.entity(&version.entity)?;
-                let name = entity.dimension_named(&scanned.name).map(Dimension::plain_name);
-                let is_key = name.is_some_and(|name| entity.key.iter().any(|key| key == name));
+                let name = entity.dimension_named(&scanned.name).map(Dimension::allowed_as);
+                let is_key = name.as_ref().is_some_and(|name| entity.key.contains(name));
                 let is_allowed =
-                    allowed.iter().any(|it| *it == scanned.name || Some(&**it) == name);
+                    allowed.iter().any(|it| *it == scanned.name || Some(it) == name.as_ref());
                 if !is_key && !is_allowed {
                     return Err(PlanError::DimensionNotAllowed {
                         metric: version.metric.clone(),
@@ -212,24 +215,27 @@ impl Evaluation<'_, '_, '_> {
             return Ok(());
         };
         let relation = self.fanout.relations.get(&other).cloned().unwrap_or_default();
-        let back = self.fanout.determines.get(&part);
-        if !back.is_some_and(|known| known.contains(&Part::Scan(atom.instance))) {
+        if !self.fanout.meet_in_one_row(part, Part::Scan(atom.instance)) {
             return Err(PlanError::ChasmTrap { metric: atom.metric.clone(), relation });
         }
+        let share = self.share_of(atom)?;
         for key in keys {
-            if let Some(dimension) = self.column_of(key, other) {
+            if let Some(dimension) = self.column_of(key, other)
+                && !self.shares_in(&share, other)
+            {
                 let metric = atom.metric.clone();
                 return Err(PlanError::ManySide { metric, dimension, relation });
             }
         }
-        if atom.filter.as_ref().is_some_and(|filter| self.column_of(filter, other).is_some()) {
+        let filters = atom.filter.as_ref().is_some_and(|it| self.column_of(it, other).is_some());
+        if filters && !(share.is_allocated() && self.shares_in(&share, other)) {
             return Err(PlanError::FilterOnManySide { metric: atom.metric.clone() });
         }
         Ok(())
     }
 
     /// A column of a scan that an expression reads.
-    fn column_of(&self, expr: &Expr, instance: usize) -> Option<String> {
+    pub(super) fn column_of(&self, expr: &Expr, instance: usize) -> Option<String> {
         expr.column_refs().into_iter().find_map(|column| {
             let (number, _, scanned) = scan_column(self.input, column)?;
             (number == instance).then(|| scanned.name.clone())
@@ -242,13 +248,16 @@ impl Evaluation<'_, '_, '_> {
         let scans = scans_of(self.input);
         let mut branches: Vec<Branch> = Vec::new();
         for (index, atom) in self.atoms.iter().enumerate() {
-            let uses_time = scans.get(&atom.instance).is_some_and(|scan| scan.uses_time);
-            let time = match (uses_time || atom.over != Over::Group, &atom.time) {
+            let uses_time = scans.get(&atom.instance).is_some_and(|scan| scan.uses_time)
+                || atom.reads_history()
+                || atom.over != Over::Group;
+            let time = match (uses_time, &atom.time) {
                 (false, _) => None,
                 (true, Some(time)) => Some(time.clone()),
                 (true, None) => return Err(PlanError::NoTime { metric: atom.metric.clone() }),
             };
             let (instance, entity) = (Some(atom.instance), Some(atom.entity.clone()));
+            let share = self.share_of(atom)?;
             let same = |it: &&mut Branch| {
                 let together = atom.over == Over::Group
                     || atom.combines().is_some()
@@ -258,6 +267,7 @@ impl Evaluation<'_, '_, '_> {
                     && it.entity == entity
                     && it.time == time
                     && it.over == atom.over
+                    && it.share == share
                     && together
             };
             match branches.iter_mut().find(same) {
@@ -265,7 +275,7 @@ impl Evaluation<'_, '_, '_> {
                 None => {
                     let (atoms, over) = (vec![index], atom.over.clone());
                     let has_plain = false;
-                    branches.push(Branch { instance, entity, time, over, atoms, has_plain })
+                    branches.push(Branch { instance, entity, time, over, share, atoms, has_plain });
                 }
             }
         }
@@ -301,6 +311,7 @@ impl Evaluation<'_, '_, '_> {
                 entity: None,
                 time: None,
                 over: Over::Group,
+                share: Share::Once,
                 atoms: Vec::new(),
                 has_plain: true,
             }),
@@ -321,6 +332,9 @@ impl Evaluation<'_, '_, '_> {
             }
             needs.entities.extend(branch.entity.clone().map(|entity| (instance, entity)));
             columns = self.carry(branch, instance, &mut needs)?;
+            if let Share::Allocated(lines) = &branch.share {
+                columns.lines = self.carry_lines(lines, &mut needs)?;
+            }
         }
         let mut rows = self.rewriter.rewrite(self.input, &needs)?;
         let mut conditions = std::mem::take(&mut columns.conditions);
@@ -342,10 +356,30 @@ impl Evaluation<'_, '_, '_> {
             let condition = own.chain(self.atoms[*index].filter.clone()).reduce(and);
             filters.extend(condition.map(|condition| (*index, condition)));
         }
-        if repeated {
-            (rows, keys) = self.once(rows, keys, &columns, &mut filters)?;
+        match &branch.share {
+            Share::Touched => return self.touched(branch, rows, &columns, &mut filters),
+            Share::Allocated(lines) => {
+                (rows, keys) = self.allocated(lines, rows, keys, &mut columns, &mut filters)?;
+            }
+            Share::Once if repeated => {
+                (rows, keys) = self.once(rows, keys, &columns, &mut filters)?;
+            }
+            Share::Once => {}
         }
-        let schema = rows_schema(&rows);
+        let aggregates = self.aggregates(branch, &rows, &columns, &mut filters)?;
+        let aggregated = aggregated(rows, keys, aggregates)?;
+        self.keys_named(aggregated)
+    }
+
+    /// The branch's aggregates over rows that have its columns.
+    pub(super) fn aggregates(
+        &self,
+        branch: &Branch,
+        rows: &LogicalPlan,
+        columns: &Columns,
+        filters: &mut BTreeMap<usize, Expr>,
+    ) -> Result<Vec<Expr>, PlanError> {
+        let schema = rows_schema(rows);
         let mut aggregates = Vec::new();
         for index in &branch.atoms {
             let argument = columns.arguments.get(index).cloned();
@@ -358,8 +392,7 @@ impl Evaluation<'_, '_, '_> {
             let plain = self.plain.iter().cloned().enumerate();
             aggregates.extend(plain.map(|(index, expr)| expr.unalias().alias(plain_name(index))));
         }
-        let aggregated = aggregated(rows, keys, aggregates)?;
-        self.keys_named(aggregated)
+        Ok(aggregates)
     }
 
     /// That a row has a place in the period to which it is shifted: March 31 has none in April.
@@ -419,8 +452,18 @@ impl Evaluation<'_, '_, '_> {
         Ok(columns)
     }
 
+    /// The key of a scan's own entity, over source columns.
+    pub(super) fn own_key(&self, instance: usize) -> Result<Vec<Expr>, PlanError> {
+        let scans = scans_of(self.input);
+        let missing = || PlanError::Internal(format!("no scan r{instance}"));
+        let scan = scans.get(&instance).ok_or_else(missing)?;
+        let base = || Some(TableReference::bare(BASE));
+        let key = scan.relation.relation.entity.key.iter();
+        Ok(key.map(|name| Expr::Column(Column::new(base(), name))).collect())
+    }
+
     /// The key of a branch's entity, over source columns.
-    fn entity_key(&self, branch: &Branch) -> Result<Vec<Expr>, PlanError> {
+    pub(super) fn entity_key(&self, branch: &Branch) -> Result<Vec<Expr>, PlanError> {
         let missing = || PlanError::Internal("a branch without an entity".to_owned());
         let name = branch.entity.as_ref().ok_or_else(missing)?;
         let scans = scans_of(self.input);
@@ -440,8 +483,8 @@ impl Evaluation<'_, '_, '_> {
 
     /// Each row of the branch's scan once: distinct over its key, the statement's keys, and what is
     /// carried, all of which the key determines.
-    fn once(
-        &mut self,
+    pub(super) fn once(
+        &self,
         rows: LogicalPlan,
         keys: Vec<Expr>,
         columns: &Columns,
@@ -449,12 +492,12 @@ impl Evaluation<'_, '_, '_> {
     ) -> Result<(LogicalPlan, Vec<Expr>), PlanError> {
         let schema = rows_schema(&rows);
         let mut exprs = Vec::new();
-        let singles: Vec<Expr> =
-            grouping_set_to_exprlist(&self.aggregate.group_expr)?.into_iter().cloned().collect();
+        let singles: Vec<Expr> = grouping_set_to_exprlist(&keys)?.into_iter().cloned().collect();
         for (index, key) in singles.iter().enumerate() {
             exprs.push(key.clone().alias(key_name(index)));
         }
-        for argument in columns.key.iter().chain(columns.arguments.values()) {
+        let carried = columns.key.iter().chain(&columns.lines).chain(columns.arguments.values());
+        for argument in carried {
             let column = located(argument.clone(), &schema)?;
             if !exprs.contains(&column) {
                 exprs.push(column);
@@ -624,11 +667,13 @@ impl Evaluation<'_, '_, '_> {
 
 /// Columns that a branch's scan carries up, by atom.
 #[derive(Debug, Default)]
-struct Columns {
-    arguments: BTreeMap<usize, Expr>,
+pub(super) struct Columns {
+    pub(super) arguments: BTreeMap<usize, Expr>,
     conditions: BTreeMap<usize, Vec<Expr>>,
     /// The entity's key, where rows have to be told apart.
-    key: Vec<Expr>,
+    pub(super) key: Vec<Expr>,
+    /// The key of the many-side among whose rows the arguments are divided.
+    pub(super) lines: Vec<Expr>,
 }
 
 /// Names of carried columns with their qualifiers.
@@ -711,15 +756,15 @@ fn is_count(expr: &Expr) -> bool {
 }
 
 /// The scans of the rows that a plan gives, by number.
-fn scans_of(plan: &LogicalPlan) -> BTreeMap<usize, Scanned<'_>> {
+pub(super) fn scans_of(plan: &LogicalPlan) -> BTreeMap<usize, Scanned<'_>> {
     let mut scans = BTreeMap::new();
     collect_scans(plan, &mut scans);
     scans
 }
 
 /// A scan under an aggregation.
-struct Scanned<'p> {
-    relation: &'p RelationScan,
+pub(super) struct Scanned<'p> {
+    pub(super) relation: &'p RelationScan,
     uses_time: bool,
 }
 
@@ -743,7 +788,10 @@ fn collect_scans<'p>(plan: &'p LogicalPlan, scans: &mut BTreeMap<usize, Scanned<
 }
 
 /// The predicates of the filters under an aggregation, with the plans that they read.
-fn collect_filters<'p>(plan: &'p LogicalPlan, found: &mut Vec<(&'p LogicalPlan, &'p Expr)>) {
+pub(super) fn collect_filters<'p>(
+    plan: &'p LogicalPlan,
+    found: &mut Vec<(&'p LogicalPlan, &'p Expr)>,
+) {
     match plan {
         LogicalPlan::Filter(filter) => {
             found.push((filter.input.as_ref(), &filter.predicate));

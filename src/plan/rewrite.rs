@@ -12,13 +12,13 @@ use datafusion::logical_expr::{
     Aggregate, Expr, Filter, LogicalPlan, Projection, Subquery, SubqueryAlias, TableScan, Union,
 };
 
-use super::atoms::Atoms;
+use super::atoms::{Atom, Atoms};
 use super::error::PlanError;
 use super::expand::{TimeOf, expand_scan, row_time};
-use super::trace::{Below, below, instance_of, reads_measure};
+use super::trace::{Below, Fanout, below, instance_of, reads_measure};
 use super::{levels, measure};
 use crate::bind::{RelationScan, ScanKind, markers};
-use crate::model::{Entity, MetricVersion, Model};
+use crate::model::{Entity, ManySide, MetricVersion, Model};
 
 /// What the nodes above need of the scans below.
 #[derive(Debug, Clone, Default)]
@@ -239,6 +239,8 @@ impl<'m> Rewriter<'m> {
         let formula = formula_of(self.model, &mut atoms, input, argument, None)?;
         let mut values = BTreeMap::new();
         for (index, atom) in atoms.list.iter().enumerate() {
+            self.refuse_other_time(input, atom)?;
+            refuse_undivided(input, atom)?;
             let extras = needs.extras.entry(atom.instance).or_default();
             let condition = atom.conditions.iter().cloned().reduce(datafusion::logical_expr::and);
             let row = atom.of_row(atom.argument.clone(), condition)?;
@@ -257,6 +259,20 @@ impl<'m> Rewriter<'m> {
             );
         }
         measure::substitute(formula, &values)
+    }
+
+    /// Rows have one time; a measure that looks a history up at another has no value among them.
+    fn refuse_other_time(&self, input: &LogicalPlan, atom: &Atom) -> Result<(), PlanError> {
+        let scans = measure::scans_of(input);
+        let own = scans.get(&atom.instance).and_then(|scan| row_time(self.model, scan.relation));
+        if !atom.reads_history() || own == atom.time {
+            return Ok(());
+        }
+        let metric = &atom.metric;
+        Err(PlanError::NotSupported {
+            what: format!("metric \"{metric}\" by row, at another time than the rows',"),
+            hint: Some(format!("Aggregate it, or ask metrics.{metric}.")),
+        })
     }
 
     /// Plans inside expressions are statements of their own.
@@ -290,6 +306,19 @@ impl<'m> Rewriter<'m> {
             (replaced, None) => Ok(replaced?.data),
         }
     }
+}
+
+/// A value that is to be divided among lines would stand whole beside each of them.
+fn refuse_undivided(input: &LogicalPlan, atom: &Atom) -> Result<(), PlanError> {
+    let divides = matches!(atom.many_side, Some(ManySide::Allocate(_)));
+    if !divides || !Fanout::of(input).repeats(atom.instance) {
+        return Ok(());
+    }
+    let metric = &atom.metric;
+    Err(PlanError::NotSupported {
+        what: format!("metric \"{metric}\" by row, beside rows of a many-side,"),
+        hint: Some(format!("Write MEASURE({metric}) and GROUP BY the columns beside it.")),
+    })
 }
 
 /// The formula over atoms of an expression of measures, seen from a plan: columns are followed down

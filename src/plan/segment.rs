@@ -200,7 +200,7 @@ fn rows(
     let read = rules.iter().flat_map(|rule| rule.expr.column_refs());
     let read = read.filter(|column| column.relation.is_some());
     sources.extend(read.cloned().map(Expr::Column));
-    let mut plan = joined_sources(model, entity, None, sources.iter())?;
+    let mut plan = joined_sources(model, entity, None, sources.iter(), None)?;
     let mut values: Vec<Expr> = Vec::new();
     let compared = if rules.is_empty() { &[] } else { version.values.as_slice() };
     for (index, value) in compared.iter().enumerate() {

@@ -7,6 +7,7 @@ use datafusion::common::Column;
 use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan, TableScan};
 
 use crate::bind::{RelationScan, ScanColumn, ScanKind};
+use crate::model::entity::reads_history;
 
 /// The number of a scan's alias: 3 for `r3`.
 pub(crate) fn instance_of(scan: &TableScan) -> Option<(usize, &RelationScan)> {
@@ -25,10 +26,17 @@ pub(crate) fn columns_of<'p>(
     given.into_iter().filter_map(|index| relation.columns.get(index))
 }
 
-/// Whether a scan gives a time: then the statement groups, filters or shows by it.
+/// Whether a scan gives a time, or what was valid then: then the statement groups, filters or shows
+/// by it.
 pub(crate) fn uses_time(scan: &TableScan, relation: &RelationScan) -> bool {
-    let is_time =
-        |column: &ScanColumn| matches!(column.kind, ScanKind::MetricTime | ScanKind::MetricInstant);
+    let dimensions = &relation.relation.entity.dimensions;
+    let is_time = |column: &ScanColumn| match column.kind {
+        ScanKind::MetricTime | ScanKind::MetricInstant => true,
+        ScanKind::Dimension(index) => {
+            dimensions.get(index).is_some_and(|dimension| reads_history(&dimension.expr))
+        }
+        ScanKind::Measure(_) | ScanKind::Segment(_) => false,
+    };
     columns_of(scan, relation).any(is_time)
 }
 
@@ -216,6 +224,12 @@ impl Fanout {
         all.filter(|part| !known.is_some_and(|known| known.contains(part))).collect()
     }
 
+    /// Whether some part determines both: then the join's rows are that part's, whatever else hangs
+    /// on them.
+    pub(crate) fn meet_in_one_row(&self, a: Part, b: Part) -> bool {
+        self.determines.values().any(|known| known.contains(&a) && known.contains(&b))
+    }
+
     fn visit(&mut self, plan: &LogicalPlan) -> BTreeSet<Part> {
         match plan {
             LogicalPlan::TableScan(scan) => match instance_of(scan) {
@@ -281,12 +295,12 @@ impl Fanout {
         let backward: Vec<(&Expr, &Expr)> = pairs.iter().map(|(l, r)| (r, l)).collect();
         let to_right = self.determiners(&join.left, &left, &join.right, &right, &forward);
         let to_left = self.determiners(&join.right, &right, &join.left, &left, &backward);
-        self.extend(&to_right, &right);
-        self.extend(&to_left, &left);
+        self.extend(&to_right);
+        self.extend(&to_left);
         left.union(&right).copied().collect()
     }
 
-    fn extend(&mut self, parts: &BTreeSet<Part>, reached: &BTreeSet<Part>) {
+    fn extend(&mut self, (parts, reached): &(BTreeSet<Part>, BTreeSet<Part>)) {
         for part in parts {
             if let Some(known) = self.determines.get_mut(part) {
                 known.extend(reached.iter().copied());
@@ -294,8 +308,9 @@ impl Fanout {
         }
     }
 
-    /// The parts of `from` whose rows meet at most one row of `to`: the join covers the key of a
-    /// part of `to` that determines all of it, by columns of parts that they determine.
+    /// The parts of `from` whose rows meet at most one row of some parts of `to`, and those: the
+    /// join covers the key of a part of `to`, which with it fixes what that part determines, by
+    /// columns of parts that they determine.
     fn determiners(
         &self,
         from_plan: &LogicalPlan,
@@ -303,24 +318,22 @@ impl Fanout {
         to_plan: &LogicalPlan,
         to: &BTreeSet<Part>,
         pairs: &[(&Expr, &Expr)],
-    ) -> BTreeSet<Part> {
-        let root = to.iter().find(|part| {
-            let all = self.determines.get(part).is_some_and(|known| known.is_superset(to));
-            all && self.covers(to_plan, **part, pairs)
-        });
-        if root.is_none() {
-            return BTreeSet::new();
-        }
+    ) -> (BTreeSet<Part>, BTreeSet<Part>) {
+        let covered = to.iter().filter(|part| self.covers(to_plan, **part, pairs));
+        let reached = covered.filter_map(|part| self.determines.get(part)).flatten().copied();
+        let reached: BTreeSet<Part> = reached.collect();
         let sources: Option<BTreeSet<Part>> = pairs
             .iter()
             .flat_map(|(expr, _)| expr.column_refs())
             .map(|column| self.part_of(from_plan, from, column))
             .collect();
-        let Some(sources) = sources else { return BTreeSet::new() };
+        let Some(sources) = sources.filter(|_| !reached.is_empty()) else {
+            return (BTreeSet::new(), BTreeSet::new());
+        };
         let knows = |part: &Part| {
             self.determines.get(part).is_some_and(|known| known.is_superset(&sources))
         };
-        from.iter().copied().filter(knows).collect()
+        (from.iter().copied().filter(knows).collect(), reached)
     }
 
     /// Whether the right-hand columns of the equalities include a key of a part.
@@ -360,7 +373,7 @@ impl Fanout {
 }
 
 /// The entity's own attribute that a scanned column is.
-fn own_attribute(relation: &RelationScan, column: &ScanColumn) -> Option<String> {
+pub(crate) fn own_attribute(relation: &RelationScan, column: &ScanColumn) -> Option<String> {
     let ScanKind::Dimension(index) = column.kind else { return None };
     let dimension = relation.relation.entity.dimensions.get(index)?;
     dimension.path.is_empty().then(|| dimension.attribute.clone())
@@ -390,7 +403,7 @@ fn result_position_at(plan: &LogicalPlan, index: usize) -> Option<usize> {
 }
 
 /// The equalities of a join: its keys, and those in its filter, oriented left to right.
-fn equalities(join: &Join) -> Vec<(Expr, Expr)> {
+pub(crate) fn equalities(join: &Join) -> Vec<(Expr, Expr)> {
     use datafusion::logical_expr::utils::split_conjunction;
     use datafusion::logical_expr::{BinaryExpr, Operator};
     let mut pairs = join.on.clone();

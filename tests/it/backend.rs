@@ -335,6 +335,7 @@ async fn freshness_follows_the_files() {
     let source = Source {
         table: "t".to_owned(),
         kind: SourceKind::Events,
+        history: None,
         dedupe: None,
         event_time: None,
         ingested: Some("at".to_owned()),

@@ -556,6 +556,7 @@ async fn freshness_follows_inserts_and_mutations() {
     let source = async |table: &str| Source {
         table: table.to_owned(),
         kind: SourceKind::Events,
+        history: None,
         dedupe: None,
         event_time: None,
         ingested: Some("at".to_owned()),

@@ -19,7 +19,7 @@ orders: order_id bigint, order_status text, channel text, ordered_at timestamptz
   discount_amount numeric(18,2), quantity int4, customer_id bigint, placed_by_id bigint,
   fulfilled_by_id bigint, customer_code text, tags text[], _version bigint, _deleted boolean,
   _ingested_at timestamptz
-customers: id bigint, country text, email text, signup_date date, score real, region_id int4
+customers: id bigint, country text, email text, signup_date date, score real, region_id int4, closed_date date
 regions: region_id int4, name text
 employees: employee_id bigint, team text, manager_id bigint
 mixed: id bigint, userName text, order_status text, customer_country text, customer_id bigint

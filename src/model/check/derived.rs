@@ -346,6 +346,8 @@ impl Walk<'_, '_, '_> {
             unit: raw.unit.as_ref().or(draft.raw.unit.as_ref()).map(|unit| unit.to_string()),
             data_type: whole.data_type,
             dimensions: dimensions?,
+            // Each of its parts counts as that part says.
+            many_side: None,
             freshness: whole.freshness,
             change: raw.change.as_ref().map(|text| text.to_string()),
         })

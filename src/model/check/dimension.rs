@@ -11,18 +11,19 @@ use super::Context;
 use super::at::At;
 use super::entity::{Draft, Entities, Found, RESERVED, column};
 use crate::diagnostic::Finding;
-use crate::model::entity::BASE;
-use crate::model::{Attribute, Dimension, Entity, Relationship};
+use crate::model::entity::{AT_EVENT, BASE};
+use crate::model::{AsOf, Attribute, Dimension, Entity, Relationship};
 
 /// Dimensions of one entity: far more than anyone could choose from, and few enough that a web of
 /// relationships can't fill the memory.
 const DIMENSIONS_MAX: usize = 5_000;
 
-/// A relationship on the way from the entity, and the qualifier of the source it starts from.
+/// A relationship on the way from the entity, and the qualifiers of the sources that it joins.
 #[derive(Clone)]
 struct Hop<'e> {
     link: &'e Relationship,
     from: String,
+    /// Of a history, the row that is valid now.
     to: String,
     /// Key columns of the entity that it leads to.
     key: &'e [String],
@@ -56,7 +57,7 @@ pub(super) fn check<'a>(
             if visited.contains(&link.entity.as_str()) {
                 continue;
             }
-            let hops = with_hop(&hops, link, &other.entity);
+            let hops = with_hop(&hops, link, &draft.entity, &other.entity);
             for attribute in other.entity.attributes.iter().filter(|attribute| !attribute.hidden) {
                 found.add(context, related(&other.entity, attribute, &hops));
             }
@@ -64,6 +65,14 @@ pub(super) fn check<'a>(
                 let path: Vec<&str> = hops.iter().map(|hop| hop.link.name.as_str()).collect();
                 let name = format!("{}_{segment}", path.join("_"));
                 found.add(context, segmented(other, &hops, segment, name));
+            }
+            if other.entity.source.history.is_some() {
+                let shown = other.entity.attributes.iter().filter(|attribute| !attribute.hidden);
+                for attribute in shown.filter(|it| !other.entity.key.contains(&it.name)) {
+                    for dimension in as_of_either(&other.entity, attribute, &hops) {
+                        found.add(context, dimension);
+                    }
+                }
             }
             if found.list.len() > DIMENSIONS_MAX {
                 let message = format!(
@@ -84,15 +93,39 @@ pub(super) fn check<'a>(
     found.list
 }
 
-fn with_hop<'e>(hops: &[Hop<'e>], link: &'e Relationship, to: &'e Entity) -> Vec<Hop<'e>> {
+/// The hops, and one more, from the row of `holder` in which the key is looked up.
+fn with_hop<'e>(
+    hops: &[Hop<'e>],
+    link: &'e Relationship,
+    holder: &Entity,
+    to: &'e Entity,
+) -> Vec<Hop<'e>> {
+    let mut hops = hops.to_vec();
+    if reads_event_key(holder, link) {
+        at_event(&mut hops);
+    }
     let from = hops.last().map_or(BASE.to_owned(), |hop| hop.to.clone());
     let path = match hops.last() {
         None => link.name.clone(),
         Some(hop) => format!("{}.{}", hop.to, link.name),
     };
-    let mut hops = hops.to_vec();
     hops.push(Hop { link, from, to: path, key: &to.key });
     hops
+}
+
+/// Whether the key of a relationship is an attribute as of the event: then so is what lies behind.
+fn reads_event_key(holder: &Entity, link: &Relationship) -> bool {
+    let is_of_event = |attribute: &&Attribute| {
+        attribute.as_of == AsOf::Event && link.key.contains(&attribute.name)
+    };
+    holder.attributes.iter().any(|attribute| is_of_event(&attribute))
+}
+
+/// Has the last hop lead to the row that was valid at the fact's own time.
+fn at_event(hops: &mut [Hop<'_>]) {
+    if let Some(last) = hops.last_mut() {
+        last.to += AT_EVENT;
+    }
 }
 
 fn own(entity: &Entity, attribute: &Attribute, name: String, alias_only: bool) -> Dimension {
@@ -110,11 +143,33 @@ fn own(entity: &Entity, attribute: &Attribute, name: String, alias_only: bool) -
 }
 
 fn related(entity: &Entity, attribute: &Attribute, hops: &[Hop<'_>]) -> Dimension {
+    related_as_of(entity, attribute, hops, attribute.as_of)
+}
+
+/// `customer_tier_at_event` and `customer_tier_current`: whichever `customer_tier` is, both can be
+/// asked for, and side by side.
+fn as_of_either(entity: &Entity, attribute: &Attribute, hops: &[Hop<'_>]) -> [Dimension; 2] {
+    [(AsOf::Event, "at_event"), (AsOf::Current, "current")].map(|(as_of, suffix)| {
+        let dimension = related_as_of(entity, attribute, hops, as_of);
+        Dimension { name: format!("{}_{suffix}", dimension.name), alias_only: true, ..dimension }
+    })
+}
+
+fn related_as_of(
+    entity: &Entity,
+    attribute: &Attribute,
+    hops: &[Hop<'_>],
+    as_of: AsOf,
+) -> Dimension {
     let path: Vec<String> = hops.iter().map(|hop| hop.link.name.clone()).collect();
-    let qualifier = path.join(".");
-    let expr = moved(&attribute.expr, &qualifier);
+    let mut hops = hops.to_vec();
+    if as_of == AsOf::Event {
+        at_event(&mut hops);
+    }
+    let qualifier = hops.last().map_or(BASE, |hop| hop.to.as_str());
+    let expr = moved(&attribute.expr, qualifier);
     let expr = match attribute.data_type {
-        DataType::Utf8 => labelled(expr, hops),
+        DataType::Utf8 => labelled(expr, &hops),
         _ => expr,
     };
     Dimension {
@@ -245,7 +300,14 @@ impl Collected<'_, '_> {
     fn clash(&self, first: &Dimension, second: &Dimension) -> Finding {
         let path = |dimension: &Dimension| match dimension.path.is_empty() {
             true => format!("{}.{}", dimension.entity, dimension.attribute),
-            false => format!("{}.{}", dimension.path.join("."), dimension.attribute),
+            false => {
+                let spelled = [("_at_event", " at the event"), ("_current", " as it is now")];
+                let spelled = spelled
+                    .iter()
+                    .find(|(suffix, _)| dimension.alias_only && dimension.name.ends_with(suffix));
+                let when = spelled.map_or("", |(_, words)| words);
+                format!("{}.{}{when}", dimension.path.join("."), dimension.attribute)
+            }
         };
         let message = format!(
             "dimension \"{}\" of entity \"{}\" is both {} and {}",

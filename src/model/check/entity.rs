@@ -11,14 +11,14 @@ use semver::Version;
 
 use super::at::At;
 use super::source::{self, Columns};
-use super::{Context, dimension, relationship, values};
+use super::{Context, dimension, history, relationship, values};
 use crate::diagnostic::Finding;
 use crate::model::entity::BASE;
 use crate::model::expr::{self, Compiled, Fault, Name, Resolved, Scope, cast};
 use crate::model::load::{Body, Document};
-use crate::model::raw::{RawAttribute, RawChange, RawEntity};
+use crate::model::raw::{RawAt, RawAttribute, RawChange, RawEntity};
 use crate::model::types;
-use crate::model::{Attribute, Dimension, Entity, Relationship, Source, near};
+use crate::model::{AsOf, Attribute, Dimension, Entity, Relationship, Source, near};
 
 /// Column names that every relation of metrics has already.
 pub(super) const RESERVED: [&str; 3] = ["metric_time", "metric_instant", "is_final"];
@@ -305,6 +305,10 @@ impl<'a> Attributes<'a, '_> {
             unit: raw.unit.as_ref().map(|text| text.to_string()),
             description: raw.description.as_ref().map(|text| text.to_string()),
             values: raw.values.iter().map(|text| text.to_string()).collect(),
+            as_of: match raw.at {
+                Some(RawAt::Event) => AsOf::Event,
+                Some(RawAt::Current) | None => AsOf::Current,
+            },
         })
     }
 
@@ -443,8 +447,7 @@ fn declared<'a>(
                 .help("Give it another name, with \"column\" for the column's own.");
             context.push(finding);
         }
-        let help = "Leave it out: attributes are those of the current row.";
-        context.not_yet_key(at, "at", help);
+        history::attribute(context, entity, raw, at);
         match declared.get(name) {
             Some((_, first)) => {
                 let message = format!("attribute \"{name}\" is defined twice");
@@ -472,6 +475,7 @@ fn undeclared(name: &str, data_type: DataType) -> Attribute {
         unit: None,
         description: None,
         values: Vec::new(),
+        as_of: AsOf::Current,
     }
 }
 

@@ -25,8 +25,8 @@ use crate::model::raw::{
     RawBookedAt, RawCredit, RawGrain, RawMetricType, RawOutput, RawVersion, Text,
 };
 use crate::model::{
-    Aggregation, Attribute, Dimension, Entity, MetricKind, MetricTime, MetricVersion, Relationship,
-    Status,
+    Aggregation, AsOf, Attribute, Dimension, Entity, MetricKind, MetricTime, MetricVersion,
+    Relationship, Status,
 };
 
 /// Each step is one more window over the events.
@@ -126,6 +126,7 @@ impl One<'_, '_, '_, '_> {
             unit: raw.unit.as_ref().or(draft.raw.unit.as_ref()).map(|unit| unit.to_string()),
             data_type: shape.data_type,
             dimensions: dimensions?,
+            many_side: None,
             freshness: freshness?,
             change: raw.change.as_ref().map(|text| text.to_string()),
         })
@@ -566,6 +567,7 @@ impl One<'_, '_, '_, '_> {
             unit: None,
             description: Some(description.clone()),
             values: Vec::new(),
+            as_of: AsOf::Current,
         });
         rows.dimensions.push(Dimension {
             name: name.to_owned(),

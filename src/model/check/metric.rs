@@ -13,7 +13,7 @@ use super::derived;
 use super::entity::{Entities, Found, RESERVED};
 use super::scope::EntityScope;
 use super::status::{self, Life};
-use super::{Context, aggregation, journey, over_time, time, units, values};
+use super::{Context, aggregation, journey, many_side, over_time, time, units, values};
 use crate::diagnostic::Finding;
 use crate::model::expr::{self, Compiled};
 use crate::model::load::{Body, Document};
@@ -237,7 +237,7 @@ pub(super) fn check<'a>(
 }
 
 /// The keys that belong to some types only.
-const TYPE_KEYS: [&str; 23] = [
+const TYPE_KEYS: [&str; 25] = [
     "entity",
     "expression",
     "approximate",
@@ -261,6 +261,8 @@ const TYPE_KEYS: [&str; 23] = [
     "output",
     "constant",
     "steps",
+    "touch",
+    "allocate",
 ];
 
 /// The keys that a type needs, and those that it may have; None for types that aren't executed yet.
@@ -268,19 +270,24 @@ fn keys_of(
     metric_type: RawMetricType,
 ) -> Option<(&'static [&'static str], &'static [&'static str])> {
     match metric_type {
-        RawMetricType::Count => Some((&["entity"], &["eligibility", "filter"])),
+        RawMetricType::Count => {
+            Some((&["entity"], &["eligibility", "filter", "touch", "allocate"]))
+        }
         RawMetricType::Sum | RawMetricType::Avg | RawMetricType::Min | RawMetricType::Max => {
-            Some((&["entity", "expression"], &["eligibility", "filter"]))
+            Some((&["entity", "expression"], &["eligibility", "filter", "touch", "allocate"]))
         }
-        RawMetricType::CountDistinct => {
-            Some((&["entity", "expression"], &["approximate", "eligibility", "filter"]))
-        }
-        RawMetricType::Quantile => {
-            Some((&["entity", "expression", "quantile"], &["method", "eligibility", "filter"]))
-        }
-        RawMetricType::WeightedAvg => {
-            Some((&["entity", "expression", "weight"], &["eligibility", "filter"]))
-        }
+        RawMetricType::CountDistinct => Some((
+            &["entity", "expression"],
+            &["approximate", "eligibility", "filter", "touch", "allocate"],
+        )),
+        RawMetricType::Quantile => Some((
+            &["entity", "expression", "quantile"],
+            &["method", "eligibility", "filter", "touch", "allocate"],
+        )),
+        RawMetricType::WeightedAvg => Some((
+            &["entity", "expression", "weight"],
+            &["eligibility", "filter", "touch", "allocate"],
+        )),
         RawMetricType::Ratio => Some((&["numerator", "denominator"], &["entity", "filter"])),
         RawMetricType::Derived => Some((&["expression"], &["entity", "filter"])),
         RawMetricType::Cumulative => {
@@ -305,8 +312,6 @@ fn keys(context: &mut Context<'_>, raw: &RawVersion, at: At<'_>) {
     let later = [
         ("fill", "Periods without rows are left out for now."),
         ("reconcile", "Nothing compares it with a ledger yet."),
-        ("allocate", "Dimensions of a many-side are refused for now."),
-        ("touch", "Dimensions of a many-side are refused for now."),
         ("stale_if_error", "While the backend is down, queries fail."),
     ];
     for (key, help) in later {
@@ -329,7 +334,7 @@ fn keys(context: &mut Context<'_>, raw: &RawVersion, at: At<'_>) {
             ("expression", RawMetricType::Count) => {
                 "A count counts rows; to leave out NULLs, add an eligibility rule.".to_owned()
             }
-            ("eligibility" | "filter", _) => {
+            ("eligibility" | "filter" | "touch" | "allocate", _) => {
                 "The metrics that it is built on have rules of their own.".to_owned()
             }
             _ => format!("A {name} has: {}.", [needed, allowed].concat().join(", ")),
@@ -374,6 +379,7 @@ fn aggregate(
     };
     let time = time::check(context, raw.time.as_ref(), at, scope, surroundings.project);
     let dimensions = dimensions(context, raw.dimensions.as_deref(), at.key("dimensions"), scope);
+    let many_side = many_side::check(context, raw, at, surroundings);
     let life = draft.lives[index].clone()?;
     let (kind, data_type) = kind?;
     let time = time?;
@@ -400,6 +406,7 @@ fn aggregate(
         unit: raw.unit.as_ref().or(draft.raw.unit.as_ref()).map(|unit| unit.to_string()),
         data_type,
         dimensions: dimensions?,
+        many_side: many_side?,
         freshness: freshness?,
         change: raw.change.as_ref().map(|text| text.to_string()),
     })

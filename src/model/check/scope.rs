@@ -26,7 +26,7 @@ impl<'e, 'a> EntityScope<'e, 'a> {
     pub(super) fn dimension(&self, written: &str) -> Option<&'e Dimension> {
         let found = self.named(&written.replace('.', "_"))?;
         match found.alias_only {
-            true => self.dimensions.get(found.attribute.as_str()).copied(),
+            true => self.dimensions.get(found.allowed_as().as_str()).copied(),
             false => Some(found),
         }
     }

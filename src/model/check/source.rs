@@ -2,8 +2,8 @@
 
 use datafusion::arrow::datatypes::DataType;
 
-use super::Context;
 use super::at::At;
+use super::{Context, history};
 use crate::diagnostic::Finding;
 use crate::model::raw::{RawDedupe, RawSource, RawSourceKind, RawSourceTime};
 use crate::model::types::{self, Family};
@@ -72,13 +72,16 @@ pub(super) fn check(
         // Each snapshot is a fact of its day.
         RawSourceKind::Snapshot => SourceKind::Events,
     };
-    let help = "Describe the table of current rows, or a view of them.";
-    context.not_yet_key(at, "history", help);
     let dedupe = raw
         .dedupe
         .as_ref()
         .zip(columns)
         .and_then(|(raw, columns)| dedupe(context, raw, at.key("dedupe"), columns));
+    let history = raw
+        .history
+        .as_ref()
+        .zip(columns)
+        .and_then(|(written, columns)| history::check(context, raw, written, at, columns));
     let (event_time, ingested) = match (&raw.time, columns) {
         (Some(raw), Some(columns)) => times(context, raw, at.key("time"), columns),
         _ => (None, None),
@@ -87,6 +90,7 @@ pub(super) fn check(
         table: raw.table.to_string(),
         kind,
         dedupe,
+        history,
         event_time,
         ingested,
         columns: columns.map(|columns| columns.list.to_vec()).unwrap_or_default(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono_tz::Tz;
 use datafusion::arrow::datatypes::IntervalMonthDayNano;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::WindowFunction;
@@ -12,7 +13,7 @@ use datafusion::logical_expr::{
 };
 
 use super::super::error::PlanError;
-use super::super::expand::joined_sources;
+use super::super::expand::{TimeOf, joined_sources};
 use super::super::rewrite::{filtered, projected};
 use super::col;
 use crate::functions::registry;
@@ -71,7 +72,8 @@ fn of_metric(
     let present = events.member.iter().chain([&events.at]).map(|it| it.clone().is_not_null());
     let rules: Vec<Expr> = events.rules.iter().cloned().chain(present).collect();
     let used = rules.iter().chain(outputs.iter().map(|(_, expr)| expr));
-    let mut plan = joined_sources(model, entity, None, used)?;
+    let time = TimeOf { instant: events.at.clone(), zone: Tz::UTC, shift: None };
+    let mut plan = joined_sources(model, entity, None, used, Some(&time))?;
     if let Some(predicate) = rules.iter().cloned().reduce(and) {
         plan = filtered(plan, predicate)?;
     }

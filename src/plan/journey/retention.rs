@@ -171,7 +171,7 @@ fn newest(model: &Model, events: &Events) -> Result<LogicalPlan, PlanError> {
         Some(column) => Expr::Column(Column::new(Some(TableReference::bare(BASE)), column)),
         None => events.at.clone(),
     };
-    let rows = joined_sources(model, entity, None, [&time].into_iter())?;
+    let rows = joined_sources(model, entity, None, [&time].into_iter(), None)?;
     let rows = projected(rows, vec![cast(time, timestamptz()).alias(NEWEST)])?;
     aggregated(rows, Vec::new(), vec![aggregate("max", col(NEWEST))?.alias(NEWEST)])
 }

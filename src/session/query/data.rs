@@ -73,6 +73,8 @@ pub(crate) struct Runnable {
     logical: KeyPlan,
     pub(crate) prepared: Prepared,
     pub(super) sources: Vec<Source>,
+    /// Whether what it reads depends on the statement's time, by the definitions.
+    reads_clock: bool,
 }
 
 impl PlannedQuery {
@@ -123,6 +125,8 @@ impl QueryEngine {
         let columns = bound.names.into_iter().zip(pg_types);
         let columns = columns.map(|(name, pg_type)| Column { name, pg_type }).collect();
         let reads_clock = parameters::reads_clock(&bound.plan).map_err(PlanError::from)?;
+        let reads_clock =
+            reads_clock || runnable.as_ref().is_some_and(|runnable| runnable.reads_clock);
         let is_fixed = params.is_empty() && !reads_clock && memory.is_none();
         let planned = Arc::new(PlannedQuery {
             definitions: Arc::clone(&definitions),
@@ -152,6 +156,7 @@ impl QueryEngine {
         let fill = || parameters::fill(bound, filling, now, zone);
         let filled = debug_span!("fill").in_scope(fill).map_err(PlanError::from)?;
         let logical = plan::plan(&set.model, &filled, now)?;
+        let (logical, reads_clock) = at_statement_time(logical, now, zone)?;
         let sources = sources_of(&set.model, &logical)?;
         let prepared = match filling {
             // Parameters without values can't be pushed; only types are asked for then.
@@ -160,7 +165,7 @@ impl QueryEngine {
             }
             Filling::Types(_) | Filling::Values(_) => self.backend.prepare(logical.clone())?,
         };
-        Ok(Runnable { logical: KeyPlan::new(logical), prepared, sources })
+        Ok(Runnable { logical: KeyPlan::new(logical), prepared, sources, reads_clock })
     }
 
     /// The runnable plan for these parameters, now.
@@ -290,6 +295,19 @@ impl QueryEngine {
 /// How long an answer is kept, if the data don't change.
 pub(super) fn time_to_live(versions: &[Arc<MetricVersion>]) -> Duration {
     budget(versions).unwrap_or(TIME_TO_LIVE_DEFAULT)
+}
+
+/// The plan with the statement's time where the definitions ask for it (which row of a history is
+/// valid now), and whether they do.
+fn at_statement_time(
+    plan: LogicalPlan,
+    now: DateTime<Utc>,
+    zone: Tz,
+) -> Result<(LogicalPlan, bool), PlanError> {
+    if !parameters::reads_clock(&plan)? {
+        return Ok((plan, false));
+    }
+    Ok((parameters::fill(&plan, &Filling::Values(&[]), now, zone)?, true))
 }
 
 /// The schema of a plan's output, without qualifiers.

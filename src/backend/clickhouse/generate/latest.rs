@@ -22,7 +22,7 @@ impl Generator<'_> {
         below: &[&Expr],
     ) -> Result<Block> {
         let LogicalPlan::TableScan(scan) = &latest.input else {
-            return Err(NotPushable::new("dedupe of something that is no table"));
+            return self.latest_by_aggregate(latest, asked, below);
         };
         let table = SourceTable::of(&scan.source).map(|source| source.table.clone());
         let facts = table.and_then(|table| self.tables.facts(&table));
@@ -30,7 +30,7 @@ impl Generator<'_> {
             Some(facts) if final_fits(&facts, &latest.dedupe) => {
                 self.latest_by_final(latest, scan, asked, below)
             }
-            _ => self.latest_by_aggregate(latest, scan, asked, below),
+            _ => self.latest_by_aggregate(latest, asked, below),
         }
     }
 
@@ -60,7 +60,6 @@ impl Generator<'_> {
     fn latest_by_aggregate(
         &mut self,
         latest: &Latest,
-        scan: &TableScan,
         asked: &[bool],
         below: &[&Expr],
     ) -> Result<Block> {
@@ -68,7 +67,10 @@ impl Generator<'_> {
         let mut needed = asked.to_vec();
         needed[places.version] = true;
         places.by.iter().chain(&places.deleted).for_each(|index| needed[*index] = true);
-        let mut block = self.scan(scan, &needed, "")?;
+        let mut block = self.build(&latest.input, &needed)?;
+        if block.stage > Stage::Where || block.has_windows() {
+            block = self.nest(block)?;
+        }
         self.add_filters(&mut block, below, latest.input.schema())?;
 
         let alias = self.next_alias();
