@@ -72,7 +72,7 @@ impl Unit {
             _ => (term.as_str(), 1),
         };
         let is_name = name.starts_with(|c: char| !c.is_ascii_digit()) && !name.contains('%');
-        if !is_name || exponent == 0 || exponent > EXPONENT_MAX || exponent < -EXPONENT_MAX {
+        if !is_name || exponent == 0 || !(-EXPONENT_MAX..=EXPONENT_MAX).contains(&exponent) {
             return None;
         }
         self.add(name, sign * exponent);

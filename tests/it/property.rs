@@ -266,7 +266,7 @@ impl Case {
         let mut counted: Vec<Vec<i64>> = Vec::new();
         for canon in [&self.embedded, &self.clickhouse] {
             let asked = canon.ask(&sql, &question.pins, "UTC").await;
-            match asked.as_ref().map_err(Clone::clone).and_then(|rows| counts_of(rows)) {
+            match asked.as_ref().map_err(Clone::clone).and_then(counts_of) {
                 Ok(counts) => counted.push(counts),
                 Err(fault) => return Some(format!("{sql};\npins: {}\n{fault}", question.pins)),
             }

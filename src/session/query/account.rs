@@ -579,7 +579,8 @@ impl CacheNote {
 pub(super) fn words(duration: Duration) -> String {
     let seconds = duration.as_secs();
     let units = [(86_400, "day"), (3_600, "hour"), (60, "minute")];
-    let fitting = units.into_iter().find(|(length, _)| seconds > 0 && seconds % length == 0);
+    let fitting =
+        units.into_iter().find(|(length, _)| seconds > 0 && seconds.is_multiple_of(*length));
     let (length, unit) = fitting.unwrap_or((1, "second"));
     match seconds / length {
         1 => format!("1 {unit}"),
