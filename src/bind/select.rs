@@ -125,7 +125,10 @@ impl Binder<'_> {
             measures.flat_map(|used| used.instances.iter().copied()).collect();
         let shown: BTreeSet<&Origin> =
             outputs.iter().filter_map(|output| output.origin.as_ref()).collect();
-        instances.iter().all(|instance| self.has_key(*instance, &shown))
+        // Of relations of metrics that are joined, each is aggregated on its own.
+        let is_one =
+            |instance: &usize| self.relation(*instance).is_some_and(|it| it.parts.is_empty());
+        instances.iter().all(|instance| is_one(instance) && self.has_key(*instance, &shown))
     }
 
     fn has_key(&self, instance: usize, shown: &BTreeSet<&Origin>) -> bool {
