@@ -5,16 +5,13 @@
 //! answer is made of. The counts are conditional counts over these rows, united with the counts of
 //! the source before and after dedupe: one statement for each metric and place.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, TableReference};
 use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{
-    Distinct, Expr, LogicalPlan, TableScan, TableScanBuilder, Union, and, lit,
-};
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, TableScanBuilder, Union, and, lit};
 
 use super::atoms::Atoms;
 use super::error::PlanError;
@@ -25,8 +22,8 @@ use super::measure::{self, located, mark_of, marked, rows_schema};
 use super::rewrite::{Needs, Rewriter, aggregated, projected};
 use super::rules;
 use super::source::SourceTable;
-use super::trace::{Below, Fanout, below, columns_of, instance_of, uses_time};
-use crate::bind::{RelationScan, ScanKind, markers};
+use super::trace::{Below, Fanout, Scanned, below, columns_of, instance_of, scans_of};
+use crate::bind::{ScanKind, markers};
 use crate::functions::registry;
 use crate::model::entity::BASE;
 use crate::model::{Entity, MetricKind, MetricVersion, Model};
@@ -285,11 +282,12 @@ fn account(
     at: DateTime<Utc>,
 ) -> Result<Option<Account>, PlanError> {
     let scans = scans_of(&place.input);
-    let Some((node, scan)) = scans.get(&place.instance) else { return Ok(None) };
+    let Some(scanned) = scans.get(&place.instance) else { return Ok(None) };
+    let Scanned { node, relation: scan } = *scanned;
     let Some(entity) = model.entities.get(&version.entity).cloned() else { return Ok(None) };
     let mut atoms = Atoms::default();
     atoms.formula(model, &version, place.instance, None)?;
-    let uses_time = uses_time(node, scan);
+    let uses_time = scanned.uses_time();
     let time = match place.is_per_row {
         true => row_time(model, scan),
         false => atoms.list.first().and_then(|atom| atom.time.clone()),
@@ -510,31 +508,4 @@ fn counted(
     exprs.extend((0..known).map(|index| Expr::Column(Column::new_unqualified(name(index)))));
     exprs.extend((known..known + zeros).map(|index| lit(0i64).alias(name(index))));
     projected(aggregated(rows, Vec::new(), counts)?, exprs)
-}
-
-/// The scans of the rows that a plan gives, by number.
-fn scans_of(plan: &LogicalPlan) -> BTreeMap<usize, (&TableScan, &RelationScan)> {
-    let mut scans = BTreeMap::new();
-    collect_scans(plan, &mut scans);
-    scans
-}
-
-fn collect_scans<'p>(
-    plan: &'p LogicalPlan,
-    scans: &mut BTreeMap<usize, (&'p TableScan, &'p RelationScan)>,
-) {
-    match plan {
-        LogicalPlan::TableScan(scan) => {
-            scans.extend(instance_of(scan).map(|(number, relation)| (number, (scan, relation))));
-        }
-        LogicalPlan::Projection(_)
-        | LogicalPlan::SubqueryAlias(_)
-        | LogicalPlan::Filter(_)
-        | LogicalPlan::Sort(_)
-        | LogicalPlan::Limit(_)
-        | LogicalPlan::Join(_) => {
-            plan.inputs().into_iter().for_each(|input| collect_scans(input, scans));
-        }
-        _ => {}
-    }
 }

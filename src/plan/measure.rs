@@ -24,8 +24,8 @@ use super::expand::{TimeOf, row_time};
 use super::journey;
 use super::rewrite::{Needs, Rewriter, aggregated, filtered, formula_of, projected};
 use super::shares::Share;
-use super::trace::{Fanout, Part, followed, instance_of, scan_column, uses_time};
-use crate::bind::{RelationScan, ScanKind, markers};
+use super::trace::{Fanout, Part, Scanned, followed, scan_column, scans_of};
+use crate::bind::{ScanKind, markers};
 use crate::functions::registry;
 use crate::model::entity::BASE;
 use crate::model::{Dimension, MetricVersion};
@@ -248,7 +248,7 @@ impl Evaluation<'_, '_, '_> {
         let scans = scans_of(self.input);
         let mut branches: Vec<Branch> = Vec::new();
         for (index, atom) in self.atoms.iter().enumerate() {
-            let uses_time = scans.get(&atom.instance).is_some_and(|scan| scan.uses_time)
+            let uses_time = scans.get(&atom.instance).is_some_and(|scan| scan.uses_time())
                 || atom.reads_history()
                 || atom.over != Over::Group;
             let time = match (uses_time, &atom.time) {
@@ -753,38 +753,6 @@ pub(crate) fn substitute(
 fn is_count(expr: &Expr) -> bool {
     let expr = expr.clone().unalias();
     matches!(expr, Expr::AggregateFunction(AggregateFunction { func, .. }) if func.name() == "count")
-}
-
-/// The scans of the rows that a plan gives, by number.
-pub(super) fn scans_of(plan: &LogicalPlan) -> BTreeMap<usize, Scanned<'_>> {
-    let mut scans = BTreeMap::new();
-    collect_scans(plan, &mut scans);
-    scans
-}
-
-/// A scan under an aggregation.
-pub(super) struct Scanned<'p> {
-    pub(super) relation: &'p RelationScan,
-    uses_time: bool,
-}
-
-fn collect_scans<'p>(plan: &'p LogicalPlan, scans: &mut BTreeMap<usize, Scanned<'p>>) {
-    match plan {
-        LogicalPlan::TableScan(scan) => {
-            scans.extend(instance_of(scan).map(|(instance, relation)| {
-                (instance, Scanned { relation, uses_time: uses_time(scan, relation) })
-            }))
-        }
-        LogicalPlan::Projection(_)
-        | LogicalPlan::SubqueryAlias(_)
-        | LogicalPlan::Filter(_)
-        | LogicalPlan::Sort(_)
-        | LogicalPlan::Limit(_)
-        | LogicalPlan::Join(_) => {
-            plan.inputs().into_iter().for_each(|input| collect_scans(input, scans));
-        }
-        _ => {}
-    }
 }
 
 /// The predicates of the filters under an aggregation, with the plans that they read.

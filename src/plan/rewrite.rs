@@ -15,7 +15,7 @@ use datafusion::logical_expr::{
 use super::atoms::{Atom, Atoms};
 use super::error::PlanError;
 use super::expand::{TimeOf, expand_scan, row_time};
-use super::trace::{Below, Fanout, below, instance_of, reads_measure};
+use super::trace::{Below, Fanout, below, instance_of, reads_measure, scans_of};
 use super::{levels, measure};
 use crate::bind::{RelationScan, ScanKind, markers};
 use crate::model::{Entity, ManySide, MetricVersion, Model};
@@ -263,7 +263,7 @@ impl<'m> Rewriter<'m> {
 
     /// Rows have one time; a measure that looks a history up at another has no value among them.
     fn refuse_other_time(&self, input: &LogicalPlan, atom: &Atom) -> Result<(), PlanError> {
-        let scans = measure::scans_of(input);
+        let scans = scans_of(input);
         let own = scans.get(&atom.instance).and_then(|scan| row_time(self.model, scan.relation));
         if !atom.reads_history() || own == atom.time {
             return Ok(());

@@ -23,10 +23,9 @@ use super::error::PlanError;
 use super::expand::{call, joined_sources};
 use super::measure::{
     Branch, Columns, Evaluation, GROUPING_ID, collect_filters, key_name, located, rows_schema,
-    scans_of,
 };
 use super::rewrite::{Needs, aggregated, projected};
-use super::trace::{Part, equalities, own_attribute, scan_column};
+use super::trace::{Part, equalities, own_attribute, scan_column, scans_of};
 use crate::functions::registry;
 use crate::model::entity::BASE;
 use crate::model::{Allocation, ManySide};

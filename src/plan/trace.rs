@@ -40,6 +40,46 @@ pub(crate) fn uses_time(scan: &TableScan, relation: &RelationScan) -> bool {
     columns_of(scan, relation).any(is_time)
 }
 
+/// A scan, and what it is of.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scanned<'p> {
+    pub(crate) node: &'p TableScan,
+    pub(crate) relation: &'p RelationScan,
+}
+
+impl Scanned<'_> {
+    /// As the function of this name.
+    pub(crate) fn uses_time(&self) -> bool {
+        uses_time(self.node, self.relation)
+    }
+}
+
+/// The scans of the rows that a plan gives, by number.
+pub(crate) fn scans_of(plan: &LogicalPlan) -> BTreeMap<usize, Scanned<'_>> {
+    let mut scans = BTreeMap::new();
+    collect_scans(plan, &mut scans);
+    scans
+}
+
+fn collect_scans<'p>(plan: &'p LogicalPlan, scans: &mut BTreeMap<usize, Scanned<'p>>) {
+    match plan {
+        LogicalPlan::TableScan(node) => {
+            scans.extend(
+                instance_of(node).map(|(number, relation)| (number, Scanned { node, relation })),
+            );
+        }
+        LogicalPlan::Projection(_)
+        | LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Filter(_)
+        | LogicalPlan::Sort(_)
+        | LogicalPlan::Limit(_)
+        | LogicalPlan::Join(_) => {
+            plan.inputs().into_iter().for_each(|input| collect_scans(input, scans));
+        }
+        _ => {}
+    }
+}
+
 /// The column of a scan that a plan's column is, unchanged, through projections, aliases and joins.
 pub(crate) fn scan_column<'p>(
     plan: &'p LogicalPlan,
