@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Spanned,
@@ -10,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::aggregate::{self, Call};
-use super::context::{RelationScan, ScanColumn, ScanKind};
+use super::context::{RelationScan, ScanClock, ScanColumn, ScanKind};
 use super::error::BindError;
 use super::literal;
 use super::markers;
@@ -34,6 +35,10 @@ pub struct BindSettings {
     pub strict: bool,
     /// Schemas in which unqualified relations are looked up.
     pub search_path: Vec<String>,
+    /// Rows that came in at this moment or later don't count.
+    pub as_of: Option<DateTime<Utc>>,
+    /// The session's TimeZone, for metrics that declare its days as theirs.
+    pub time_zone: String,
 }
 
 /// A reference to a relation, and what is used of it.
@@ -161,11 +166,13 @@ impl<'m> Binder<'m> {
     /// The scans of the statement by number of alias, and the versions of the metrics in it.
     pub(crate) fn finish(mut self) -> (Vec<Option<Arc<RelationScan>>>, Vec<Arc<MetricVersion>>) {
         let instances = std::mem::take(&mut self.instances);
+        let BindSettings { as_of, time_zone, .. } = self.settings.clone();
+        let clock = ScanClock { as_of, now: None, time_zone };
         let scan = |instance: Instance| {
             let columns = instance.used.into_values().collect();
             let measure = instance.relation.metric.as_ref();
             let version = measure.and_then(|measure| self.meant(measure)).cloned();
-            Arc::new(RelationScan::new(instance.relation, columns, version))
+            Arc::new(RelationScan::new(instance.relation, columns, version, clock.clone()))
         };
         let scans = instances.into_iter().map(|it| it.map(scan)).collect();
         (scans, self.versions)
@@ -324,6 +331,7 @@ impl<'m> Binder<'m> {
             ColumnKind::Dimension(index) => (ScanKind::Dimension(*index), Kind::Value),
             ColumnKind::MetricTime => (ScanKind::MetricTime, Kind::Value),
             ColumnKind::MetricInstant => (ScanKind::MetricInstant, Kind::Value),
+            ColumnKind::IsFinal => (ScanKind::IsFinal, Kind::Value),
             ColumnKind::Measure(measure) => {
                 let version = self.version_of(measure, &relation, idents)?;
                 let used = MeasureUse {

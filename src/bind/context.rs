@@ -3,6 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{TableReference, plan_err};
 use datafusion::config::ConfigOptions;
@@ -25,7 +26,27 @@ pub struct RelationScan {
     /// Of a relation in schema `metrics`: the version that the session means, whose time its rows
     /// have.
     pub version: Option<Arc<MetricVersion>>,
+    /// What the session's clock says of it.
+    pub clock: ScanClock,
     schema: SchemaRef,
+}
+
+/// What a scan's rows are judged by beside themselves.
+#[derive(Debug, Clone, Default)]
+pub struct ScanClock {
+    /// Rows that came in at this moment or later don't count; None: all do.
+    pub as_of: Option<DateTime<Utc>>,
+    /// The statement's time; None until it runs.
+    pub now: Option<DateTime<Utc>>,
+    /// The session's TimeZone.
+    pub time_zone: String,
+}
+
+impl ScanClock {
+    /// When it is asked which days are closed: the moment as of which, else the statement's time.
+    pub fn judged_at(&self) -> Option<DateTime<Utc>> {
+        self.as_of.or(self.now)
+    }
 }
 
 /// A column of a scan.
@@ -42,6 +63,8 @@ pub enum ScanKind {
     Dimension(usize),
     MetricTime,
     MetricInstant,
+    /// Whether the day of a row's time is closed.
+    IsFinal,
     Measure(Arc<MetricVersion>),
 }
 
@@ -50,18 +73,37 @@ impl RelationScan {
         relation: Arc<Relation>,
         columns: Vec<ScanColumn>,
         version: Option<Arc<MetricVersion>>,
+        clock: ScanClock,
     ) -> Self {
         let data_type = |column: &ScanColumn| match &column.kind {
             ScanKind::Dimension(index) => relation.entity.dimensions[*index].data_type.clone(),
             ScanKind::MetricTime => wall_clock_type(),
             ScanKind::MetricInstant => instant_type(),
+            ScanKind::IsFinal => DataType::Boolean,
             ScanKind::Measure(version) => version.data_type.clone(),
         };
         let fields: Vec<Field> = columns
             .iter()
             .map(|column| Field::new(&column.name, data_type(column), true))
             .collect();
-        Self { relation, columns, version, schema: Arc::new(Schema::new(fields)) }
+        Self { relation, columns, version, clock, schema: Arc::new(Schema::new(fields)) }
+    }
+
+    /// Whether its rows are judged by the statement's time.
+    pub fn reads_clock(&self) -> bool {
+        let judges = self.columns.iter().any(|column| matches!(column.kind, ScanKind::IsFinal));
+        judges && self.clock.as_of.is_none()
+    }
+
+    /// The same scan in a statement of this time.
+    pub fn at(&self, now: DateTime<Utc>) -> Self {
+        Self {
+            relation: Arc::clone(&self.relation),
+            columns: self.columns.clone(),
+            version: self.version.clone(),
+            clock: ScanClock { now: Some(now), ..self.clock.clone() },
+            schema: Arc::clone(&self.schema),
+        }
     }
 
     /// The scan behind a source, if it is one.

@@ -32,7 +32,7 @@ use datafusion::sql::sqlparser::ast::{Query, Statement};
 use tracing::debug_span;
 
 pub use binder::BindSettings;
-pub use context::{RelationScan, ScanColumn, ScanKind};
+pub use context::{RelationScan, ScanClock, ScanColumn, ScanKind};
 pub use error::BindError;
 pub use relation::Relations;
 pub use scope::nearest;

@@ -13,6 +13,8 @@ use crate::model::{Entity, Metric, MetricKind, MetricVersion, Model};
 pub const METRIC_TIME: &str = "metric_time";
 /// Name of the same moment as a `timestamptz`.
 pub const METRIC_INSTANT: &str = "metric_instant";
+/// Name of what tells closed days from open ones.
+pub const IS_FINAL: &str = "is_final";
 
 /// The type of [`METRIC_TIME`].
 pub fn wall_clock_type() -> DataType {
@@ -54,6 +56,8 @@ pub enum ColumnKind {
     Dimension(usize),
     MetricTime,
     MetricInstant,
+    /// Whether the day of its time is closed: boolean.
+    IsFinal,
     Measure(MeasureColumn),
 }
 
@@ -102,10 +106,10 @@ impl Relation {
             _ => false,
         };
         // Rows without a time show none; metrics with a time of their own may be asked by it.
-        match entity.source.event_time.is_some() {
-            true => columns.extend(time_columns(false)),
-            false if measures.iter().any(has_time) => columns.extend(time_columns(true)),
-            false => {}
+        let is_dated = entity.source.event_time.is_some();
+        if is_dated || measures.iter().any(has_time) {
+            columns.extend(time_columns(!is_dated));
+            columns.push(final_column(true));
         }
         columns.extend(measures);
         Self::new("public", entity.relation.clone(), Arc::clone(entity), columns, None)
@@ -124,6 +128,9 @@ impl Relation {
             columns.extend(time_columns(false));
         }
         columns.extend(dimension_columns(&entity, version.dimensions.as_deref()));
+        if version.time.is_some() {
+            columns.push(final_column(false));
+        }
         let kind = ColumnKind::Measure(measure.clone());
         columns.push(RelationColumn {
             name: metric.name.clone(),
@@ -149,6 +156,10 @@ fn versioned_name(metric: &Metric, major: Option<u64>) -> String {
 fn time_columns(hidden: bool) -> [RelationColumn; 2] {
     let column = |name: &str, kind| RelationColumn { name: name.to_owned(), kind, hidden };
     [column(METRIC_TIME, ColumnKind::MetricTime), column(METRIC_INSTANT, ColumnKind::MetricInstant)]
+}
+
+fn final_column(hidden: bool) -> RelationColumn {
+    RelationColumn { name: IS_FINAL.to_owned(), kind: ColumnKind::IsFinal, hidden }
 }
 
 /// The entity's dimensions as columns; where `allowed` names some, the others are left out.

@@ -15,6 +15,7 @@ mod scalars;
 pub mod schema;
 mod shape;
 mod spans;
+pub mod time;
 mod types;
 
 use std::collections::BTreeMap;
@@ -24,10 +25,11 @@ pub use entity::{
     Attribute, Dedupe, Dimension, Entity, Relationship, Source, SourceColumn, SourceKind,
 };
 pub use metric::{
-    Aggregation, Eligibility, Freshness, Metric, MetricKind, MetricRef, MetricTime, MetricVersion,
+    Aggregation, Eligibility, Freshness, Metric, MetricKind, MetricRef, MetricVersion,
     QuantileMethod, Status,
 };
 pub use project::{BackendConfig, Consumer, Owner, Project};
+pub use time::{AfterClose, LateData, MetricTime, Zone};
 
 /// A checked set of definitions.
 #[derive(Debug)]

@@ -9,6 +9,7 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction, Sort};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, and, cast, lit, when};
 
+use super::clock;
 use super::error::PlanError;
 use super::expand::TimeOf;
 use crate::functions::{numeric, registry};
@@ -141,6 +142,8 @@ pub(crate) struct Atoms {
     pub(crate) list: Vec<Atom>,
     /// The metrics that were asked for, by scan.
     pub(crate) asked: Vec<(usize, Arc<MetricVersion>)>,
+    /// For how long the days of the metric that is asked for stay open: those of its parts too.
+    window_days: Option<u32>,
 }
 
 impl Atoms {
@@ -152,9 +155,12 @@ impl Atoms {
         instance: usize,
         filter: Option<&Expr>,
     ) -> Result<Expr, PlanError> {
+        let outer = self.window_days;
+        let own = version.time.as_ref().map(|time| time.late_data.window_days);
+        self.window_days = outer.or(own);
         let formula = match &version.kind {
             MetricKind::Aggregate(aggregation) => {
-                self.aggregation(version, aggregation, instance, filter)
+                self.aggregation(version, aggregation, instance, filter)?
             }
             MetricKind::Ratio { numerator, denominator } => {
                 let (numerator, numerator_type) = self.part(model, numerator, instance, filter)?;
@@ -171,6 +177,7 @@ impl Atoms {
                 derived(expr.clone(), &formulas)?
             }
         };
+        self.window_days = outer;
         Ok(cast(formula, version.data_type.clone()))
     }
 
@@ -193,24 +200,25 @@ impl Atoms {
         aggregation: &Aggregation,
         instance: usize,
         filter: Option<&Expr>,
-    ) -> Expr {
+    ) -> Result<Expr, PlanError> {
+        let (time, late_data) = self.time(version)?;
         let mut atom = |function, argument: Option<&Expr>, present: Vec<Expr>| {
             let mut conditions: Vec<Expr> =
                 version.eligibility.iter().map(|rule| rule.expr.clone()).collect();
             conditions.extend(present);
-            let time = version.time.as_ref();
+            conditions.extend(late_data.clone());
             self.add(Atom {
                 instance,
                 metric: version.metric.clone(),
                 function,
                 argument: argument.cloned(),
                 conditions,
-                time: time.map(|time| TimeOf { instant: time.expr.clone(), zone: time.zone }),
+                time: time.clone(),
                 filter: filter.cloned(),
             })
         };
         let none = Vec::new;
-        match aggregation {
+        Ok(match aggregation {
             Aggregation::Count => atom(AtomFunction::Count, None, none()),
             Aggregation::Sum(expr) => atom(AtomFunction::Sum, Some(expr), none()),
             Aggregation::Avg(expr) => atom(AtomFunction::Avg, Some(expr), none()),
@@ -239,7 +247,18 @@ impl Atoms {
                     _ => quotient(sum, weights),
                 }
             }
-        }
+        })
+    }
+
+    /// When rows of a version count, and the condition that its late data puts on them.
+    fn time(
+        &self,
+        version: &MetricVersion,
+    ) -> Result<(Option<TimeOf>, Option<Expr>), PlanError> {
+        let Some(time) = &version.time else { return Ok((None, None)) };
+        let of_row = TimeOf::of(time)?;
+        let window_days = self.window_days.unwrap_or(of_row.window_days);
+        Ok((Some(TimeOf { window_days, ..of_row }), clock::counts(time)?))
     }
 
     fn add(&mut self, atom: Atom) -> Expr {

@@ -3,32 +3,37 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chrono_tz::Tz;
 use datafusion::common::{Column, TableReference};
 use datafusion::logical_expr::{
     Expr, JoinType, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan,
-    TableScanBuilder, lit,
+    TableScanBuilder, cast, lit,
 };
 
+use super::clock;
 use super::error::PlanError;
 use super::latest::Latest;
 use super::source::SourceTable;
+use super::rewrite::filtered;
 use super::trace::columns_of;
-use crate::bind::{RelationScan, ScanKind};
+use crate::bind::relation::instant_type;
+use crate::bind::{RelationScan, ScanClock, ScanKind};
 use crate::functions::registry;
 use crate::model::entity::BASE;
-use crate::model::{Entity, Model};
+use crate::model::{Entity, Model, SourceKind};
 
 /// When a row counts: an instant over source columns, and the zone of its wall clock.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct TimeOf {
     pub(crate) instant: Expr,
-    pub(crate) zone: Tz,
+    /// The name of a zone: constant, over source columns, or the session's.
+    pub(crate) zone: Expr,
+    /// For how many days after its end a day stays open.
+    pub(crate) window_days: u32,
 }
 
 impl TimeOf {
     fn wall_clock(&self) -> Result<Expr, PlanError> {
-        call("wall_clock", vec![self.instant.clone(), lit(self.zone.name())])
+        call("wall_clock", vec![self.instant.clone(), self.zone.clone()])
     }
 }
 
@@ -40,17 +45,15 @@ pub(crate) fn call(name: &str, args: Vec<Expr>) -> Result<Expr, PlanError> {
 }
 
 /// The time of plain rows of a relation: the metric's own in schema `metrics`, else the entity's.
-pub(crate) fn row_time(model: &Model, scan: &RelationScan) -> Option<TimeOf> {
-    let relation = &scan.relation;
-    let of_metric = scan.version.as_ref().and_then(|version| {
-        let time = version.time.as_ref()?;
-        Some(TimeOf { instant: time.expr.clone(), zone: time.zone })
-    });
-    of_metric.or_else(|| {
-        let column = relation.entity.source.event_time.as_ref()?;
-        let instant = Expr::Column(Column::new(Some(TableReference::bare(BASE)), column));
-        Some(TimeOf { instant, zone: model.project.timezone })
-    })
+pub(crate) fn row_time(model: &Model, scan: &RelationScan) -> Result<Option<TimeOf>, PlanError> {
+    let of_metric = scan.version.as_ref().and_then(|version| version.time.as_ref());
+    if let Some(time) = of_metric {
+        return TimeOf::of(time).map(Some);
+    }
+    let Some(column) = &scan.relation.entity.source.event_time else { return Ok(None) };
+    let instant = Expr::Column(Column::new(Some(TableReference::bare(BASE)), column));
+    let zone = lit(model.project.timezone.name());
+    Ok(Some(TimeOf { instant, zone, window_days: 0 }))
 }
 
 /// The plan of a scan: its dimensions and times under the scan's alias, and `extras`, expressions
@@ -72,13 +75,17 @@ pub(crate) fn expand_scan(
             ScanKind::Dimension(index) => scan.relation.entity.dimensions[*index].expr.clone(),
             ScanKind::MetricTime => time.ok_or_else(no_time)?.wall_clock()?,
             ScanKind::MetricInstant => time.ok_or_else(no_time)?.instant.clone(),
+            ScanKind::IsFinal => time.ok_or_else(no_time)?.is_final(&scan.clock)?,
             ScanKind::Measure(_) => continue,
         };
         outputs.push((column.name.clone(), expr));
     }
     outputs.extend(extras.iter().cloned());
-    let joined =
-        joined_sources(model, &scan.relation.entity, outputs.iter().map(|(_, expr)| expr))?;
+    for (_, expr) in &mut outputs {
+        *expr = clock::resolved(std::mem::take(expr), &scan.clock)?;
+    }
+    let exprs = outputs.iter().map(|(_, expr)| expr);
+    let joined = joined_sources(model, &scan.relation.entity, &scan.clock, exprs)?;
     let exprs =
         outputs.into_iter().map(|(name, expr)| expr.alias_qualified(Some(relation.clone()), name));
     Ok(LogicalPlan::Projection(Projection::try_new(exprs.collect(), Arc::new(joined))?))
@@ -88,6 +95,7 @@ pub(crate) fn expand_scan(
 fn joined_sources<'e>(
     model: &Model,
     entity: &Entity,
+    clock: &ScanClock,
     exprs: impl Iterator<Item = &'e Expr>,
 ) -> Result<LogicalPlan, PlanError> {
     let mut needed: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -100,9 +108,9 @@ fn joined_sources<'e>(
     }
     let hops = hops(model, entity, &mut needed)?;
     let columns = |path: &str| needed.get(path).cloned().unwrap_or_default();
-    let mut plan = LogicalPlanBuilder::from(source_scan(entity, BASE, &columns(BASE))?);
+    let mut plan = LogicalPlanBuilder::from(source_scan(entity, BASE, &columns(BASE), clock)?);
     for (path, hop) in &hops {
-        let right = source_scan(hop.entity, path, &columns(path))?;
+        let right = source_scan(hop.entity, path, &columns(path), clock)?;
         let parent = TableReference::bare(hop.parent.as_str());
         let left_keys: Vec<Column> =
             hop.from.iter().map(|it| Column::new(Some(parent.clone()), it)).collect();
@@ -161,9 +169,14 @@ fn source_scan(
     entity: &Entity,
     alias: &str,
     columns: &BTreeSet<String>,
+    clock: &ScanClock,
 ) -> Result<LogicalPlan, PlanError> {
     let source = &entity.source;
     let mut wanted = columns.clone();
+    let known = known_rows(entity, clock)?;
+    for column in known.iter().flat_map(|condition| condition.column_refs()) {
+        wanted.insert(column.name.clone());
+    }
     if let Some(dedupe) = &source.dedupe {
         wanted.extend(dedupe.by.iter().cloned());
         wanted.insert(dedupe.latest.clone());
@@ -180,10 +193,45 @@ fn source_scan(
         .with_projection(Some(projection))
         .build()?;
     let scan = LogicalPlan::TableScan(scan);
+    // Below the dedupe: what came later takes no part in choosing the latest row of a key.
+    let scan = match known {
+        Some(condition) => filtered(scan, condition)?,
+        None => scan,
+    };
     let rows = match &source.dedupe {
         Some(dedupe) => Latest::plan(scan, dedupe.clone()),
         None => scan,
     };
     let alias = TableReference::bare(alias);
     Ok(LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(rows), alias)?))
+}
+
+/// The condition of a source's rows that had come in as of the moment that is asked about.
+///
+/// A source of kind `state` keeps only what replaced the older rows, so there an earlier answer
+/// can't be given again: not of its own rows, and not of what is grouped, filtered or dated by an
+/// attribute that is joined from it. Such a question is refused rather than answered by today's
+/// attributes, since that answer would change when they do. A foreign key of an events source needs
+/// no join, and may be asked for.
+fn known_rows(entity: &Entity, clock: &ScanClock) -> Result<Option<Expr>, PlanError> {
+    let Some(as_of) = clock.as_of else { return Ok(None) };
+    let source = &entity.source;
+    let name = entity.name.clone();
+    let Some(ingested) = source.ingested.as_ref().filter(|_| source.kind == SourceKind::Events)
+    else {
+        return Err(match source.kind {
+            SourceKind::State => PlanError::HistoryNotKept { entity: name },
+            SourceKind::Events => PlanError::ArrivalNotKnown { entity: name },
+        });
+    };
+    let table = TableReference::bare(source.table.as_str());
+    let column = source.columns.iter().find(|column| column.name == *ingested);
+    let missing = || PlanError::Internal(format!("column \"{ingested}\" is missing"));
+    let data_type = &column.ok_or_else(missing)?.data_type;
+    let arrival = Expr::Column(Column::new(Some(table), ingested));
+    let arrival = match *data_type == instant_type() {
+        true => arrival,
+        false => cast(arrival, instant_type()),
+    };
+    Ok(Some(clock::known_at(arrival, as_of)))
 }

@@ -12,8 +12,8 @@ use crate::model::Dedupe;
 
 /// Rows of `input` whose `latest` is the greatest among those with equal `by` and which aren't
 /// deleted; of rows equal in both, exactly one. The input is always a `TableScan` of a
-/// [`SourceTable`](super::source::SourceTable) whose projection includes the columns of `dedupe`;
-/// the output has the input's schema. NULL keys are equal to each other.
+/// [`SourceTable`](super::source::SourceTable) whose projection includes the columns of `dedupe`,
+/// perhaps under a `Filter` of the rows that take part; the output has the input's schema. NULL keys are equal to each other.
 ///
 /// A node of its own, rather than a window over the scan, because each backend has a better way:
 /// ClickHouse reads a fitting ReplacingMergeTree with FINAL.

@@ -22,7 +22,7 @@ use super::atoms::{Atom, Atoms, atom_name};
 use super::error::PlanError;
 use super::expand::{TimeOf, row_time};
 use super::rewrite::{Needs, Rewriter, aggregated, filtered, formula_of, projected};
-use super::trace::{Fanout, Part, instance_of, scan_column, uses_time};
+use super::trace::{Fanout, Part, instance_of, judges_days, scan_column, uses_time};
 use crate::bind::{RelationScan, ScanKind, markers};
 use crate::functions::registry;
 use crate::model::MetricVersion;
@@ -95,7 +95,7 @@ pub(crate) fn evaluate(
         }
     }
     let fanout = Fanout::of(input);
-    let Atoms { list: atoms, asked } = atoms;
+    let Atoms { list: atoms, asked, .. } = atoms;
     let mut evaluation = Evaluation { rewriter, aggregate, input, atoms, asked, plain, fanout };
     evaluation.check()?;
     let branches = evaluation.branches()?;
@@ -223,10 +223,13 @@ impl Evaluation<'_, '_, '_> {
         let scans = scans_of(self.input);
         let mut branches: Vec<Branch> = Vec::new();
         for (index, atom) in self.atoms.iter().enumerate() {
-            let uses_time = scans.get(&atom.instance).is_some_and(|scan| scan.uses_time);
-            let time = match (uses_time, &atom.time) {
+            let scan = scans.get(&atom.instance);
+            let time = match (scan.is_some_and(|scan| scan.uses_time), &atom.time) {
                 (false, _) => None,
-                (true, Some(time)) => Some(time.clone()),
+                (true, Some(time)) if scan.is_some_and(|scan| scan.judges_days) => {
+                    Some(time.clone())
+                }
+                (true, Some(time)) => Some(time.clone().without_window()),
                 (true, None) => return Err(PlanError::NoTime { metric: atom.metric.clone() }),
             };
             let instance = Some(atom.instance);
@@ -249,12 +252,19 @@ impl Evaluation<'_, '_, '_> {
         branches: &mut Vec<Branch>,
         scans: &BTreeMap<usize, Scanned<'_>>,
     ) -> Result<(), PlanError> {
+        let mut own_times = BTreeMap::new();
+        for (instance, scan) in scans {
+            let time = row_time(self.rewriter.model, scan.relation)?;
+            let time = time.map(|time| match scan.judges_days {
+                true => time,
+                false => time.without_window(),
+            });
+            own_times.insert(*instance, time);
+        }
         let has_rows_own_time = |branch: &Branch| match (branch.instance, &branch.time) {
             (_, None) => true,
             (Some(instance), Some(time)) => {
-                let scan = scans.get(&instance);
-                scan.and_then(|scan| row_time(self.rewriter.model, scan.relation)).as_ref()
-                    == Some(time)
+                own_times.get(&instance).and_then(Option::as_ref) == Some(time)
             }
             (None, Some(_)) => false,
         };
@@ -660,13 +670,17 @@ fn scans_of(plan: &LogicalPlan) -> BTreeMap<usize, Scanned<'_>> {
 struct Scanned<'p> {
     relation: &'p RelationScan,
     uses_time: bool,
+    /// Whether it tells closed days from open ones.
+    judges_days: bool,
 }
 
 fn collect_scans<'p>(plan: &'p LogicalPlan, scans: &mut BTreeMap<usize, Scanned<'p>>) {
     match plan {
         LogicalPlan::TableScan(scan) => {
             scans.extend(instance_of(scan).map(|(instance, relation)| {
-                (instance, Scanned { relation, uses_time: uses_time(scan, relation) })
+                let (uses_time, judges_days) =
+                    (uses_time(scan, relation), judges_days(scan, relation));
+                (instance, Scanned { relation, uses_time, judges_days })
             }))
         }
         LogicalPlan::Projection(_)

@@ -2,6 +2,7 @@
 //! measure evaluated where it is forced. No IO, no async, no clock: same input, same plan.
 
 mod atoms;
+mod clock;
 mod error;
 mod expand;
 pub mod latest;

@@ -62,8 +62,10 @@ impl<'m> Rewriter<'m> {
         match plan {
             LogicalPlan::TableScan(scan) => match instance_of(scan) {
                 Some((instance, relation)) => {
-                    let plain = || row_time(self.model, relation);
-                    let time = needs.times.get(&instance).cloned().or_else(plain);
+                    let time = match needs.times.get(&instance) {
+                        Some(time) => Some(time.clone()),
+                        None => row_time(self.model, relation)?,
+                    };
                     let extras = needs.extras.get(&instance).map_or(&[][..], Vec::as_slice);
                     expand_scan(self.model, scan, relation, time.as_ref(), extras)
                 }

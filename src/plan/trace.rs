@@ -27,9 +27,15 @@ pub(crate) fn columns_of<'p>(
 
 /// Whether a scan gives a time: then the statement groups, filters or shows by it.
 pub(crate) fn uses_time(scan: &TableScan, relation: &RelationScan) -> bool {
-    let is_time =
-        |column: &ScanColumn| matches!(column.kind, ScanKind::MetricTime | ScanKind::MetricInstant);
+    let is_time = |column: &ScanColumn| {
+        matches!(column.kind, ScanKind::MetricTime | ScanKind::MetricInstant | ScanKind::IsFinal)
+    };
     columns_of(scan, relation).any(is_time)
+}
+
+/// Whether a scan tells closed days from open ones.
+pub(crate) fn judges_days(scan: &TableScan, relation: &RelationScan) -> bool {
+    columns_of(scan, relation).any(|column| matches!(column.kind, ScanKind::IsFinal))
 }
 
 /// The column of a scan that a plan's column is, unchanged, through projections, aliases and joins.

@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::DataType;
+
 use crate::bind::relation::{ColumnKind, MeasureColumn, Relation, RelationColumn};
 use crate::bind::{Relations, relation};
 use crate::model::{Entity, Metric, MetricVersion, Model, Owner, Status};
@@ -64,6 +66,10 @@ fn catalog_column(relation: &Relation, column: &RelationColumn) -> Option<Catalo
         }
         ColumnKind::MetricInstant => {
             (relation::instant_type(), Some("The same moment with time zone".to_owned()))
+        }
+        ColumnKind::IsFinal => {
+            let comment = "Whether its day is closed: later rows won't move it, or restate it";
+            (DataType::Boolean, Some(comment.to_owned()))
         }
         ColumnKind::Measure(measure) => {
             let version = version_of(measure)?;

@@ -29,6 +29,7 @@ use crate::observe::Statement;
 use crate::plan::source::SourceTable;
 use crate::plan::{self, PlanError};
 use crate::session::engine::{Column, Notice, QueryRows, QueryText, RequestContext};
+use crate::sql::timezone::TimeZone;
 use crate::sql::types::PgType;
 
 /// An answer is kept this long where no metric in it has a freshness budget; a change of the data
@@ -321,5 +322,20 @@ fn bind_settings(model: &Model, context: &RequestContext) -> Result<BindSettings
     if !search_path.iter().any(|schema| schema == "public") {
         search_path.push("public".to_owned());
     }
-    Ok(BindSettings { pins, strict, search_path })
+    let time_zone = setting("timezone").unwrap_or("UTC").to_owned();
+    let as_of = as_of(model, setting("canon.as_of").unwrap_or_default())?;
+    Ok(BindSettings { pins, strict, search_path, as_of, time_zone })
+}
+
+/// The moment as of which numbers are asked. A date is its beginning in the project's zone, as is
+/// the wall clock of a timestamp without a zone: the session's zone changes no number.
+fn as_of(model: &Model, setting: &str) -> Result<Option<DateTime<Utc>>, QueryError> {
+    let moment = crate::sql::settings::as_of(setting, &TimeZone::Named(model.project.timezone));
+    match moment {
+        // What is yet to come in would change the answer.
+        Some(moment) if moment > Utc::now() => {
+            Err(EngineError::AsOfFuture { value: setting.to_owned() }.into())
+        }
+        moment => Ok(moment),
+    }
 }

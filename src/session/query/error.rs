@@ -21,6 +21,8 @@ pub enum EngineError {
         "consumer \"{consumer}\" pins metric \"{metric}\" to major version {major}, which cannot be asked for"
     )]
     BrokenPin { consumer: String, metric: String, major: u64 },
+    #[error("canon.as_of lies in the future: \"{value}\"")]
+    AsOfFuture { value: String },
     #[error("unrecognized EXPLAIN option \"{option}\"")]
     ExplainOption { option: String },
     /// A bug of ours.
@@ -35,7 +37,7 @@ impl ClientError for EngineError {
             Self::MixedOwners | Self::NotExplainable => "0A000",
             Self::NotLoaded { .. } => "57P03",
             Self::MissingParameter { .. } => "42P02",
-            Self::BrokenPin { .. } => "22023",
+            Self::BrokenPin { .. } | Self::AsOfFuture { .. } => "22023",
             Self::ExplainOption { .. } => "42601",
             Self::ForeignPlan => "XX000",
         }
@@ -64,6 +66,9 @@ impl ClientError for EngineError {
             }
             Self::BrokenPin { .. } => {
                 Some("Change the consumer's pins, or SET canon.pins.".to_owned())
+            }
+            Self::AsOfFuture { .. } => {
+                Some("RESET canon.as_of to ask for the latest numbers.".to_owned())
             }
             Self::ExplainOption { .. } => Some("Write EXPLAIN or EXPLAIN ANALYZE.".to_owned()),
             Self::NotExplainable | Self::MissingParameter { .. } | Self::ForeignPlan => None,

@@ -132,7 +132,7 @@ fn versions(model: &Model) -> Result<RecordBatch> {
         ("time", texts(all().map(|it| it.time.as_ref().map(|time| time.event.clone())))),
         (
             "timezone",
-            texts(all().map(|it| it.time.as_ref().map(|time| time.zone.name().to_owned()))),
+            texts(all().map(|it| it.time.as_ref().map(|time| time.zone.name().into_owned()))),
         ),
         ("change", texts(all().map(|version| version.change.clone()))),
     ])

@@ -11,8 +11,9 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
 
+use crate::bind::RelationScan;
 use crate::sql::types::PgType;
 
 /// The types of `$1` … `$n`: as announced, else as inferred, else text.
@@ -45,6 +46,9 @@ pub(crate) fn fill(
     zone: Tz,
 ) -> Result<LogicalPlan> {
     let filled = plan.clone().transform_up_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            return Ok(fill_scan(scan, now));
+        }
         let names = NamePreserver::new(&node);
         let replaced = node.map_expressions(|expr| {
             let name = names.save(&expr);
@@ -57,6 +61,17 @@ pub(crate) fn fill(
         }
     })?;
     Ok(filled.data)
+}
+
+/// A scan whose rows are judged by the statement's time is told of it.
+fn fill_scan(scan: TableScan, now: DateTime<Utc>) -> Transformed<LogicalPlan> {
+    match RelationScan::of(&scan.source).filter(|scan| scan.reads_clock()) {
+        Some(judged) => {
+            let source = Arc::new(judged.at(now));
+            Transformed::yes(LogicalPlan::TableScan(TableScan { source, ..scan }))
+        }
+        None => Transformed::no(LogicalPlan::TableScan(scan)),
+    }
 }
 
 fn fill_expr(
@@ -93,6 +108,9 @@ fn fill_expr(
 pub(crate) fn reads_clock(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            found |= RelationScan::of(&scan.source).is_some_and(RelationScan::reads_clock);
+        }
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 if let Expr::ScalarFunction(call) = expr {

@@ -4,8 +4,9 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
 
 use super::block::{Block, Stage};
+use super::expr::conjuncts;
 use super::native::{self, Native};
-use super::nodes::Generator;
+use super::nodes::{Generator, is_over, with_columns_of};
 use super::value::{Binding, Value};
 use super::{NotPushable, Result};
 use crate::backend::clickhouse::facts::TableFacts;
@@ -21,13 +22,14 @@ impl Generator<'_> {
         asked: &[bool],
         below: &[&Expr],
     ) -> Result<Block> {
-        let LogicalPlan::TableScan(scan) = &latest.input else {
-            return Err(NotPushable::new("dedupe of something that is no table"));
-        };
+        let (scan, own) = rows_of(&latest.input)?;
+        // FINAL would choose among all rows, those that the filter leaves out too.
+        let on_keys = own.iter().all(|condition| is_over(condition, &latest.dedupe.by));
+        let below = &[below, own.as_slice()].concat();
         let table = SourceTable::of(&scan.source).map(|source| source.table.clone());
         let facts = table.and_then(|table| self.tables.facts(&table));
         match facts {
-            Some(facts) if final_fits(&facts, &latest.dedupe) => {
+            Some(facts) if on_keys && final_fits(&facts, &latest.dedupe) => {
                 self.latest_by_final(latest, scan, asked, below)
             }
             _ => self.latest_by_aggregate(latest, scan, asked, below),
@@ -42,7 +44,7 @@ impl Generator<'_> {
         below: &[&Expr],
     ) -> Result<Block> {
         let places = Places::of(latest)?;
-        let mut asked = asked.to_vec();
+        let mut asked = with_columns_of(asked, below.iter().copied(), latest.input.schema());
         places.deleted.into_iter().for_each(|index| asked[index] = true);
         let mut block = self.scan(scan, &asked, " FINAL")?;
         self.add_filters(&mut block, below, latest.input.schema())?;
@@ -65,7 +67,7 @@ impl Generator<'_> {
         below: &[&Expr],
     ) -> Result<Block> {
         let places = Places::of(latest)?;
-        let mut needed = asked.to_vec();
+        let mut needed = with_columns_of(asked, below.iter().copied(), latest.input.schema());
         needed[places.version] = true;
         places.by.iter().chain(&places.deleted).for_each(|index| needed[*index] = true);
         let mut block = self.scan(scan, &needed, "")?;
@@ -108,6 +110,19 @@ impl Generator<'_> {
             outer.enter(Stage::Where);
         }
         Ok(outer)
+    }
+}
+
+/// The table that is deduped, and the conditions of the rows that take part.
+fn rows_of(input: &LogicalPlan) -> Result<(&TableScan, Vec<&Expr>)> {
+    let refused = || NotPushable::new("dedupe of something that is no table");
+    match input {
+        LogicalPlan::TableScan(scan) => Ok((scan, Vec::new())),
+        LogicalPlan::Filter(filter) => match filter.input.as_ref() {
+            LogicalPlan::TableScan(scan) => Ok((scan, conjuncts(&filter.predicate))),
+            _ => Err(refused()),
+        },
+        _ => Err(refused()),
     }
 }
 
