@@ -47,6 +47,8 @@ struct Instance {
     relation: Arc<Relation>,
     /// Position in the relation to what it is in the scan.
     used: BTreeMap<usize, ScanColumn>,
+    /// Where it is read as of another moment than the session's.
+    as_of: Option<DateTime<Utc>>,
 }
 
 /// A common table expression, kept to be bound anew at each reference.
@@ -139,14 +141,19 @@ pub(crate) enum Evaluation {
 /// The state of binding one statement.
 pub(crate) struct Binder<'m> {
     pub(crate) model: &'m Model,
-    relations: &'m Relations,
+    pub(crate) relations: &'m Relations,
     pub(crate) settings: &'m BindSettings,
     text: &'m str,
     /// By number of alias; None for derived tables.
     instances: Vec<Option<Instance>>,
     pub(crate) ctes: Vec<Cte>,
     versions: Vec<Arc<MetricVersion>>,
+    /// Relations that functions in FROM have made for this statement.
+    own_relations: Vec<Arc<Relation>>,
 }
+
+/// Where [`Binder::own_relation`]s are: no schema of the user's is called so.
+const OWN_SCHEMA: &str = "(own)";
 
 /// More FROM items than this in one statement, CTEs counted at each use, are refused: planning time
 /// grows with their square.
@@ -160,7 +167,8 @@ impl<'m> Binder<'m> {
         text: &'m str,
     ) -> Self {
         let (instances, ctes, versions) = (Vec::new(), Vec::new(), Vec::new());
-        Self { model, relations, settings, text, instances, ctes, versions }
+        let own_relations = Vec::new();
+        Self { model, relations, settings, text, instances, ctes, versions, own_relations }
     }
 
     /// The scans of the statement by number of alias, and the versions of the metrics in it.
@@ -172,7 +180,9 @@ impl<'m> Binder<'m> {
             let columns = instance.used.into_values().collect();
             let measure = instance.relation.metric.as_ref();
             let version = measure.and_then(|measure| self.meant(measure)).cloned();
-            Arc::new(RelationScan::new(instance.relation, columns, version, clock.clone()))
+            let as_of = instance.as_of.or(clock.as_of);
+            let clock = ScanClock { as_of, ..clock.clone() };
+            Arc::new(RelationScan::new(instance.relation, columns, version, clock))
         };
         let scans = instances.into_iter().map(|it| it.map(scan)).collect();
         (scans, self.versions)
@@ -198,8 +208,26 @@ impl<'m> Binder<'m> {
         if self.instances.len() >= MAX_ITEMS {
             return Err(BindError::TooComplex);
         }
-        self.instances.push(relation.map(|relation| Instance { relation, used: BTreeMap::new() }));
+        self.instances.push(relation.map(|relation| Instance {
+            relation,
+            used: BTreeMap::new(),
+            as_of: None,
+        }));
         Ok(self.instances.len() - 1)
+    }
+
+    /// Reads a relation as of a moment; never as of a later one than the session does.
+    pub(crate) fn read_as_of(&mut self, instance: usize, as_of: Option<DateTime<Utc>>) {
+        if let Some(Some(instance)) = self.instances.get_mut(instance) {
+            let moments = [as_of, self.settings.as_of];
+            instance.as_of = moments.into_iter().flatten().min();
+        }
+    }
+
+    /// Gives a relation of the statement's own a name that no user's is.
+    pub(crate) fn own_relation(&mut self, relation: Arc<Relation>) -> String {
+        self.own_relations.push(relation);
+        format!("\"{OWN_SCHEMA}\".\"{}\"", self.own_relations.len() - 1)
     }
 
     /// The relation that a name means under the session's search path.
@@ -207,6 +235,9 @@ impl<'m> Binder<'m> {
         let parts: Vec<String> =
             name.0.iter().filter_map(|part| part.as_ident().map(folded)).collect();
         let found = match parts.as_slice() {
+            [schema, number] if schema == OWN_SCHEMA => {
+                number.parse::<usize>().ok().and_then(|number| self.own_relations.get(number))
+            }
             [table] => self
                 .settings
                 .search_path
@@ -351,7 +382,10 @@ impl<'m> Binder<'m> {
     }
 
     /// The version that the session means by a metric; None where it isn't served.
-    fn meant<'v>(&'v self, measure: &'v MeasureColumn) -> Option<&'v Arc<MetricVersion>> {
+    pub(crate) fn meant<'v>(
+        &'v self,
+        measure: &'v MeasureColumn,
+    ) -> Option<&'v Arc<MetricVersion>> {
         let metric = &measure.metric;
         match measure.major.or_else(|| self.settings.pins.get(&metric.name).copied()) {
             Some(major) => self.model.served_version(metric, major),

@@ -1,5 +1,6 @@
 //! FROM: relations, derived tables and joins.
 
+use chrono::{DateTime, Utc};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, JoinConstraint, JoinOperator, ObjectName, Query, TableAlias, TableFactor,
     TableWithJoins,
@@ -10,6 +11,7 @@ use super::error::BindError;
 use super::query::rename;
 use super::scope::{Columns, Item, OutputColumn, Scope, Shared, folded, quoted};
 use super::select::{object_name, table};
+use super::table_function;
 
 impl Binder<'_> {
     /// Binds the FROM list in place and fills the scope.
@@ -115,9 +117,23 @@ impl Binder<'_> {
         scope: &mut Scope<'_>,
     ) -> Result<(), BindError> {
         match factor {
-            TableFactor::Table { name, alias, args: None, sample: None, .. } => {
+            TableFactor::Table { name, alias, args: None, sample: None, version, .. } => {
                 let (name, alias) = (name.clone(), alias.take());
-                *factor = self.bind_table(&name, alias, scope)?;
+                let as_of = version.as_ref().map(table_function::as_of).transpose()?;
+                *factor = self.bind_table(&name, alias, as_of, scope)?;
+                Ok(())
+            }
+            TableFactor::Table { name, alias, args: Some(args), sample: None, .. } => {
+                let mut query = self.table_function(name, args)?;
+                let columns = self.bind_query(&mut query, None, false)?;
+                let called = name.0.last().and_then(|part| part.as_ident()).cloned();
+                let own = called.map(|name| TableAlias {
+                    explicit: true,
+                    name,
+                    columns: Vec::new(),
+                    at: None,
+                });
+                *factor = self.derived(query, columns, alias.take().or(own), false, scope)?;
                 Ok(())
             }
             TableFactor::Derived { subquery, alias, lateral, sample: None } => {
@@ -143,6 +159,7 @@ impl Binder<'_> {
         &mut self,
         name: &ObjectName,
         alias: Option<TableAlias>,
+        as_of: Option<DateTime<Utc>>,
         scope: &mut Scope<'_>,
     ) -> Result<TableFactor, BindError> {
         let parts: Vec<String> = name.0.iter().filter_map(|it| it.as_ident().map(folded)).collect();
@@ -167,6 +184,7 @@ impl Binder<'_> {
         }
         self.refuse_duplicate(&shown, schema.as_ref(), scope, self.position_of(name))?;
         let instance = self.new_alias(Some(relation))?;
+        self.read_as_of(instance, as_of);
         let own = format!("r{instance}");
         scope.items.push(Item {
             name: Some(shown),

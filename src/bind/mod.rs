@@ -18,6 +18,7 @@ mod query;
 pub mod relation;
 mod scope;
 mod select;
+mod table_function;
 mod walk;
 
 use std::collections::BTreeMap;

@@ -7,7 +7,10 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 
 use crate::functions::numeric;
-use crate::model::{Entity, Metric, MetricKind, MetricVersion, Model};
+use crate::model::{
+    AfterClose, Aggregation, Entity, LateData, Metric, MetricKind, MetricTime, MetricVersion,
+    Model, Status,
+};
 
 /// Name of the wall-clock time of a metric (or of plain rows): `timestamp` in the metric's zone.
 pub const METRIC_TIME: &str = "metric_time";
@@ -15,6 +18,8 @@ pub const METRIC_TIME: &str = "metric_time";
 pub const METRIC_INSTANT: &str = "metric_instant";
 /// Name of what tells closed days from open ones.
 pub const IS_FINAL: &str = "is_final";
+/// Name of the measure of [`Relation::counting_late`].
+pub(crate) const LATE_ROWS: &str = "late_rows";
 
 /// The type of [`METRIC_TIME`].
 pub fn wall_clock_type() -> DataType {
@@ -90,6 +95,41 @@ impl Relation {
         let by_name = columns.iter().enumerate().map(|(i, column)| (column.name.clone(), i));
         let by_name = by_name.collect();
         Self { schema, name, entity, columns, metric, by_name }
+    }
+
+    /// A relation of the same rows with one measure: how many of those that a metric counts came
+    /// after their day was closed. None for metrics that aren't aggregates of rows.
+    pub(crate) fn counting_late(&self, version: &Arc<MetricVersion>) -> Option<Self> {
+        let (MetricKind::Aggregate(_), Some(time)) = (&version.kind, &version.time) else {
+            return None;
+        };
+        let late_data = LateData { after: AfterClose::CountLate, ..time.late_data };
+        let counting = MetricVersion {
+            kind: MetricKind::Aggregate(Aggregation::Count),
+            time: Some(MetricTime { late_data, ..time.clone() }),
+            data_type: DataType::Int64,
+            status: Status::Active,
+            ..MetricVersion::clone(version)
+        };
+        let of_metric = &self.metric.as_ref()?.metric;
+        let metric = Metric {
+            name: of_metric.name.clone(),
+            intent: of_metric.intent.clone(),
+            not_for: Vec::new(),
+            owner: of_metric.owner.clone(),
+            domain: None,
+            versions: vec![Arc::new(counting)],
+        };
+        let major = Some(version.version.major);
+        let measure = MeasureColumn { metric: Arc::new(metric), major };
+        let mut columns: Vec<RelationColumn> = time_columns(false).into();
+        columns.push(RelationColumn {
+            name: LATE_ROWS.to_owned(),
+            kind: ColumnKind::Measure(measure.clone()),
+            hidden: false,
+        });
+        let entity = Arc::clone(&self.entity);
+        Some(Self::new("metrics", LATE_ROWS.to_owned(), entity, columns, Some(measure)))
     }
 
     /// The position of a column by its name.
@@ -243,7 +283,6 @@ impl Relations {
 
 /// Whether its values over the parts of any partition sum to its value over the whole.
 pub fn is_additive(model: &Model, version: &MetricVersion) -> bool {
-    use crate::model::Aggregation;
     match &version.kind {
         MetricKind::Aggregate(Aggregation::Count | Aggregation::Sum(_)) => true,
         MetricKind::Aggregate(_) | MetricKind::Ratio { .. } => false,

@@ -53,7 +53,7 @@ impl Metric {
 
 /// One released (or drafted) meaning of a metric. Its expressions follow the rule at
 /// [`Entity`](super::Entity).
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct MetricVersion {
     pub metric: String,
     pub version: Version,

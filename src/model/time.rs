@@ -65,6 +65,8 @@ pub enum AfterClose {
     BookOnArrival,
     /// It doesn't count.
     Drop,
+    /// It alone counts: for what canon itself asks of late rows.
+    CountLate,
 }
 
 impl AfterClose {
@@ -74,6 +76,7 @@ impl AfterClose {
             Self::Restate => "restate",
             Self::BookOnArrival => "book_on_arrival",
             Self::Drop => "drop",
+            Self::CountLate => "count_late",
         }
     }
 }

@@ -251,10 +251,7 @@ impl Atoms {
     }
 
     /// When rows of a version count, and the condition that its late data puts on them.
-    fn time(
-        &self,
-        version: &MetricVersion,
-    ) -> Result<(Option<TimeOf>, Option<Expr>), PlanError> {
+    fn time(&self, version: &MetricVersion) -> Result<(Option<TimeOf>, Option<Expr>), PlanError> {
         let Some(time) = &version.time else { return Ok((None, None)) };
         let of_row = TimeOf::of(time)?;
         let window_days = self.window_days.unwrap_or(of_row.window_days);

@@ -6,8 +6,8 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::{Column, ScalarValue, TableReference};
 use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, ScalarValue, TableReference};
 use datafusion::logical_expr::{Expr, Operator, binary_expr, cast, lit, when};
 
 use super::error::PlanError;
@@ -40,13 +40,17 @@ impl TimeOf {
 
     /// An in-time row at its event, a late one at its arrival; one of unknown arrival isn't late.
     fn booked(self, ingested: &Expr) -> Result<Self, PlanError> {
-        let is_late = binary_expr(self.day_of(ingested)?, Operator::Gt, self.last_open_day()?);
-        let instant = when(is_late, ingested.clone()).otherwise(self.instant.clone())?;
+        let instant =
+            when(self.is_late(ingested)?, ingested.clone()).otherwise(self.instant.clone())?;
         Ok(Self { instant, ..self })
     }
 
+    fn is_late(&self, ingested: &Expr) -> Result<Expr, PlanError> {
+        Ok(binary_expr(self.day_of(ingested)?, Operator::Gt, self.last_open_day()?))
+    }
+
     /// Whether a row came in before its day was closed; NULL where its arrival is unknown.
-    pub(crate) fn in_time(&self, ingested: &Expr) -> Result<Expr, PlanError> {
+    fn in_time(&self, ingested: &Expr) -> Result<Expr, PlanError> {
         Ok(binary_expr(self.day_of(ingested)?, Operator::LtEq, self.last_open_day()?))
     }
 
@@ -97,6 +101,7 @@ impl TimeOf {
 pub(crate) fn counts(time: &MetricTime) -> Result<Option<Expr>, PlanError> {
     match (time.late_data.after, &time.ingested) {
         (AfterClose::Drop, Some(ingested)) => Ok(Some(TimeOf::of(time)?.in_time(ingested)?)),
+        (AfterClose::CountLate, Some(ingested)) => Ok(Some(TimeOf::of(time)?.is_late(ingested)?)),
         _ => Ok(None),
     }
 }

@@ -73,9 +73,9 @@ impl ClientError for PlanError {
             Self::HistoryNotKept { entity } => Some(format!(
                 "The source of \"{entity}\" keeps the current row of each key; what it was before is gone."
             )),
-            Self::ArrivalNotKnown { entity } => Some(format!(
-                "The source of \"{entity}\" does not tell when its rows came in."
-            )),
+            Self::ArrivalNotKnown { entity } => {
+                Some(format!("The source of \"{entity}\" does not tell when its rows came in."))
+            }
             Self::DimensionNotAllowed { metric, version, .. }
             | Self::GrainNotAllowed { metric, version, .. } => Some(format!(
                 "Version {version} of \"{metric}\" declares by what it may be grouped and filtered."

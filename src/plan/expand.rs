@@ -12,8 +12,8 @@ use datafusion::logical_expr::{
 use super::clock;
 use super::error::PlanError;
 use super::latest::Latest;
-use super::source::SourceTable;
 use super::rewrite::filtered;
+use super::source::SourceTable;
 use super::trace::columns_of;
 use crate::bind::relation::instant_type;
 use crate::bind::{RelationScan, ScanClock, ScanKind};

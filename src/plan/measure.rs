@@ -715,7 +715,13 @@ fn collect_filters<'p>(plan: &'p LogicalPlan, found: &mut Vec<(&'p LogicalPlan, 
 
 /// The grain and the column of `date_trunc('grain', column)`.
 fn truncation(expr: &Expr) -> Option<(String, &Column)> {
+    if let Expr::Alias(alias) = expr {
+        return truncation(&alias.expr);
+    }
     let Expr::ScalarFunction(call) = expr else { return None };
+    if let ("week_from", [_, Expr::Column(column)]) = (call.func.name(), call.args.as_slice()) {
+        return Some(("week".to_owned(), column));
+    }
     if call.func.name() != "date_trunc" {
         return None;
     }

@@ -12,6 +12,7 @@ mod rules;
 pub mod source;
 mod time_ranges;
 mod trace;
+mod weeks;
 
 use datafusion::logical_expr::LogicalPlan;
 
@@ -26,4 +27,16 @@ use crate::model::Model;
 /// Questions that the model can't answer right, and types that don't go together.
 pub fn plan(model: &Model, bound: &LogicalPlan) -> Result<LogicalPlan, PlanError> {
     rules::apply(model, bound)
+}
+
+/// Whether an answer depends on the statement's time in what its scans give: in columns that
+/// nobody reads it doesn't.
+///
+/// # Errors
+/// Shapes that DataFusion refuses.
+pub fn judges_days(bound: &LogicalPlan) -> Result<bool, PlanError> {
+    if !rules::scans_read_clock(bound)? {
+        return Ok(false);
+    }
+    rules::scans_read_clock(&rules::pruned(bound)?)
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use chrono::Weekday;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::analyzer::AnalyzerRule;
@@ -13,12 +14,15 @@ use tracing::debug_span;
 
 use super::error::PlanError;
 use super::rewrite::{Needs, Rewriter};
-use super::time_ranges;
+use super::trace::judges_days;
+use super::{time_ranges, weeks};
+use crate::bind::RelationScan;
 use crate::functions;
 use crate::model::Model;
 
 /// Applies every rule:
 ///
+/// 0. Weeks of `metric_time` begin on the project's day, while it is still known what is one.
 /// 1. `grouping()` becomes an expression over the grouping id, while the aggregation is still the
 ///    statement's own.
 /// 2. Columns that nobody reads go, so that a `SELECT *` in a subquery joins nothing and counts by
@@ -30,6 +34,10 @@ use crate::model::Model;
 ///    a filter of one table, but never below a dedupe.
 /// 7. Filters on wall clocks become ranges of the event column.
 pub(crate) fn apply(model: &Model, bound: &LogicalPlan) -> Result<LogicalPlan, PlanError> {
+    let bound = match model.project.week_start {
+        Weekday::Mon => bound,
+        first => &weeks::apply(bound, first)?,
+    };
     let resolved = match calls_grouping(bound)? {
         true => {
             let options = &functions::registry().options;
@@ -37,8 +45,7 @@ pub(crate) fn apply(model: &Model, bound: &LogicalPlan) -> Result<LogicalPlan, P
         }
         false => bound,
     };
-    let prune = || optimized(resolved.clone(), Arc::new(OptimizeProjections::new()));
-    let pruned = debug_span!("prune").in_scope(prune)?;
+    let pruned = debug_span!("prune").in_scope(|| pruned(resolved))?;
     let rewrite = || Rewriter::new(model).rewrite(&pruned, &Needs::default());
     let plan = debug_span!("rewrite").in_scope(rewrite)?;
     let plan = debug_span!("analyze").in_scope(|| functions::analyze(plan))?;
@@ -46,6 +53,25 @@ pub(crate) fn apply(model: &Model, bound: &LogicalPlan) -> Result<LogicalPlan, P
     let push_filters = || optimized(plan, Arc::new(PushDownFilter::new()));
     let plan = debug_span!("push_filters").in_scope(push_filters)?;
     debug_span!("time_ranges").in_scope(|| time_ranges::apply(plan))
+}
+
+/// The plan without columns that nobody reads.
+pub(super) fn pruned(plan: &LogicalPlan) -> Result<LogicalPlan, PlanError> {
+    optimized(plan.clone(), Arc::new(OptimizeProjections::new()))
+}
+
+/// Whether any scan gives a column that is judged by the statement's time.
+pub(super) fn scans_read_clock(plan: &LogicalPlan) -> Result<bool, PlanError> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(relation) = RelationScan::of(&scan.source)
+        {
+            found |= relation.clock.as_of.is_none() && judges_days(scan, relation);
+        }
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
 }
 
 fn calls_grouping(plan: &LogicalPlan) -> Result<bool, PlanError> {

@@ -12,7 +12,7 @@ use crate::diagnostic::Finding;
 use crate::model::expr::{Compiled, cast};
 use crate::model::raw::{RawAfter, RawFreshness, RawLateData, RawTime, RawZone};
 use crate::model::types::{self, Family};
-use crate::model::{AfterClose, Freshness, LateData, MetricTime, Zone};
+use crate::model::{AfterClose, Freshness, LateData, MetricTime, Source, SourceKind, Zone};
 
 /// None where it has a fault; Some(None) where there is no event time.
 pub(super) fn check(
@@ -27,7 +27,7 @@ pub(super) fn check(
     let zone = zone(context, raw, time_at, scope, surroundings);
     let grains = raw.and_then(grains);
     let ingested = ingested(context, raw, time_at, scope);
-    let late_data = late_data(context, raw, time_at, ingested.as_ref());
+    let late_data = late_data(context, raw, time_at, source, ingested.as_ref());
     let event = raw.and_then(|raw| raw.event.as_ref());
     let (event, found) = match (event, &source.event_time) {
         (Some(event), _) => {
@@ -87,9 +87,7 @@ fn zone(
     match raw.and_then(|raw| raw.timezone.as_ref()) {
         None => project.map(|project| Zone::Named(project.timezone)),
         Some(RawZone::Text(name)) if &**name == "session" => Some(Zone::Session),
-        Some(RawZone::Text(name)) => {
-            values::zone(name, at, &mut context.findings).map(Zone::Named)
-        }
+        Some(RawZone::Text(name)) => values::zone(name, at, &mut context.findings).map(Zone::Named),
         Some(RawZone::Map(zone)) => {
             let column = &zone.column;
             let found = zone_attribute(column, scope, surroundings);
@@ -175,6 +173,7 @@ fn late_data(
     context: &mut Context<'_>,
     raw: Option<&RawTime>,
     at: At<'_>,
+    source: &Source,
     ingested: Option<&Option<Expr>>,
 ) -> Option<LateData> {
     let Some(RawLateData { correction_window, after }) = raw.and_then(|raw| raw.late_data.as_ref())
@@ -194,11 +193,36 @@ fn late_data(
     // With a fault of its own the ingestion time isn't missing.
     if after != AfterClose::Restate && ingested.is_some_and(Option::is_none) {
         let why = format!("\"{}\" needs to know when a row came in", after.name());
-        let help = "Add \"ingested\" to the entity's source: {time: {ingested: …}}, or to \"time\".";
+        let help =
+            "Add \"ingested\" to the entity's source: {time: {ingested: …}}, or to \"time\".";
         context.missing(late_at.key("after"), "ingested", why, help);
         return None;
     }
+    if after != AfterClose::Restate {
+        refuse_replaced_rows(context, source, after, late_at.key("after"))?;
+    }
     Some(LateData { window_days: window_days?, after })
+}
+
+/// Where newer rows replace older ones, a late correction would take a closed day's row away, and
+/// nothing is left that could stay in its place.
+fn refuse_replaced_rows(
+    context: &mut Context<'_>,
+    source: &Source,
+    after: AfterClose,
+    at: At<'_>,
+) -> Option<()> {
+    let label = match source.kind {
+        SourceKind::State => "rows of kind state are replaced",
+        SourceKind::Events if source.dedupe.is_some() => "deduped rows are replaced",
+        SourceKind::Events => return Some(()),
+    };
+    let message = format!("\"{}\" needs rows that are never replaced", after.name());
+    let finding = Finding::error("replaced_rows", message)
+        .at(at.place(label))
+        .help("Write restate, or define the entity on a source of kind events without dedupe.");
+    context.push(finding);
+    None
 }
 
 fn window_days(context: &mut Context<'_>, text: &str, at: At<'_>) -> Option<u32> {

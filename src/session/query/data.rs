@@ -104,7 +104,8 @@ impl QueryEngine {
         let pg_types = schema.fields().iter().map(|field| PgType::of(field));
         let columns = bound.names.into_iter().zip(pg_types);
         let columns = columns.map(|(name, pg_type)| Column { name, pg_type }).collect();
-        let reads_clock = parameters::reads_clock(&bound.plan).map_err(PlanError::from)?;
+        let reads_clock = parameters::reads_clock(&bound.plan).map_err(PlanError::from)?
+            || plan::judges_days(&bound.plan)?;
         let is_fixed = params.is_empty() && !reads_clock;
         let planned = Arc::new(PlannedQuery {
             definitions: Arc::clone(&definitions),

@@ -119,8 +119,10 @@ fn metric_line(version: &MetricVersion) -> String {
     let mut line = format!("Metric: {} {}", version.metric, version.version);
     if let Some(time) = &version.time {
         line.push_str(&format!(", time {} in {}", time.event, time.zone.name()));
-        if let LateData { window_days, after: after @ (AfterClose::BookOnArrival | AfterClose::Drop) } =
-            time.late_data
+        if let LateData {
+            window_days,
+            after: after @ (AfterClose::BookOnArrival | AfterClose::Drop),
+        } = time.late_data
         {
             line.push_str(&format!(", {} after {window_days} days", after.name()));
         }

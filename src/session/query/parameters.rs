@@ -108,9 +108,6 @@ fn fill_expr(
 pub(crate) fn reads_clock(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::TableScan(scan) = node {
-            found |= RelationScan::of(&scan.source).is_some_and(RelationScan::reads_clock);
-        }
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 if let Expr::ScalarFunction(call) = expr {
