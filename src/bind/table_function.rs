@@ -70,7 +70,7 @@ impl Binder<'_> {
         let mut branches = Vec::new();
         for day in from.iter_days().take(usize::try_from(days).unwrap_or_default()) {
             let closed = closes(day).ok_or_else(too_far)?;
-            branches.push(asked.when_closed(day, closed).ok_or_else(too_far)?);
+            branches.push(asked.when_closed(day, closed, self.settings.as_of).ok_or_else(too_far)?);
             moments.push(closed);
         }
         let text = asked.compared(&branches, from, to, late.as_deref()).ok_or_else(too_far)?;
@@ -165,11 +165,22 @@ struct Asked {
 }
 
 impl Asked {
-    /// One row: a day, and its value when it closed.
-    fn when_closed(&self, day: NaiveDate, closed: DateTime<Utc>) -> Option<String> {
+    /// One row: a day, and its value when it closed. Whether it is closed is judged as of the
+    /// moment that the session asks about.
+    fn when_closed(
+        &self,
+        day: NaiveDate,
+        closed: DateTime<Utc>,
+        as_of: Option<DateTime<Utc>>,
+    ) -> Option<String> {
         let (metric, next) = (identifier(&self.metric), day.succ_opt()?);
-        let closed = closed.to_rfc3339_opts(SecondsFormat::Secs, true);
-        let is_closed = format!("now() >= timestamptz '{closed}'");
+        let is_closed = match as_of {
+            Some(as_of) => (as_of >= closed).to_string(),
+            None => {
+                let closed = closed.to_rfc3339_opts(SecondsFormat::Secs, true);
+                format!("now() >= timestamptz '{closed}'")
+            }
+        };
         Some(format!(
             "SELECT date '{day}' AS day, {is_closed} AS closed, \
              CASE WHEN {is_closed} THEN MEASURE({metric}) END AS value \

@@ -39,7 +39,7 @@ impl TimeOf {
     }
 
     /// An in-time row at its event, a late one at its arrival; one of unknown arrival isn't late.
-    fn booked(self, ingested: &Expr) -> Result<Self, PlanError> {
+    pub(super) fn booked(self, ingested: &Expr) -> Result<Self, PlanError> {
         let instant =
             when(self.is_late(ingested)?, ingested.clone()).otherwise(self.instant.clone())?;
         Ok(Self { instant, ..self })

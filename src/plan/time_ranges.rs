@@ -306,3 +306,56 @@ impl Grain {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use datafusion::logical_expr::{col, lit};
+
+    use super::*;
+    use crate::plan::expand::{TimeOf, call};
+
+    fn wall_clock(window_days: u32, zone: Expr) -> Expr {
+        let of_event = TimeOf { instant: col("event"), zone: zone.clone(), window_days };
+        let booked = of_event.booked(&col("arrival")).unwrap();
+        call("wall_clock", vec![booked.instant, zone]).unwrap()
+    }
+
+    fn constant() -> Expr {
+        let day = NaiveDate::from_ymd_opt(2026, 3, 7).unwrap().and_hms_opt(0, 0, 0).unwrap();
+        lit(ScalarValue::TimestampMicrosecond(Some(day.and_utc().timestamp_micros()), None))
+    }
+
+    /// The day before in UTC, at eleven in the evening.
+    const BOUND: &str = "event < TimestampMicrosecond(1772838000000000, Some(\"UTC\"))";
+
+    #[test]
+    fn an_upper_bound_of_a_booked_time_is_one_of_its_event() {
+        for window_days in [0, 3] {
+            let asked = wall_clock(window_days, lit("Europe/Berlin")).lt(constant());
+            let range = as_range(&asked).unwrap();
+            assert_eq!(range.to_string(), format!("{BOUND} AND {asked}"));
+        }
+    }
+
+    #[test]
+    fn a_lower_bound_of_a_booked_time_says_nothing_of_its_event() {
+        let asked = wall_clock(3, lit("Europe/Berlin")).gt_eq(constant());
+        assert!(as_range(&asked).is_none());
+    }
+
+    #[test]
+    fn where_rows_have_zones_of_their_own_a_range_is_a_day_wider() {
+        let clock = call("wall_clock", vec![col("event"), col("zone")]).unwrap();
+        let range = as_range(&clock.clone().gt_eq(constant())).unwrap().to_string();
+        assert!(range.starts_with("event >= TimestampMicrosecond(1772755200000000"), "{range}");
+        assert!(range.ends_with(&clock.gt_eq(constant()).to_string()), "{range}");
+    }
+
+    #[test]
+    fn other_cases_are_left_alone() {
+        let case = datafusion::logical_expr::when(col("late"), col("arrival"));
+        let case = case.otherwise(col("event")).unwrap();
+        let clock = call("wall_clock", vec![case, lit("Europe/Berlin")]).unwrap();
+        assert!(as_range(&clock.lt(constant())).is_none());
+    }
+}

@@ -154,7 +154,8 @@ fn metrics_resolved() {
                 out += &format!("  where {}\n", rule.expr);
             }
             if let Some(time) = &version.time {
-                out += &format!("  at {} in {} by {:?}\n", time.expr, time.zone.name(), time.grains);
+                out +=
+                    &format!("  at {} in {} by {:?}\n", time.expr, time.zone.name(), time.grains);
             }
             if let Some(dimensions) = &version.dimensions {
                 out += &format!("  by {}\n", dimensions.join(", "));

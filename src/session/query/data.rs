@@ -58,6 +58,7 @@ pub(crate) struct PlannedQuery {
     pub(crate) versions: Vec<Arc<MetricVersion>>,
     zone: Tz,
     text: Arc<str>,
+    settings: BindSettings,
     /// The finished plan, where neither parameters nor the clock are in it.
     fixed: Option<Arc<Runnable>>,
 }
@@ -115,10 +116,38 @@ impl QueryEngine {
             versions: bound.versions,
             zone,
             text: Arc::clone(&text.text),
+            settings: key.settings.clone(),
             fixed: is_fixed.then(|| Arc::new(runnable)),
         });
         self.plans.insert(key, Arc::clone(&planned));
         Ok(planned)
+    }
+
+    /// What a prepared statement means under the session's present settings: `SET canon.as_of` and
+    /// its like change the meaning of statements that were prepared before.
+    pub(super) fn still_meant(
+        &self,
+        planned: &Arc<PlannedQuery>,
+        query: &QueryText,
+        context: &RequestContext,
+    ) -> Result<Arc<PlannedQuery>, QueryError> {
+        let settings = bind_settings(&planned.definitions.set()?.model, context)?;
+        let ast::Statement::Query(statement) = &query.statement else {
+            return Ok(Arc::clone(planned));
+        };
+        if settings == planned.settings {
+            return Ok(Arc::clone(planned));
+        }
+        let params: Vec<Option<PgType>> = planned.params.iter().cloned().map(Some).collect();
+        let definitions = Arc::clone(&planned.definitions);
+        let anew = self.plan_data(definitions, statement, query, &params, context)?;
+        let types = |planned: &PlannedQuery| {
+            planned.columns.iter().map(|column| column.pg_type.clone()).collect::<Vec<_>>()
+        };
+        match types(&anew) == types(planned) {
+            true => Ok(anew),
+            false => Err(EngineError::ChangedResult.into()),
+        }
     }
 
     /// The plan with parameters and clock filled in, and the backend's part taken.

@@ -14,7 +14,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use crate::bind::Relations;
 use crate::bind::relation::ColumnKind;
 use crate::cache::Cache;
-use crate::model::{Model, Status};
+use crate::model::{LateData, Model, Status};
 
 /// The relations, by name.
 pub(super) fn tables(
@@ -134,8 +134,14 @@ fn versions(model: &Model) -> Result<RecordBatch> {
             "timezone",
             texts(all().map(|it| it.time.as_ref().map(|time| time.zone.name().into_owned()))),
         ),
+        ("late_data", texts(all().map(|it| it.time.as_ref().map(|time| late(time.late_data))))),
         ("change", texts(all().map(|version| version.change.clone()))),
     ])
+}
+
+fn late(late_data: LateData) -> String {
+    let LateData { window_days, after } = late_data;
+    format!("{} after {window_days} days", after.name())
 }
 
 fn status(status: Status) -> &'static str {
