@@ -222,12 +222,14 @@ impl Asked {
             }
             None => ("cast(0 AS bigint)", String::new()),
         };
+        // Without UNION the measure would stay a calculation; a LIMIT makes it the day's value.
+        let limit = if branches.len() == 1 { " LIMIT 1" } else { "" };
         let now = days(&format!("metrics.{relation}"), &metric);
         Some(format!(
             "SELECT f.day AS date, f.value AS first_final, {current} AS current, \
              CASE WHEN f.closed THEN {difference} END AS difference, \
              {restated} AS restated_rows \
-             FROM ({}) AS f LEFT JOIN {now} AS c ON c.day = f.day {join}",
+             FROM ({}{limit}) AS f LEFT JOIN {now} AS c ON c.day = f.day {join}",
             branches.join(" UNION ALL ")
         ))
     }

@@ -353,7 +353,7 @@ mod tests {
 
     #[test]
     fn other_cases_are_left_alone() {
-        let case = datafusion::logical_expr::when(col("late"), col("arrival"));
+        let mut case = datafusion::logical_expr::when(col("late"), col("arrival"));
         let case = case.otherwise(col("event")).unwrap();
         let clock = call("wall_clock", vec![case, lit("Europe/Berlin")]).unwrap();
         assert!(as_range(&clock.lt(constant())).is_none());

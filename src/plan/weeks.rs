@@ -21,22 +21,15 @@ pub(crate) fn apply(plan: &LogicalPlan, first: Weekday) -> Result<LogicalPlan, P
             return Ok(Transformed::no(node));
         }
         let names = NamePreserver::new(&node);
-        let replaced = node.map_expressions(|expr| {
+        let week = |expr: Expr| {
             let name = names.save(&expr);
-            let replaced = expr.transform_up(|expr| {
-                if !is_week_of_metric_time(&expr, &inputs) {
-                    return Ok(Transformed::no(expr));
-                }
-                let Expr::ScalarFunction(mut truncation) = expr else {
-                    return Ok(Transformed::no(expr));
-                };
-                let first = lit(i64::from(first.num_days_from_monday()));
-                let week = call("week_from", vec![first, truncation.args.remove(1)]);
-                week.map(Transformed::yes).map_err(|error| {
-                    datafusion::error::DataFusionError::Internal(error.to_string())
-                })
-            })?;
+            let replaced = expr.transform_up(|expr| shifted_week(expr, &inputs, first))?;
             Ok(replaced.update_data(|expr| name.restore(expr)))
+        };
+        let replaced = node.map_expressions(|expr| match expr {
+            // Each key of a grouping set is a column of its own.
+            Expr::GroupingSet(_) => expr.map_children(week),
+            expr => week(expr),
         })?;
         match replaced.transformed {
             true => Ok(Transformed::yes(replaced.data.recompute_schema()?)),
@@ -44,6 +37,21 @@ pub(crate) fn apply(plan: &LogicalPlan, first: Weekday) -> Result<LogicalPlan, P
         }
     })?;
     Ok(shifted.data)
+}
+
+fn shifted_week(
+    expr: Expr,
+    inputs: &[LogicalPlan],
+    first: Weekday,
+) -> datafusion::error::Result<Transformed<Expr>> {
+    if !is_week_of_metric_time(&expr, inputs) {
+        return Ok(Transformed::no(expr));
+    }
+    let Expr::ScalarFunction(mut truncation) = expr else { return Ok(Transformed::no(expr)) };
+    let first = lit(i64::from(first.num_days_from_monday()));
+    let week = call("week_from", vec![first, truncation.args.remove(1)]);
+    week.map(Transformed::yes)
+        .map_err(|error| datafusion::error::DataFusionError::Internal(error.to_string()))
 }
 
 fn is_week_of_metric_time(expr: &Expr, inputs: &[LogicalPlan]) -> bool {

@@ -24,7 +24,9 @@ impl Generator<'_> {
     ) -> Result<Block> {
         let (scan, own) = rows_of(&latest.input)?;
         // FINAL would choose among all rows, those that the filter leaves out too.
-        let on_keys = own.iter().all(|condition| is_over(condition, &latest.dedupe.by));
+        let on_keys = own.iter().all(|condition| {
+            matches!(condition, Expr::Literal(..)) || is_over(condition, &latest.dedupe.by)
+        });
         let below = &[below, own.as_slice()].concat();
         let table = SourceTable::of(&scan.source).map(|source| source.table.clone());
         let facts = table.and_then(|table| self.tables.facts(&table));
