@@ -21,7 +21,7 @@ use super::scope::{
 };
 use super::walk::{children_mut, subquery_mut};
 use crate::functions::registry;
-use crate::model::{MetricVersion, Model};
+use crate::model::{AfterClose, MetricVersion, Model};
 
 /// Marks a measure until it is known how its select evaluates it.
 const PENDING: &str = "__pending_measure";
@@ -415,7 +415,10 @@ impl<'m> Binder<'m> {
             return Err(self.unknown_measure(idents));
         }
         let version = Arc::clone(version);
-        if !self.versions.iter().any(|known| Arc::ptr_eq(known, &version)) {
+        // What canon itself asks of late rows isn't a version that anyone has defined.
+        let is_defined =
+            version.time.as_ref().is_none_or(|time| time.late_data.after != AfterClose::CountLate);
+        if is_defined && !self.versions.iter().any(|known| Arc::ptr_eq(known, &version)) {
             self.versions.push(Arc::clone(&version));
         }
         Ok(version)
