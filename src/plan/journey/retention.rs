@@ -102,12 +102,12 @@ impl Calendar {
 
     /// Periods from that of one wall clock to that of another.
     fn between(self, from: Expr, to: Expr) -> Result<Expr, PlanError> {
-        let (from, to) = (self.from_monday(from), self.from_monday(to));
+        let (from, to) = (self.monday_based(from), self.monday_based(to));
         call("periods_between", vec![lit(self.grain.name()), from, to])
     }
 
     /// A wall clock as if weeks began on Monday.
-    fn from_monday(self, wall: Expr) -> Expr {
+    fn monday_based(self, wall: Expr) -> Expr {
         match (self.grain, self.week_start.num_days_from_monday()) {
             (CohortGrain::Week, days @ 1..) => {
                 let days = ScalarValue::new_interval_mdn(0, days as i32, 0);
