@@ -30,7 +30,10 @@ use crate::functions::registry;
 use crate::model::entity::BASE;
 use crate::model::{Dimension, MetricVersion};
 
+mod fill;
 mod windows;
+
+pub(crate) use fill::KNOWN;
 
 /// Whether an aggregation evaluates measures.
 pub(crate) fn is_forced(aggregate: &Aggregate) -> bool {
@@ -86,6 +89,10 @@ pub(super) struct Evaluation<'a, 'r, 'm> {
     /// Aggregates of plain rows.
     plain: Vec<Expr>,
     pub(super) fanout: Fanout,
+    /// Where each period of the asked range is to have a row.
+    filling: Option<fill::Filling>,
+    /// The keys of those periods.
+    spine: Option<LogicalPlan>,
 }
 
 /// The aggregation without measures; its output columns have the names that they had.
@@ -94,7 +101,8 @@ pub(crate) fn evaluate(
     aggregate: &Aggregate,
 ) -> Result<LogicalPlan, PlanError> {
     let input = aggregate.input.as_ref();
-    let mut atoms = Atoms::default();
+    let filling = fill::asked(aggregate, input)?;
+    let mut atoms = Atoms { is_filled: filling.is_some(), ..Atoms::default() };
     let mut outputs = Vec::with_capacity(aggregate.aggr_expr.len());
     let mut plain = Vec::new();
     for expr in &aggregate.aggr_expr {
@@ -110,11 +118,23 @@ pub(crate) fn evaluate(
         }
     }
     let fanout = Fanout::of(input);
-    let Atoms { list: atoms, asked, .. } = atoms;
-    let mut evaluation = Evaluation { rewriter, aggregate, input, atoms, asked, plain, fanout };
+    let Atoms { list: atoms, asked, carried, .. } = atoms;
+    let mut evaluation = Evaluation {
+        rewriter,
+        aggregate,
+        input,
+        atoms,
+        asked,
+        plain,
+        fanout,
+        filling,
+        spine: None,
+    };
     evaluation.check()?;
     let branches = evaluation.branches()?;
+    evaluation.spine = evaluation.spine(&branches)?;
     let (plan, values) = evaluation.combined(&branches)?;
+    let plan = evaluation.carried_on(plan, carried, &values)?;
     evaluation.named(plan, outputs, &values)
 }
 
@@ -572,6 +592,14 @@ impl Evaluation<'_, '_, '_> {
                     .map(|(index, expr)| (plain_name(index), is_count(expr))),
             )
             .collect();
+        let (plans, names) = match self.spine.clone() {
+            Some(spine) => {
+                let filled = self.filled_groups(&spine, &plans)?;
+                let known = (KNOWN.to_owned(), false);
+                (plans.into_iter().chain([filled]).collect(), [names, vec![known]].concat())
+            }
+            None => (plans, names),
+        };
         let [single] = plans.as_slice() else {
             let plan = self.united(&plans, &names)?;
             for (name, counts) in names {
