@@ -191,12 +191,15 @@ pub(crate) fn joined_sources<'e>(
         let left_keys: Vec<Column> =
             hop.from.iter().map(|it| Column::new(Some(parent.clone()), it)).collect();
         let own = TableReference::bare(path.as_str());
-        let right_keys: Vec<Column> =
-            hop.to.iter().map(|it| Column::new(Some(own.clone()), it)).collect();
-        let holds = match (path.ends_with(AT_EVENT), time) {
-            (true, Some(time)) => Some(history::holds(path, &time.instant)),
-            _ => None,
+        let (holds, names) = match (path.ends_with(AT_EVENT), time) {
+            (true, Some(time)) => {
+                let names = (0..hop.to.len()).map(history::span_key).collect();
+                (Some(history::holds(path, &time.instant)), names)
+            }
+            _ => (None, hop.to.clone()),
         };
+        let right_keys: Vec<Column> =
+            names.into_iter().map(|it| Column::new(Some(own.clone()), it)).collect();
         plan = plan.join(right, JoinType::Left, (left_keys, right_keys), holds)?;
     }
     Ok(plan.build()?)

@@ -2,17 +2,23 @@
 //!
 //! Each level is an aggregation of its own over the same input, by the level's keys only, so that
 //! ratios, distinct counts and the like are recomputed from rows. Its rows are joined to the groups
-//! on those keys, NULL keys to NULL keys; a level without keys is one row.
+//! on those keys, NULL keys to NULL keys; a level without keys is one row. Counts and sums are summed
+//! from the groups instead, so that the rows are read once.
 
 use std::sync::Arc;
 
 use datafusion::common::{Column, JoinConstraint, NullEquality};
-use datafusion::logical_expr::{Aggregate, Expr, Join, JoinType, LogicalPlan};
+use datafusion::logical_expr::{
+    Aggregate, Expr, ExprSchemable, Join, JoinType, LogicalPlan, Window, cast,
+};
 
 use super::error::PlanError;
 use super::measure::marked;
 use super::rewrite::{Needs, Rewriter, projected};
-use crate::bind::markers;
+use super::shares::over;
+use super::trace::{scan_column, scans_of};
+use crate::bind::{ScanKind, markers};
+use crate::model::{Aggregation, MetricKind};
 
 /// Whether an aggregation has measures at coarser levels.
 pub(crate) fn has_levels(aggregate: &Aggregate) -> bool {
@@ -50,8 +56,11 @@ pub(crate) fn evaluate(
     let mut values: Vec<(usize, Expr)> =
         own.iter().map(|(position, _)| *position).zip(of_group).collect();
     for (number, level) in levels.iter().enumerate() {
-        let (joined, of_level) = with_level(rewriter, aggregate, plan, level, number)?;
-        plan = joined;
+        let (with, of_level) = match is_additive(&aggregate.input, level) {
+            true => summed(aggregate, plan, level, &values)?,
+            false => with_level(rewriter, aggregate, plan, level, number)?,
+        };
+        plan = with;
         values.extend(of_level);
     }
     for position in 0..aggregate.aggr_expr.len() {
@@ -102,6 +111,53 @@ fn with_filter(measure: Expr, filter: Option<&Expr>) -> Expr {
         }
         other => other,
     }
+}
+
+/// Whether a level's values are the sums of its groups': each row of a measure is in one group, and
+/// is counted or summed there. So it is where no join repeats rows, and no condition leaves groups
+/// out before the level is computed.
+fn is_additive(input: &LogicalPlan, level: &Level) -> bool {
+    let is_sum = |measure: &Expr| {
+        let (args, _) = marked(measure, markers::MEASURE)?;
+        let [Expr::Column(column)] = args else { return None };
+        let (_, _, column) = scan_column(input, column)?;
+        let ScanKind::Measure(version) = &column.kind else { return None };
+        let is_sum =
+            matches!(version.kind, MetricKind::Aggregate(Aggregation::Count | Aggregation::Sum(_)));
+        Some(is_sum)
+    };
+    let mut measures = level.measures.iter();
+    scans_of(input).len() == 1 && measures.all(|(_, measure)| is_sum(measure) == Some(true))
+}
+
+/// The groups beside the sums of their level's, and where each value is.
+#[allow(clippy::type_complexity)] // a plan and what it has
+fn summed(
+    aggregate: &Aggregate,
+    groups: LogicalPlan,
+    level: &Level,
+    values: &[(usize, Expr)],
+) -> Result<(LogicalPlan, Vec<(usize, Expr)>), PlanError> {
+    let columns = groups.schema().columns();
+    let mut keys = Vec::with_capacity(level.keys.len());
+    for key in &level.keys {
+        let of_group = aggregate.group_expr.iter().position(|group| group == key);
+        let missing = || PlanError::Internal("a level's key is no key of the group".to_owned());
+        keys.push(Expr::Column(columns[of_group.ok_or_else(missing)?].clone()));
+    }
+    let mut sums = Vec::with_capacity(level.measures.len());
+    let mut of_level = Vec::with_capacity(level.measures.len());
+    for (position, _) in &level.measures {
+        let missing = || PlanError::Internal("a measure has no value in its group".to_owned());
+        let own = values.iter().rfind(|(of, _)| of == position).ok_or_else(missing)?;
+        let data_type = own.1.get_type(groups.schema())?;
+        let sum = over("sum", vec![own.1.clone()], &keys, Vec::new())?;
+        sums.push(sum.alias(level_value(*position)));
+        let sum = Expr::Column(Column::new_unqualified(level_value(*position)));
+        of_level.push((*position, cast(sum, data_type)));
+    }
+    let window = Window::try_new(sums, Arc::new(groups))?;
+    Ok((LogicalPlan::Window(window), of_level))
 }
 
 /// The groups joined to the values of their level, and where each value is.

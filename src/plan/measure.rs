@@ -30,7 +30,9 @@ use crate::functions::registry;
 use crate::model::entity::BASE;
 use crate::model::{Dimension, MetricVersion};
 
+mod bounds;
 mod fill;
+mod parts;
 mod windows;
 
 pub(crate) use fill::KNOWN;

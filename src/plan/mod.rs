@@ -6,7 +6,7 @@ mod atoms;
 mod clock;
 mod error;
 mod expand;
-mod history;
+pub(crate) mod history;
 mod journey;
 pub mod latest;
 mod levels;

@@ -439,7 +439,7 @@ fn kept(plan: &LogicalPlan) -> Vec<Expr> {
 }
 
 /// A window function over all rows of a partition, or, of `row_number`, in an order.
-fn over(
+pub(super) fn over(
     name: &str,
     args: Vec<Expr>,
     partition_by: &[Expr],

@@ -7,7 +7,7 @@ use chrono::{
     DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Timelike, Utc,
 };
 use chrono_tz::Tz;
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano};
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::{BinaryExpr, Expr, Filter, LogicalPlan, Operator, and, binary_expr};
@@ -125,6 +125,8 @@ struct Chain<'e> {
     instant: &'e Expr,
     /// The zone of its wall clock; None where each row has its own.
     zone: Option<Tz>,
+    /// How much later it is read than it shows, before it is cut.
+    shift: Option<IntervalMonthDayNano>,
     /// What it is cut to, if it is.
     grain: Option<Grain>,
 }
@@ -146,6 +148,33 @@ struct Bound {
     op: Operator,
     wall: NaiveDateTime,
 }
+
+impl Bound {
+    /// What a bound of a time says of the time before an interval was added to it, and whether it
+    /// says all. Adding months cuts days off that the month hasn't got, so a bound on such a day may
+    /// be passed by the last days of a longer month as well.
+    fn earlier(self, by: IntervalMonthDayNano) -> Option<(Self, bool)> {
+        let wall = self.wall.checked_sub_signed(TimeDelta::nanoseconds(by.nanoseconds))?;
+        let wall = wall.checked_sub_signed(TimeDelta::days(i64::from(by.days)))?;
+        let months = Months::new(by.months.unsigned_abs());
+        if by.months < 0 {
+            return None;
+        }
+        let earlier = wall.checked_sub_months(months)?;
+        let is_exact = by.months == 0 || wall.day() < SHORTEST_MONTH;
+        let is_upper = matches!(self.op, Operator::Lt | Operator::LtEq);
+        let wall = match is_upper && !is_exact {
+            true => earlier.checked_add_signed(DAYS_CUT_OFF_MAX)?,
+            false => earlier,
+        };
+        Some((Self { wall, ..self }, is_exact))
+    }
+}
+
+/// Days.
+const SHORTEST_MONTH: u32 = 28;
+/// By which months differ.
+const DAYS_CUT_OFF_MAX: TimeDelta = TimeDelta::days(3);
 
 struct Range {
     predicate: Expr,
@@ -181,7 +210,16 @@ impl<'e> Chain<'e> {
                     Expr::Literal(zone, _) => Some(zone.try_as_str()??.parse::<Tz>().ok()?),
                     _ => None,
                 };
-                Self { instant, zone, grain: None }
+                Self { instant, zone, shift: None, grain: None }
+            }
+            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus, right }) => {
+                let Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(by)), _) = right.as_ref()
+                else {
+                    return None;
+                };
+                let inner = Self::of(left)?;
+                let is_plain = inner.shift.is_none() && inner.grain.is_none();
+                is_plain.then_some(Self { shift: Some(*by), ..inner })?
             }
             _ => return None,
         })
@@ -232,9 +270,13 @@ impl<'e> Chain<'e> {
     /// instant: there the range is widened, and not exact; and so where rows have their own zones.
     fn on_instant(&self, bound: Bound) -> Option<Range> {
         let is_lower = matches!(bound.op, Operator::Gt | Operator::GtEq);
+        let (bound, is_exact) = match self.shift {
+            Some(by) => bound.earlier(by)?,
+            None => (bound, true),
+        };
         let resolved = self.zone.map(|zone| zone.from_local_datetime(&bound.wall));
         Some(match (resolved.and_then(|resolved| resolved.single()), is_lower) {
-            (Some(instant), _) => self.range(bound.op, instant.to_utc(), true),
+            (Some(instant), _) => self.range(bound.op, instant.to_utc(), is_exact),
             (None, true) => {
                 let early = bound.wall.checked_sub_signed(TimeDelta::days(1))?.and_utc();
                 self.range(Operator::GtEq, early, false)

@@ -10,12 +10,14 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, JoinConstraint, NullEquality, ScalarValue};
-use datafusion::logical_expr::expr::{Sort, WindowFunction, WindowFunctionParams};
+use datafusion::common::{Column, DFSchema, JoinConstraint, NullEquality};
+use datafusion::logical_expr::expr::{
+    AggregateFunction, Sort, WindowFunction, WindowFunctionParams,
+};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
-    Distinct, Expr, Filter, Join, JoinType, LogicalPlan, WindowFrame, WindowFunctionDefinition,
-    and, cast, lit,
+    Distinct, Expr, ExprSchemable, Filter, Join, JoinType, LogicalPlan, WindowFrame,
+    WindowFunctionDefinition, and, cast, lit,
 };
 
 use super::super::atoms::{AtomFunction, Over, atom_name};
@@ -24,12 +26,14 @@ use super::super::expand::call;
 use super::super::rewrite::{Needs, aggregated, filtered, projected};
 use super::super::trace::{followed, reads};
 use super::super::weeks;
-use super::{Branch, Evaluation, Window as WindowNode, key_name, located, rows_schema};
+use super::bounds::Asked;
+use super::parts::Repeats;
+use super::{Branch, Evaluation, Window as WindowNode, bounds, key_name, located, rows_schema};
 use crate::functions::registry;
 use crate::model::{Pick, Series, Span, Window};
 
 /// The end of the period that a window ends with, before its length is added.
-const PERIOD: &str = "__period";
+pub(super) const PERIOD: &str = "__period";
 /// A row's wall clock, or the beginning of its day.
 pub(super) const WALL: &str = "__wall";
 
@@ -93,19 +97,24 @@ impl Periods {
         }
     }
 
+    pub(super) fn grain_of_key(&self) -> Option<&str> {
+        self.key.as_ref().map(|(_, grain, _)| grain.as_str())
+    }
+
+    /// None for one period over all.
+    pub(super) fn key_type(&self, input: &DFSchema) -> Result<Option<DataType>, PlanError> {
+        let key = self.key.as_ref();
+        Ok(key.map(|(_, _, key)| key.get_type(input)).transpose()?)
+    }
+
+    /// One period over all ends with the last day.
+    fn grain(&self) -> &str {
+        self.key.as_ref().map_or("day", |(_, grain, _)| grain.as_str())
+    }
+
     /// The moment at which a period ends.
     fn end(&self, period: Expr) -> Result<Expr, PlanError> {
-        let length = match self.key.as_ref().map_or("day", |(_, grain, _)| grain.as_str()) {
-            "year" => ScalarValue::new_interval_mdn(12, 0, 0),
-            "quarter" => ScalarValue::new_interval_mdn(3, 0, 0),
-            "month" => ScalarValue::new_interval_mdn(1, 0, 0),
-            "week" => ScalarValue::new_interval_mdn(0, 7, 0),
-            "day" => ScalarValue::new_interval_mdn(0, 1, 0),
-            "hour" => ScalarValue::new_interval_mdn(0, 0, 3_600_000_000_000),
-            "minute" => ScalarValue::new_interval_mdn(0, 0, 60_000_000_000),
-            "second" => ScalarValue::new_interval_mdn(0, 0, 1_000_000_000),
-            _ => return Err(one_period()),
-        };
+        let length = bounds::length_of(self.grain()).ok_or_else(one_period)?;
         Ok(as_timestamp(period) + Expr::Literal(length, None))
     }
 
@@ -123,7 +132,7 @@ fn is_day(expr: &Expr) -> bool {
         if matches!(cast.expr.as_ref(), Expr::Column(_)) && *cast.field.data_type() == DataType::Date32)
 }
 
-fn as_timestamp(expr: Expr) -> Expr {
+pub(super) fn as_timestamp(expr: Expr) -> Expr {
     cast(expr, DataType::Timestamp(TimeUnit::Microsecond, None))
 }
 
@@ -135,7 +144,7 @@ fn one_period() -> PlanError {
     }
 }
 
-fn column(name: impl Into<String>) -> Expr {
+pub(super) fn column(name: impl Into<String>) -> Expr {
     Expr::Column(Column::new_unqualified(name))
 }
 
@@ -191,31 +200,47 @@ impl Evaluation<'_, '_, '_> {
         periods: &Periods,
         window: Window,
     ) -> Result<LogicalPlan, PlanError> {
-        let shown = self.shown_periods(branch, instance, periods)?;
         let rows = without_time(self.input, instance)?;
         let rows = self.narrow(branch, instance, &rows, Vec::new())?;
+        let asked = self.asked_times(instance);
+        let rows = self.within_reach(rows, &asked, periods, window)?;
         let parts = branch.atoms.iter().map(|index| self.atoms[*index].combines());
         let parts: Option<Vec<&str>> = parts.collect();
+        if let (Some(functions), Some(repeats)) =
+            (&parts, Repeats::of(self, instance, periods, window, &asked))
+        {
+            let rows = self.with_own(rows, &asked)?;
+            let days = self.by_part(branch, periods, rows, vec![Self::own_of_day()?])?;
+            let mut values = Vec::new();
+            for (function, index) in functions.iter().zip(&branch.atoms) {
+                let value = combined(function, column(atom_name(*index)))?;
+                values.push(value.alias(atom_name(*index)));
+            }
+            let plan = self.windows_of_days(branch, days, periods, window, &repeats, values)?;
+            return self.counted(branch, plan);
+        }
         let rows = match &parts {
-            Some(_) => self.by_part(branch, periods, rows)?,
+            Some(_) => self.by_part(branch, periods, rows, Vec::new())?,
             None => rows,
         };
+        let shown = self.shown_periods(branch, instance, periods)?;
         let rows = self.within(rows, shown, periods, window)?;
         let mut aggregates = Vec::new();
         for (position, index) in branch.atoms.iter().enumerate() {
             let value = match &parts {
-                Some(functions) => {
-                    let udf = registry().aggregate.get(functions[position]);
-                    let missing = || PlanError::Internal("an aggregate is missing".to_owned());
-                    udf.ok_or_else(missing)?.call(vec![column(atom_name(*index))])
-                }
-                None => self.atoms[*index]
-                    .aggregate(Some(column(argument(*index))), Some(column(condition(*index))))?,
+                Some(functions) => combined(functions[position], column(atom_name(*index)))?,
+                None => self.counting(branch, *index)?,
             };
             aggregates.push(value.alias(atom_name(*index)));
         }
         let plan = aggregated(rows, self.outer_keys(periods), aggregates)?;
         self.counted(branch, plan)
+    }
+
+    /// An atom's aggregate over narrowed rows. Those of a single atom are the ones that it counts.
+    fn counting(&self, branch: &Branch, index: usize) -> Result<Expr, PlanError> {
+        let counts = (branch.atoms.len() > 1).then(|| column(condition(index)));
+        self.atoms[index].aggregate(Some(column(argument(index))), counts)
     }
 
     /// A count put together from parts is a sum, and 0 for no parts.
@@ -325,7 +350,7 @@ impl Evaluation<'_, '_, '_> {
     }
 
     /// The keys that aren't the period, with their positions.
-    fn other_keys(&self, instance: usize) -> Vec<(usize, Expr)> {
+    pub(super) fn other_keys(&self, instance: usize) -> Vec<(usize, Expr)> {
         let keys = self.aggregate.group_expr.iter().cloned().enumerate();
         keys.filter(|(_, key)| !self.reads_time(key, instance)).collect()
     }
@@ -347,6 +372,7 @@ impl Evaluation<'_, '_, '_> {
         branch: &Branch,
         periods: &Periods,
         rows: LogicalPlan,
+        more: Vec<Expr>,
     ) -> Result<LogicalPlan, PlanError> {
         let period = periods.key.as_ref().map(|(index, ..)| *index);
         let part = call("date_trunc", vec![lit(periods.part()), column(WALL)])?;
@@ -355,11 +381,69 @@ impl Evaluation<'_, '_, '_> {
         keys.extend(others.map(|index| column(other_key(index))));
         let mut values = Vec::new();
         for index in &branch.atoms {
-            let value = self.atoms[*index]
-                .aggregate(Some(column(argument(*index))), Some(column(condition(*index))))?;
+            let value = self.counting(branch, *index)?;
             values.push(value.alias(atom_name(*index)));
         }
+        values.extend(more);
         aggregated(rows, keys, values)
+    }
+
+    /// The moment at which the window begins that ends with a period; None of all time.
+    fn window_start(
+        &self,
+        period: Expr,
+        periods: &Periods,
+        shape: impl Into<Shape>,
+    ) -> Result<Option<Expr>, PlanError> {
+        let Shape { window, beside_period } = shape.into();
+        Ok(match (window, beside_period) {
+            (Window::Trailing(span), true) => Some(as_timestamp(period) - span.interval()),
+            (Window::Trailing(span), false) => Some(periods.end(period)? - span.interval()),
+            (Window::ToDate(unit), _) => {
+                let last = periods.end(period)? - bounds::instant();
+                Some(weeks::truncated(self.rewriter.model, unit, last)?)
+            }
+            (Window::All, _) => None,
+        })
+    }
+
+    /// The rows that can be in a window of a period that the statement asks for. Later periods'
+    /// windows neither begin nor end earlier, so the first and the last one say it.
+    fn within_reach(
+        &self,
+        rows: LogicalPlan,
+        asked: &Asked,
+        periods: &Periods,
+        shape: impl Into<Shape>,
+    ) -> Result<LogicalPlan, PlanError> {
+        let shape = shape.into();
+        let mut conditions = Vec::new();
+        let period = |moment| weeks::truncated(self.rewriter.model, periods.grain(), moment);
+        for from in asked.from.iter().cloned() {
+            if let Some(start) = self.window_start(period(from)?, periods, shape)? {
+                conditions.push(column(WALL).gt_eq(start));
+            }
+        }
+        for last in asked.last.iter().cloned() {
+            conditions.push(column(WALL).lt(periods.end(period(last)?)?));
+        }
+        match conditions.into_iter().reduce(and) {
+            Some(reach) => filtered(rows, reach),
+            None => Ok(rows),
+        }
+    }
+
+    /// Whether a row is in the window of a period.
+    pub(super) fn inside(
+        &self,
+        periods: &Periods,
+        shape: impl Into<Shape>,
+    ) -> Result<Expr, PlanError> {
+        let inside = column(WALL).lt(periods.end(column(PERIOD))?);
+        Ok(match self.window_start(column(PERIOD), periods, shape)? {
+            Some(start) => and(column(WALL).gt_eq(start), inside),
+            None => inside,
+        })
     }
 
     /// Each row with each of the periods whose window it is in.
@@ -370,22 +454,7 @@ impl Evaluation<'_, '_, '_> {
         periods: &Periods,
         shape: impl Into<Shape>,
     ) -> Result<LogicalPlan, PlanError> {
-        let Shape { window, beside_period } = shape.into();
-        let end = periods.end(column(PERIOD))?;
-        let start = match (window, beside_period) {
-            (Window::Trailing(span), true) => Some(as_timestamp(column(PERIOD)) - span.interval()),
-            (Window::Trailing(span), false) => Some(end.clone() - span.interval()),
-            (Window::ToDate(unit), _) => {
-                let instant = ScalarValue::new_interval_mdn(0, 0, 1_000);
-                let last = end.clone() - Expr::Literal(instant, None);
-                Some(weeks::truncated(self.rewriter.model, unit, last)?)
-            }
-            (Window::All, _) => None,
-        };
-        let mut inside = column(WALL).lt(end);
-        if let Some(start) = start {
-            inside = and(column(WALL).gt_eq(start), inside);
-        }
+        let inside = self.inside(periods, shape)?;
         let pairs = Join::try_new(
             Arc::new(rows),
             Arc::new(shown),
@@ -416,7 +485,10 @@ impl Evaluation<'_, '_, '_> {
                 let shown = self.shown_periods(branch, instance, periods)?;
                 let rows = without_time(self.input, instance)?;
                 let rows = self.narrow(branch, instance, &rows, Vec::new())?;
-                self.within(rows, shown, periods, Window::Trailing(carry).beside_period())?
+                let window = Window::Trailing(carry).beside_period();
+                let asked = self.asked_times(instance);
+                let rows = self.within_reach(rows, &asked, periods, window)?;
+                self.within(rows, shown, periods, window)?
             }
             None => {
                 let period = periods.key.iter().map(|(_, _, key)| key.clone().alias(PERIOD));
@@ -429,6 +501,9 @@ impl Evaluation<'_, '_, '_> {
         let mut of_series: Vec<Expr> = periods.key.iter().map(|_| column(PERIOD)).collect();
         of_series.extend((0..series.per.len()).map(|index| column(series_key(index))));
         let picked = match series.pick {
+            Pick::Last if self.other_keys(instance).is_empty() => {
+                aggregated(rows, of_series, vec![last_value(atom)?.alias(argument(atom))])?
+            }
             Pick::Last | Pick::First => picked_row(rows, of_series, series.pick, atom)?,
             Pick::Min | Pick::Max | Pick::Avg => {
                 let others = self.other_keys(instance).into_iter();
@@ -453,8 +528,32 @@ impl Evaluation<'_, '_, '_> {
     }
 }
 
+/// A value from the values of its parts.
+fn combined(function: &str, value: Expr) -> Result<Expr, PlanError> {
+    let udf = registry().aggregate.get(function);
+    let missing = || PlanError::Internal("an aggregate is missing".to_owned());
+    Ok(udf.ok_or_else(missing)?.call(vec![value]))
+}
+
 fn series_key(index: usize) -> String {
     format!("__s{index}")
+}
+
+/// The last value; of those of one moment the greatest.
+fn last_value(atom: usize) -> Result<Expr, PlanError> {
+    let missing = || PlanError::Internal("no aggregate last_value".to_owned());
+    let last = registry().aggregate.get("last_value").ok_or_else(missing)?;
+    let order = |name: &str| Sort { expr: column(name), asc: true, nulls_first: true };
+    let order = vec![order(WALL), order(&argument(atom))];
+    let value = vec![column(argument(atom))];
+    Ok(Expr::AggregateFunction(AggregateFunction::new_udf(
+        Arc::clone(last),
+        value,
+        false,
+        None,
+        order,
+        None,
+    )))
 }
 
 /// The last (or first) row of each series; of rows of one moment, the one with the greatest value.
@@ -495,6 +594,7 @@ impl Window {
 }
 
 /// A window, and whether its length is counted from the period's beginning rather than its end.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
     window: Window,
     beside_period: bool,

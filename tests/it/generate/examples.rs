@@ -205,7 +205,7 @@ async fn load(server: &ClickHouseServer, dir: &Path, batch: &RecordBatch) {
 
 fn is_over_numbers(entry: &Entry) -> bool {
     entry.examples.iter().any(|(sql, _)| {
-        ["count(", "sum(", "OVER", "WITHIN", "min(", "max(", "avg(", "bool_"]
+        ["count(", "sum(", "OVER", "WITHIN", "min(", "max(", "avg(", "bool_", "last_value("]
             .iter()
             .any(|word| sql.contains(word))
     })

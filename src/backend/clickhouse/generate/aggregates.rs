@@ -146,11 +146,17 @@ impl Generator<'_> {
             Some(filter) => Some(self.expr(filter, scope)?.sql),
             None => None,
         };
+        let mut order = Vec::new();
+        for key in order_by {
+            let (ascends, nulls_first) = (key.asc, key.nulls_first);
+            let key = self.expr(&key.expr, scope)?;
+            order.push(functions::OrderKey { key, ascends, nulls_first });
+        }
         let call = functions::AggregateCall {
             args: args?,
             distinct: *distinct,
             filter,
-            descending: order_by.first().map(|key| !key.asc),
+            order,
             over: String::new(),
             data_type: datafusion::logical_expr::ExprSchemable::get_type(expr, scope.schema)
                 .map_err(super::expr::untyped)?,

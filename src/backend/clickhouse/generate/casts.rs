@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::datatypes::TimeUnit::Microsecond;
 
-use super::functions::REPEATED_MAX;
+use super::functions::{self, REPEATED_MAX};
 use super::literal;
 use super::value::Value;
 use super::{NotPushable, Result};
@@ -56,7 +56,10 @@ pub(crate) fn cast(value: Value, to: &DataType) -> Result<Value> {
             let sql = format!("toDateTime64({}, 6, 'UTC')", value.sql);
             lossless(sql, value, to)
         }
-        (Timestamp(Microsecond, _), Date32) => Ok(derived(&value, "toDate32", to)),
+        (Timestamp(Microsecond, _), Date32) => {
+            let sql = functions::day_of(&value);
+            Ok(Value::new(sql, Date32, false).computed_from([&value]))
+        }
         // Both are counted from 1970 in UTC: the session's zone is dealt with before.
         (Timestamp(Microsecond, _), Timestamp(Microsecond, _)) => {
             Ok(Value { data_type: to.clone(), ..value })
@@ -97,18 +100,22 @@ fn integer_to_decimal(value: Value, to: &DataType, precision: u8, scale: i8) -> 
             let sql = value.cast_sql(to)?;
             lossless(sql, value, to)
         }
-        _ => checked(&value, &value.sql, digits, to),
+        _ => checked(&value, &value.sql, 0, digits, to),
     }
 }
 
-/// `sql` as a decimal with so many digits before the point. ClickHouse itself would notice what is
-/// too large only beyond the width.
-fn checked(value: &Value, sql: &str, digits: i16, to: &DataType) -> Result<Value> {
+/// `sql`, a number of this scale, as a decimal with so many digits before the point. ClickHouse
+/// itself would notice what is too large only beyond the width.
+fn checked(value: &Value, sql: &str, scale: i8, digits: i16, to: &DataType) -> Result<Value> {
     if sql.len() > REPEATED_MAX {
         return Err(NotPushable::new("a long expression cast to a smaller decimal"));
     }
     let zeros = "0".repeat(usize::try_from(digits).unwrap_or_default());
-    let limit = format!("toDecimal256('1{zeros}', 0)");
+    // Numbers of equal scale are compared without a conversion.
+    let limit = match i16::from(scale) + digits < 38 {
+        true => format!("toDecimal128('1{zeros}', {scale})"),
+        false => format!("toDecimal256('1{zeros}', 0)"),
+    };
     let message = literal::text("numeric field overflow: out of range");
     let sql = format!("({sql}) + throwIf(abs({sql}) >= {limit}, {message})");
     let checked = Value { sql, ..value.clone() };
@@ -130,5 +137,5 @@ fn decimals(value: &Value, to: &DataType, from: (u8, i8), into: (u8, i8)) -> Res
         let rounded = Value { sql: rounded, ..value.clone() };
         return Ok(Value::new(rounded.cast_sql(to)?, to.clone(), false).computed_from([value]));
     }
-    checked(value, &rounded, whole(into), to)
+    checked(value, &rounded, into.1.min(from.1), whole(into), to)
 }

@@ -14,6 +14,8 @@ use super::{NotPushable, Result, casts, compare, functions, literal};
 /// Expressions deeper than this aren't pushed: the walk is recursive.
 const DEPTH_MAX: usize = 200;
 
+const IS_NOT_NULL: &str = "IS NOT NULL";
+
 /// What the columns of an expression refer to.
 #[derive(Clone, Copy)]
 pub(crate) struct Scope<'a> {
@@ -54,9 +56,9 @@ impl Generator<'_> {
             Expr::BinaryExpr(binary) => self.binary(binary, scope),
             Expr::Not(inner) => self.negation(inner, scope),
             Expr::IsNull(inner) => self.is_null(inner, "IS NULL", scope),
-            Expr::IsNotNull(inner) => self.is_null(inner, "IS NOT NULL", scope),
+            Expr::IsNotNull(inner) => self.is_null(inner, IS_NOT_NULL, scope),
             Expr::IsUnknown(inner) => self.is_null(inner, "IS NULL", scope),
-            Expr::IsNotUnknown(inner) => self.is_null(inner, "IS NOT NULL", scope),
+            Expr::IsNotUnknown(inner) => self.is_null(inner, IS_NOT_NULL, scope),
             Expr::IsTrue(inner) => self.truth_test(inner, "", "false", scope),
             Expr::IsFalse(inner) => self.truth_test(inner, "NOT ", "false", scope),
             Expr::IsNotTrue(inner) => self.truth_test(inner, "NOT ", "true", scope),
@@ -165,6 +167,10 @@ impl Generator<'_> {
             None => value.at(Binding::Sum),
         };
         let level = value.level;
+        // A clock always shows something.
+        if value.wall.is_some() && !value.nullable {
+            return literal::literal(&ScalarValue::Boolean(Some(test == IS_NOT_NULL)));
+        }
         let sql = format!("{operand} {test}");
         Ok(Value { level, ..Value::condition(sql, false, Binding::Comparison) })
     }
@@ -246,6 +252,14 @@ impl Generator<'_> {
     }
 
     fn case(&mut self, case: &Case, scope: Scope) -> Result<Value> {
+        if let Some(parts) = coalesced(case) {
+            let parts: Result<Vec<Value>> =
+                parts.into_iter().map(|part| self.expr(part, scope)).collect();
+            let parts = parts?;
+            if let Some(value) = first_present(&parts)? {
+                return Ok(value);
+            }
+        }
         let mut sql = String::from("CASE");
         let mut parts = Vec::new();
         let mut results = Vec::new();
@@ -319,6 +333,49 @@ impl Generator<'_> {
         let sql = format!("{not}EXISTS {}", self.subquery_text(plan)?);
         Ok(Value::condition(sql, false, binding))
     }
+}
+
+/// The arguments of a coalesce, which the simplifier makes a CASE of.
+fn coalesced(case: &Case) -> Option<Vec<&Expr>> {
+    let last = case.else_expr.as_deref().filter(|_| case.expr.is_none())?;
+    let mut parts = Vec::new();
+    for (when, then) in &case.when_then_expr {
+        match when.as_ref() {
+            Expr::IsNotNull(tested) if tested == then => parts.push(then.as_ref()),
+            _ => return None,
+        }
+    }
+    parts.push(last);
+    Some(parts)
+}
+
+/// The first of some values that isn't NULL; None where only CASE says it.
+fn first_present(parts: &[Value]) -> Result<Option<Value>> {
+    let Some((last, firsts)) = parts.split_last() else { return Ok(None) };
+    let is_alike = |part: &Value| part.data_type == last.data_type && !part.is_null_literal();
+    // All arguments are computed in all rows, where CASE stops at the first: so what may fail isn't one.
+    let is_harmless = |part: &Value| part.plain || part.literal.is_some();
+    if !parts.iter().all(is_alike) || !parts[1..].iter().all(is_harmless) {
+        return Ok(None);
+    }
+    // A cast to a wider decimal is done once behind it, to what is no longer nullable.
+    if let ([first], Some(constant)) = (firsts, &last.literal)
+        && let Some(origin) = first.origin.as_deref()
+        && let (DataType::Decimal128(_, from), DataType::Decimal128(_, to)) =
+            (&origin.data_type, &first.data_type)
+        && from == to
+        && let Ok(constant) = constant.cast_to(&origin.data_type)
+        && !constant.is_null()
+    {
+        let parts = [origin.clone(), literal::literal(&constant)?];
+        let narrow = first_present(&parts)?;
+        return narrow.map(|narrow| casts::cast(narrow, &last.data_type)).transpose();
+    }
+    let sql: Result<Vec<String>> = parts.iter().map(Value::typed).collect();
+    let name = if firsts.len() == 1 { "ifNull" } else { "coalesce" };
+    let sql = format!("{name}({})", sql?.join(", "));
+    let value = case_value(sql, false, parts)?;
+    Ok(Some(Value { nullable: last.nullable, ..value }))
 }
 
 fn case_value(sql: String, no_else: bool, results: &[Value]) -> Result<Value> {

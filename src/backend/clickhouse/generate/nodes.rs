@@ -17,6 +17,7 @@ use super::native::{self, Native};
 use super::value::Value;
 use super::{NotPushable, Result};
 use crate::backend::clickhouse::facts::TableFactsSource;
+use crate::plan::history;
 use crate::plan::latest::Latest;
 use crate::plan::source::SourceTable;
 use crate::plan::spread::Spread;
@@ -181,7 +182,9 @@ impl<'a> Generator<'a> {
                 Expr::InSubquery(subquery) => self.filtering_in_subquery(subquery, scope)?,
                 condition => self.expr(condition, scope)?,
             };
-            sql.push(value.at(super::value::Binding::And));
+            if value.literal != Some(ScalarValue::Boolean(Some(true))) {
+                sql.push(value.at(super::value::Binding::And));
+            }
         }
         if block.group_by.is_some() {
             block.enter(Stage::Having);
@@ -359,13 +362,18 @@ impl<'a> Generator<'a> {
         if matches!(join.join_type, JoinType::RightSemi | JoinType::RightAnti) {
             return self.join(&swapped(join)?, asked);
         }
-        let keyword = join_keyword(join)?;
+        let held = join.filter.as_ref().and_then(history::held);
+        let held = held.filter(|_| join.join_type == JoinType::Left && !join.on.is_empty());
+        let keyword = if held.is_some() { "ASOF LEFT JOIN" } else { join_keyword(join)? };
         let (left_schema, right_schema) = (join.left.schema(), join.right.schema());
         let whole = whole_schema(join)?;
         let width = left_schema.fields().len();
         let mut both = vec![false; whole.fields().len()];
         both.iter_mut().zip(asked).for_each(|(both, asked)| *both = *asked);
-        let both = with_columns_of(&both, join.filter.iter(), &whole);
+        // The last span up to a moment is the one that it is in: its end needs no look.
+        let filter = held.map(|(from, moment)| Expr::Column(from.clone()).lt_eq(moment.clone()));
+        let filter = filter.as_ref().or(join.filter.as_ref());
+        let both = with_columns_of(&both, filter, &whole);
         let left_keys = join.on.iter().map(|(left, _)| left);
         let right_keys = join.on.iter().map(|(_, right)| right);
         let left_asked = with_columns_of(&both[..width], left_keys, left_schema);
@@ -378,7 +386,7 @@ impl<'a> Generator<'a> {
 
         let mut columns = left.columns;
         columns.extend(right.columns);
-        let on = self.join_conditions(join, &whole, &columns)?;
+        let on = self.join_conditions(join, filter, &whole, &columns)?;
         let on = if on.is_empty() { String::new() } else { format!(" ON {}", on.join(" AND ")) };
         let mut block = Block::new(format!("{}\n{keyword} {}{on}", left.from, right.from), columns);
         block.filters = left.filters;
@@ -391,6 +399,7 @@ impl<'a> Generator<'a> {
     fn join_conditions(
         &mut self,
         join: &Join,
+        filter: Option<&Expr>,
         whole: &DFSchema,
         columns: &[Option<Value>],
     ) -> Result<Vec<String>> {
@@ -407,7 +416,7 @@ impl<'a> Generator<'a> {
             let right = self.expr(right, scope)?;
             conditions.push(compare::compare(equality, left, right)?.sql);
         }
-        for condition in join.filter.iter().flat_map(conjuncts) {
+        for condition in filter.into_iter().flat_map(conjuncts) {
             let value = self.expr(condition, Scope { schema: whole, columns })?;
             conditions.push(value.at(super::value::Binding::Not));
         }

@@ -44,11 +44,22 @@ pub(crate) struct Value {
     pub(crate) origin: Option<Arc<Value>>,
     /// The column as the table stores it, where reading it needs a conversion.
     pub(crate) native: Option<Native>,
+    /// What the clock shows that this is read from.
+    pub(crate) wall: Option<Arc<Wall>>,
     pub(crate) literal: Option<ScalarValue>,
     /// The least and greatest values that an integer can have, where narrower than its type's.
     pub(crate) range: Option<(i128, i128)>,
     /// Whether a Boolean is UInt8 in ClickHouse.
     pub(crate) loose_bool: bool,
+}
+
+/// A wall clock: an instant, as short as it can be said, and the zone in which it is read.
+/// ClickHouse has functions of both that give days and longer periods in one step.
+#[derive(Debug, Clone)]
+pub(crate) struct Wall {
+    pub(crate) instant: String,
+    /// A literal.
+    pub(crate) zone: String,
 }
 
 impl Value {
@@ -62,6 +73,7 @@ impl Value {
             plain: false,
             origin: None,
             native: None,
+            wall: None,
             literal: None,
             range: None,
             loose_bool: false,

@@ -27,6 +27,10 @@ impl Generator<'_> {
         let used = exprs.iter().flatten().copied();
         let mut block =
             self.build(&window.input, &with_columns_of(&asked[..width], used, schema))?;
+        if exprs.iter().all(Option::is_none) {
+            block.columns.extend(exprs.iter().map(|_| None));
+            return Ok(block);
+        }
         // A window over the rows of a SELECT with groups, or over another window, has a block of its own.
         if block.stage > Stage::Where || block.has_windows() {
             block = self.nest(block)?;
@@ -90,7 +94,7 @@ impl Generator<'_> {
                     args,
                     distinct: false,
                     filter: None,
-                    descending: None,
+                    order: Vec::new(),
                     over: format!(" OVER ({})", over.join(" ")),
                     data_type,
                 };

@@ -4,7 +4,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 
 use super::super::native::{self, Native};
-use super::super::value::Value;
+use super::super::value::{Binding, Value};
 use super::super::{NotPushable, Result};
 use super::{Entry, Form};
 
@@ -22,6 +22,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         examples: &[("max(i)", Some("5")), ("max(t)", Some("ä")), ("max(n)", Some("5.50")), ("max(at)", Some("2026-03-29 01:00:00.5+00"))] },
     Entry { name: "avg", signature: "float8 -> float8; of numbers as sum and count", constants: &[], form: Form::Aggregate(avg),
         examples: &[("avg(f)", Some("2.45")), ("avg(n)", Some("2.0220000000000000")), ("avg(i)", Some("3.2")), ("avg(i) FILTER (WHERE i > 100)", None), ("avg(n) FILTER (WHERE i > 100)", None), ("avg(DISTINCT i)", Some("3"))] },
+    Entry { name: "last_value", signature: "any ORDER BY any, each ascending -> the same", constants: &[], form: Form::Aggregate(last_value),
+        examples: &[("last_value(t ORDER BY i)", Some("c")), ("last_value(t ORDER BY i NULLS FIRST)", None), ("last_value(n ORDER BY d NULLS FIRST, id)", Some("0.50")), ("last_value(t ORDER BY i) FILTER (WHERE i < 3)", Some("b"))] },
     Entry { name: "bool_and", signature: "bool -> bool", constants: &[], form: Form::Aggregate(|call| truth("min", call)),
         examples: &[("bool_and(i > 0)", Some("t")), ("bool_and(i > 1)", Some("f")), ("bool_and(i > 0) FILTER (WHERE i > 100)", None)] },
     Entry { name: "bool_or", signature: "bool -> bool", constants: &[], form: Form::Aggregate(|call| truth("max", call)),
@@ -40,14 +42,21 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry { name: "stddev_pop", signature: "float8 -> float8; as near as sums of floats are", constants: &[], form: Form::Aggregate(|call| deviation("stddevPopStable", 1, call)), examples: &[] },
 ];
 
+/// What an aggregate's rows are ordered by.
+pub(crate) struct OrderKey {
+    pub(crate) key: Value,
+    pub(crate) ascends: bool,
+    pub(crate) nulls_first: bool,
+}
+
 /// A call of an aggregate function.
 pub(crate) struct AggregateCall {
     pub(crate) args: Vec<Value>,
     pub(crate) distinct: bool,
     /// The condition of FILTER.
     pub(crate) filter: Option<String>,
-    /// Of WITHIN GROUP.
-    pub(crate) descending: Option<bool>,
+    /// Of WITHIN GROUP or ORDER BY.
+    pub(crate) order: Vec<OrderKey>,
     /// `OVER (…)`, for an aggregate that is used as a window function.
     pub(crate) over: String,
     pub(crate) data_type: DataType,
@@ -147,6 +156,30 @@ fn extreme(function: &str, call: &AggregateCall) -> Result<Value> {
     }
 }
 
+/// What is greater the later its key is, and never NULL.
+fn place_of(OrderKey { key, nulls_first, .. }: &OrderKey) -> String {
+    let sql = match &key.native {
+        Some(native) if native.is_ordered() => &native.sql,
+        _ => &key.sql,
+    };
+    if !key.nullable {
+        return sql.clone();
+    }
+    let test = if *nulls_first { "IS NOT NULL" } else { "IS NULL" };
+    format!("{} {test}, assumeNotNull({sql})", key.at(Binding::Sum))
+}
+
+/// argMax skips NULLs, but not in a tuple.
+fn last_value(call: &AggregateCall) -> Result<Value> {
+    let arg = call.arg(0)?.typed()?;
+    if call.distinct || call.order.is_empty() || !call.order.iter().all(|key| key.ascends) {
+        return Err(NotPushable::new("a last value in no order, or a descending one"));
+    }
+    let keys: Vec<String> = call.order.iter().map(place_of).collect();
+    let last = call.of("argMax", &format!("tuple({arg}), tuple({})", keys.join(", ")));
+    Ok(Value::new(format!("tupleElement({last}, 1)"), call.data_type.clone(), true))
+}
+
 fn truth(function: &str, call: &AggregateCall) -> Result<Value> {
     let sql = call.of(function, &call.arg(0)?.sql);
     Ok(Value { loose_bool: true, ..Value::new(sql, DataType::Boolean, true) })
@@ -161,7 +194,7 @@ fn approx_distinct(call: &AggregateCall) -> Result<Value> {
 
 /// The constant share of an ascending percentile.
 fn share_of(call: &AggregateCall) -> Result<f64> {
-    if call.distinct || call.descending == Some(true) {
+    if call.distinct || call.order.first().is_some_and(|key| !key.ascends) {
         return Err(NotPushable::new("a percentile of distinct values or in descending order"));
     }
     match call.arg(1)?.literal {

@@ -1,11 +1,14 @@
 //! Dates, timestamps and zones. A timestamp without time zone is kept as if it were in UTC.
 
+use std::sync::Arc;
+
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Operator;
 
 use super::super::literal;
-use super::super::value::{Binding, Value};
+use super::super::native::Stored;
+use super::super::value::{Binding, Value, Wall};
 use super::super::{NotPushable, Result};
 use super::{Call, Entry, Form};
 use crate::backend::clickhouse::errors::TOO_MANY_PERIODS;
@@ -104,6 +107,9 @@ fn date_trunc(call: &Call) -> Result<Value> {
         return Err(NotPushable::new("date_trunc of something that is no date or timestamp"));
     }
     let sql = &moment.sql;
+    if let Some(date) = moment.wall.as_deref().and_then(|wall| date_on(unit, wall)) {
+        return Ok(call.result(format!("toDateTime64({date}, 6, 'UTC')")));
+    }
     // Not toStartOfMinute and its like, which turn moments before 1970 into others (26.7).
     let name = match unit {
         Unit::Microsecond if is_timestamp(moment) => return Ok(call.result(sql.clone())),
@@ -130,6 +136,25 @@ fn date_trunc(call: &Call) -> Result<Value> {
     Ok(call.result(format!("toDateTime64({truncated}, 6, 'UTC')")))
 }
 
+/// The first day of the period that a wall clock is in; None of periods shorter than a day.
+fn date_on(unit: Unit, Wall { instant, zone }: &Wall) -> Option<String> {
+    let name = match unit {
+        Unit::Day => return Some(format!("toDate32({instant}, {zone})")),
+        Unit::Week => "week",
+        Unit::Month => "month",
+        Unit::Quarter => "quarter",
+        Unit::Year => "year",
+        _ => return None,
+    };
+    Some(format!("dateTrunc('{name}', {instant}, {zone})"))
+}
+
+/// The day that a timestamp is on.
+pub(in super::super) fn day_of(moment: &Value) -> String {
+    let on_wall = moment.wall.as_deref().and_then(|wall| date_on(Unit::Day, wall));
+    on_wall.unwrap_or_else(|| format!("toDate32({})", moment.sql))
+}
+
 fn periods_between(call: &Call) -> Result<Value> {
     let name = match unit_of(call)? {
         // dateDiff rounds weeks before 1970 towards later ones (26.7), so days between Mondays it is.
@@ -145,6 +170,13 @@ fn periods_between(call: &Call) -> Result<Value> {
     let (from, to) = (call.arg(1)?, call.arg(2)?);
     if !is_timestamp(from) || !is_timestamp(to) {
         return Err(NotPushable::new("periods between things that are no timestamps"));
+    }
+    if let (Some(from), Some(to)) = (&from.wall, &to.wall)
+        && from.zone == to.zone
+        && unit_of(call)? != Unit::Week
+    {
+        let (from, to, zone) = (&from.instant, &to.instant, &from.zone);
+        return Ok(call.result(format!("dateDiff('{name}', {from}, {to}, {zone})")));
     }
     if unit_of(call)? == Unit::Week {
         let [from, to] = [from, to].map(|it| format!("dateTrunc('week', {}, 'UTC')", it.sql));
@@ -265,7 +297,8 @@ fn week_from(call: &Call) -> Result<Value> {
 /// The clock reads as in UTC, moved by the zone's offset at that instant. Of the functions of zones
 /// only toString takes one that isn't constant (26.7), so there the clock is read from its text.
 fn wall_clock(call: &Call) -> Result<Value> {
-    let instant = &call.arg(0)?.sql;
+    let moment = call.arg(0)?;
+    let instant = &moment.sql;
     let zone = call.arg(1)?;
     if zone.literal.is_none() {
         let text = format!("toString({instant}, {})", zone.typed()?);
@@ -276,15 +309,26 @@ fn wall_clock(call: &Call) -> Result<Value> {
         TimeZone::parse(name).ok_or_else(|| NotPushable::new(format!("the time zone {name}")))?;
     let seconds = match &zone {
         TimeZone::Named(tz) if *tz == chrono_tz::Tz::UTC => {
-            return Ok(call.result(instant.clone()));
+            return Ok(Value { wall: Some(wall(moment, *tz)), ..call.result(instant.clone()) });
         }
         TimeZone::Named(tz) => {
             format!("timeZoneOffset(toTimeZone({instant}, {}))", literal::text(tz.name()))
         }
         TimeZone::Fixed { east_seconds, .. } => east_seconds.to_string(),
     };
-    let sql = format!("{} + toIntervalSecond({seconds})", call.arg(0)?.at(Binding::Sum));
-    Ok(Value { binding: Binding::Sum, ..call.result(sql) })
+    let wall = match zone {
+        TimeZone::Named(tz) => Some(wall(moment, tz)),
+        TimeZone::Fixed { .. } => None,
+    };
+    let sql = format!("{} + toIntervalSecond({seconds})", moment.at(Binding::Sum));
+    Ok(Value { binding: Binding::Sum, wall, ..call.result(sql) })
+}
+
+fn wall(moment: &Value, zone: chrono_tz::Tz) -> Arc<Wall> {
+    let stored = moment.native.as_ref();
+    let stored = stored.filter(|it| matches!(it.stored, Stored::DateTime | Stored::DateTime64(_)));
+    let instant = stored.map_or_else(|| moment.sql.clone(), |native| native.sql.clone());
+    Arc::new(Wall { instant, zone: literal::text(zone.name()) })
 }
 
 fn timestamp_text(call: &Call) -> Result<Value> {
