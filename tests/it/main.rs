@@ -18,6 +18,7 @@ mod journeys;
 mod oracle;
 mod parameters;
 mod property;
+mod pruning;
 mod render;
 mod segments;
 mod servers;

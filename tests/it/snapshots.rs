@@ -83,16 +83,16 @@ async fn load_demo(server: &ClickHouseServer) {
     demo::run(options, &mut Vec::new()).await.unwrap();
 }
 
-/// The demo's definitions, checked against the tables of the backend.
-async fn demo_model(backend: &dyn Backend) -> Arc<Model> {
-    let read = read(&repository("metrics")).unwrap();
+/// A folder of definitions, checked against the tables of the backend.
+pub(crate) async fn model_of(folder: &Path, backend: &dyn Backend) -> Arc<Model> {
+    let read = read(folder).unwrap();
     let mut sources = BTreeMap::new();
     for table in read.tables() {
         let columns = backend.describe(&table).await.unwrap();
-        sources.insert(table, columns.expect("the demo has every table"));
+        sources.insert(table, columns.expect("every table is there"));
     }
     let checked = check(&read, &sources);
-    checked.model.unwrap_or_else(|| panic!("the demo's definitions: {:?}", checked.findings))
+    checked.model.unwrap_or_else(|| panic!("{}: {:?}", folder.display(), checked.findings))
 }
 
 /// The settings of a new session.
@@ -111,7 +111,7 @@ fn context() -> RequestContext {
     }
 }
 
-async fn explained(engine: &QueryEngine, question: &str) -> Result<String, QueryError> {
+pub(crate) async fn explained(engine: &QueryEngine, question: &str) -> Result<String, QueryError> {
     let sql = format!("EXPLAIN {question}");
     let Some(Statement::Query(statement)) = parse(&sql)?.pop() else {
         panic!("not for the engine: {question}");
@@ -143,6 +143,15 @@ fn renumbered(text: &str) -> String {
     out
 }
 
+/// The statement that is sent, None where it isn't one or something is left to do above it.
+pub(crate) fn pushed(explained: &str) -> Option<String> {
+    if more_than_one(explained).is_some() {
+        return None;
+    }
+    let sent = explained.lines().skip_while(|line| *line != SENT).skip(1);
+    Some(sent.map(str::trim_start).collect::<Vec<_>>().join("\n"))
+}
+
 /// Why the whole question isn't one statement, None where it is.
 fn more_than_one(explained: &str) -> Option<String> {
     let sent = explained.lines().filter(|line| *line == SENT).count();
@@ -166,7 +175,7 @@ async fn questions_become_statements() {
     let server = ClickHouseServer::start().await;
     load_demo(&server).await;
     let backend: Arc<dyn Backend> = Arc::new(server.backend());
-    let model = demo_model(backend.as_ref()).await;
+    let model = model_of(&repository("metrics"), backend.as_ref()).await;
     let cache = Cache::default();
     let state = Arc::new(DefinitionsState::new(Definitions::of(model, &cache)));
     let engine = QueryEngine::new(state, backend, cache);
