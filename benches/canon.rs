@@ -25,6 +25,8 @@ mod stages;
 mod start;
 #[path = "canon/stream.rs"]
 mod stream;
+#[path = "canon/types.rs"]
+mod types;
 #[path = "canon/wire.rs"]
 mod wire;
 
@@ -32,7 +34,7 @@ use std::process::ExitCode;
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
-const PARTS: [&str; 6] = ["planning", "wire", "lookup", "stream", "overhead", "start"];
+const PARTS: [&str; 7] = ["planning", "types", "wire", "lookup", "stream", "overhead", "start"];
 /// As `canon` itself: plans of deep statements are walked recursively.
 const WORKER_STACK_BYTES: usize = 16 << 20;
 
@@ -71,6 +73,7 @@ async fn run(parts: &[String]) -> Result<()> {
     for part in parts {
         match part.as_str() {
             "planning" => planning::run().await?,
+            "types" => types::run().await?,
             "wire" => wire::run().await?,
             "lookup" => lookup::run().await?,
             "stream" => stream::run().await?,

@@ -28,6 +28,11 @@ pub(crate) struct ClickHouse {
 impl ClickHouse {
     /// Starts it and loads the demo's tables.
     pub(crate) fn start() -> Result<Self> {
+        Self::with_orders(ORDERS)
+    }
+
+    /// The same with so many orders.
+    pub(crate) fn with_orders(orders: &str) -> Result<Self> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let kept = std::env::var_os("CANON_TEST_CLICKHOUSE_DIR").map(PathBuf::from);
         let mut launcher = Command::new("python3")
@@ -49,14 +54,14 @@ impl ClickHouse {
             version: text("version"),
             launcher,
         };
-        server.load()?;
+        server.load(orders)?;
         Ok(server)
     }
 
-    fn load(&self) -> Result<()> {
+    fn load(&self, orders: &str) -> Result<()> {
         let loaded = Command::new(env!("CARGO_BIN_EXE_canon"))
             .args(["demo", "--load-clickhouse", &self.url, "--database", DATABASE])
-            .args(["--user", &self.user, "--orders", ORDERS])
+            .args(["--user", &self.user, "--orders", orders])
             .env("CANON_CLICKHOUSE_PASSWORD", &self.password)
             .stdout(Stdio::null())
             .status()?;
@@ -66,6 +71,20 @@ impl ClickHouse {
     /// A client as a careful service would set one up, with the settings that the statements of
     /// canon rely on.
     pub(crate) fn client(&self) -> Client {
+        let settings = [
+            ("aggregate_functions_null_for_empty", "1"),
+            ("group_by_use_nulls", "1"),
+            ("prefer_column_name_to_alias", "1"),
+            ("cast_keep_nullable", "1"),
+            ("date_time_overflow_behavior", "throw"),
+            ("output_format_arrow_compression_method", "none"),
+        ];
+        let client = self.expert();
+        settings.into_iter().fold(client, |client, (name, value)| client.with_setting(name, value))
+    }
+
+    /// The same for statements that are written by hand.
+    pub(crate) fn expert(&self) -> Client {
         let mut connector = HttpConnector::new();
         connector.set_nodelay(true);
         let http = HttpClient::builder(TokioExecutor::new())
@@ -77,17 +96,7 @@ impl ClickHouse {
             .with_password(&self.password)
             .with_database(DATABASE)
             .with_compression(Compression::None);
-        let settings = [
-            ("join_use_nulls", "1"),
-            ("aggregate_functions_null_for_empty", "1"),
-            ("group_by_use_nulls", "1"),
-            ("prefer_column_name_to_alias", "1"),
-            ("cast_keep_nullable", "1"),
-            ("date_time_overflow_behavior", "throw"),
-            ("session_timezone", "UTC"),
-            ("output_format_arrow_compression_method", "none"),
-        ];
-        settings.into_iter().fold(client, |client, (name, value)| client.with_setting(name, value))
+        client.with_setting("join_use_nulls", "1").with_setting("session_timezone", "UTC")
     }
 }
 

@@ -46,8 +46,14 @@ impl Definitions {
         Ok(fs::write(self.metrics().join(name), text)?)
     }
 
-    /// The demo's, with few data.
-    pub(crate) fn demo() -> Result<Self> {
+    /// The demo's with another file beside them, and without data.
+    pub(crate) fn demo_with(file: &Path) -> Result<Self> {
+        let made = Self::demo_without_data()?;
+        fs::copy(file, made.metrics().join(file.file_name().ok_or("no file")?))?;
+        Ok(made)
+    }
+
+    fn demo_without_data() -> Result<Self> {
         let made = Self::new()?;
         for entry in walkdir::WalkDir::new(demo_metrics()) {
             let entry = entry?;
@@ -57,6 +63,12 @@ impl Definitions {
                 false => drop(fs::copy(entry.path(), target)?),
             }
         }
+        Ok(made)
+    }
+
+    /// The demo's, with few data.
+    pub(crate) fn demo() -> Result<Self> {
+        let made = Self::demo_without_data()?;
         let project = fs::read_to_string(made.metrics().join("canon.yaml"))?;
         let project = project.replace("../examples/retail/data", "../data");
         made.write("canon.yaml", &project)?;

@@ -1,6 +1,7 @@
 //! From SQL text to the statement that ClickHouse is sent.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -61,20 +62,25 @@ pub(crate) struct Planner {
 impl Planner {
     /// Over the demo's definitions and tables.
     pub(crate) async fn over(server: &ClickHouse) -> Result<Self> {
+        Self::of(server, &demo_metrics()).await
+    }
+
+    /// Over a folder of definitions.
+    pub(crate) async fn of(server: &ClickHouse, metrics: &Path) -> Result<Self> {
         let options = ClickHouseOptions {
             user: Some(server.user.clone()),
             password: Some(server.password.clone()),
             ..ClickHouseOptions::new(&server.url, clickhouse::DATABASE)
         };
         let backend: Arc<dyn Backend> = Arc::new(Source::new(options)?);
-        let read = load::read(&demo_metrics())?;
+        let read = load::read(metrics)?;
         let mut sources = BTreeMap::new();
         for table in read.tables() {
             if let Some(columns) = backend.describe(&table).await? {
                 sources.insert(table, columns);
             }
         }
-        let model = check(&read, &sources).model.ok_or("the demo's definitions have errors")?;
+        let model = check(&read, &sources).model.ok_or("the definitions have errors")?;
         let cache = Cache::default();
         let state = Arc::new(DefinitionsState::new(Definitions::of(model, &cache)));
         Ok(Self { engine: QueryEngine::new(state, backend, cache), context: context() })
