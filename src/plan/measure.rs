@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ScalarValue, TableReference};
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
@@ -195,7 +196,11 @@ impl Evaluation<'_, '_, '_> {
         let Some(allowed) = grains else { return Ok(()) };
         for key in keys {
             let (plan, key) = followed(self.input, key);
-            let Some((grain, column)) = truncation(key) else { continue };
+            let (grain, column) = match (truncation(key), key) {
+                (Some(truncated), _) => truncated,
+                (None, Expr::Column(column)) => (column.name.clone(), column),
+                (None, _) => continue,
+            };
             let Some((number, _, scanned)) = scan_column(plan, column) else { continue };
             let is_time = matches!(scanned.kind, ScanKind::MetricTime | ScanKind::MetricInstant);
             if number == instance && is_time && !allowed.contains(&grain) {
@@ -251,6 +256,7 @@ impl Evaluation<'_, '_, '_> {
             let uses_time = scans.get(&atom.instance).is_some_and(|scan| scan.uses_time())
                 || atom.reads_history()
                 || atom.over != Over::Group;
+            let grain = if grain == column.name { scanned.name.clone() } else { grain };
             let time = match (uses_time, &atom.time) {
                 (false, _) => None,
                 (true, Some(time)) => Some(time.clone()),
@@ -776,9 +782,26 @@ pub(super) fn collect_filters<'p>(
     }
 }
 
-/// The grain and the column of `date_trunc('grain', column)`.
+/// The grain and the column of `date_trunc('grain', column)`, cast to a date or not, and of
+/// `column::date`.
 fn truncation(expr: &Expr) -> Option<(String, &Column)> {
-    let Expr::ScalarFunction(call) = expr else { return None };
+    let call = match expr {
+        Expr::ScalarFunction(call) => call,
+        Expr::Cast(cast) => {
+            let is_date = match cast.field.data_type() {
+                DataType::Date32 => true,
+                DataType::Timestamp(_, None) => false,
+                _ => return None,
+            };
+            if let (true, Expr::Column(column)) = (is_date, cast.expr.as_ref()) {
+                return Some(("day".to_owned(), column));
+            }
+            let (grain, column) = truncation(&cast.expr)?;
+            let is_finer = matches!(grain.as_str(), "hour" | "minute" | "second");
+            return Some((if is_date && is_finer { "day".to_owned() } else { grain }, column));
+        }
+        _ => return None,
+    };
     if call.func.name() != "date_trunc" {
         return None;
     }

@@ -22,8 +22,9 @@ use super::super::atoms::{AtomFunction, Over, atom_name};
 use super::super::error::PlanError;
 use super::super::expand::call;
 use super::super::rewrite::{Needs, aggregated, filtered, projected};
-use super::super::trace::{followed, reads};
+use super::super::trace::{followed, reads, scan_column};
 use super::{Branch, Evaluation, Window as WindowNode, located, rows_schema};
+use crate::bind::ScanKind;
 use crate::functions::registry;
 use crate::model::{Pick, Series, Span, Window};
 
@@ -50,9 +51,15 @@ impl Periods {
             if !evaluation.reads_time(expr, instance) {
                 continue;
             }
-            let (_, meant) = followed(evaluation.input, expr);
-            let grain = super::truncation(meant).map(|(grain, _)| grain);
-            let grain = grain.or_else(|| is_day(meant).then(|| "day".to_owned()));
+            let (plan, meant) = followed(evaluation.input, expr);
+            // A cast of an instant is by the clock of the session, not of the metric.
+            let is_wall_clock = |column: &Column| match scan_column(plan, column) {
+                Some((.., scanned)) => matches!(scanned.kind, ScanKind::MetricTime),
+                None => false,
+            };
+            let grain = super::truncation(meant)
+                .filter(|(_, column)| !matches!(meant, Expr::Cast(_)) || is_wall_clock(column))
+                .map(|(grain, _)| grain);
             match (grain, &key) {
                 (Some(grain), None) => key = Some((index, grain, expr.clone())),
                 _ => return Err(one_period()),
@@ -115,11 +122,6 @@ impl Periods {
             _ => "day",
         }
     }
-}
-
-fn is_day(expr: &Expr) -> bool {
-    matches!(expr, Expr::Cast(cast)
-        if matches!(cast.expr.as_ref(), Expr::Column(_)) && *cast.field.data_type() == DataType::Date32)
 }
 
 fn as_timestamp(expr: Expr) -> Expr {
