@@ -87,6 +87,9 @@ pub(super) struct Evaluation<'a, 'r, 'm> {
     /// Aggregates of plain rows.
     plain: Vec<Expr>,
     pub(super) fanout: Fanout,
+    /// What tells a row of a branch over time from the others, where that is asked; over source
+    /// columns.
+    row_key: Vec<Expr>,
 }
 
 /// The aggregation without measures; its output columns have the names that they had.
@@ -112,11 +115,61 @@ pub(crate) fn evaluate(
     }
     let fanout = Fanout::of(input);
     let Atoms { list: atoms, asked } = atoms;
-    let mut evaluation = Evaluation { rewriter, aggregate, input, atoms, asked, plain, fanout };
+    let row_key = Vec::new();
+    let mut evaluation =
+        Evaluation { rewriter, aggregate, input, atoms, asked, plain, fanout, row_key };
     evaluation.check()?;
     let branches = evaluation.branches()?;
     let (plan, values) = evaluation.combined(&branches)?;
     evaluation.named(plan, outputs, &values)
+}
+
+/// An evaluation of one atom, to look at its rows.
+fn of_atom<'a, 'r, 'm>(
+    rewriter: &'r mut Rewriter<'m>,
+    aggregate: &'a Aggregate,
+    atom: Atom,
+    row_key: Vec<Expr>,
+) -> Evaluation<'a, 'r, 'm> {
+    let input = aggregate.input.as_ref();
+    let (asked, plain, fanout) = (Vec::new(), Vec::new(), Fanout::of(input));
+    Evaluation { rewriter, aggregate, input, atoms: vec![atom], asked, plain, fanout, row_key }
+}
+
+/// That a row of a shifted atom has a place in the period to which it is shifted; None where each
+/// has.
+pub(crate) fn partner_condition(
+    rewriter: &mut Rewriter<'_>,
+    aggregate: &Aggregate,
+    atom: &Atom,
+) -> Result<Option<Expr>, PlanError> {
+    let evaluation = of_atom(rewriter, aggregate, atom.clone(), Vec::new());
+    match evaluation.branches()?.first() {
+        Some(branch) => evaluation.has_partner(branch),
+        None => Ok(None),
+    }
+}
+
+/// The keys of the rows that an atom over time counts in any period, each once.
+pub(crate) fn counted_over_time(
+    rewriter: &mut Rewriter<'_>,
+    aggregate: &Aggregate,
+    atom: Atom,
+    row_key: Vec<Expr>,
+) -> Result<LogicalPlan, PlanError> {
+    let mut evaluation = of_atom(rewriter, aggregate, atom, row_key);
+    let branches = evaluation.branches()?;
+    let missing = || PlanError::Internal("an atom without a branch".to_owned());
+    evaluation.rows_over_time(branches.first().ok_or_else(missing)?)
+}
+
+/// A measure's rows before its window of time, or its series, chooses among them.
+pub(crate) fn rows_before_time(
+    input: &LogicalPlan,
+    instance: usize,
+    over: &Over,
+) -> Result<LogicalPlan, PlanError> {
+    windows::rows_before_time(input, instance, over)
 }
 
 fn plain_name(index: usize) -> String {
@@ -203,6 +256,7 @@ impl Evaluation<'_, '_, '_> {
             };
             let Some((number, _, scanned)) = scan_column(plan, column) else { continue };
             let is_time = matches!(scanned.kind, ScanKind::MetricTime | ScanKind::MetricInstant);
+            let grain = if grain == column.name { scanned.name.clone() } else { grain };
             if number == instance && is_time && !allowed.contains(&grain) {
                 return Err(PlanError::GrainNotAllowed {
                     metric: version.metric.clone(),
@@ -256,7 +310,6 @@ impl Evaluation<'_, '_, '_> {
             let uses_time = scans.get(&atom.instance).is_some_and(|scan| scan.uses_time())
                 || atom.reads_history()
                 || atom.over != Over::Group;
-            let grain = if grain == column.name { scanned.name.clone() } else { grain };
             let time = match (uses_time, &atom.time) {
                 (false, _) => None,
                 (true, Some(time)) => Some(time.clone()),

@@ -152,6 +152,25 @@ fn condition(index: usize) -> String {
     format!("__f{index}")
 }
 
+fn row_key(index: usize) -> String {
+    format!("__row{index}")
+}
+
+/// The rows of a measure over time before its window, or its series, chooses among them: filters of
+/// time say which periods are shown, but for series that nothing is carried in.
+pub(super) fn rows_before_time(
+    input: &LogicalPlan,
+    instance: usize,
+    over: &Over,
+) -> Result<LogicalPlan, PlanError> {
+    match over {
+        Over::Window(_) | Over::Series(Series { carry: Some(_), .. }) => {
+            without_time(input, instance)
+        }
+        Over::Group | Over::Series(_) => Ok(input.clone()),
+    }
+}
+
 impl Evaluation<'_, '_, '_> {
     /// The rows of a branch over time, aggregated by the keys: columns `__g…`, `__a…`.
     pub(super) fn over_time(&mut self, branch: &Branch) -> Result<LogicalPlan, PlanError> {
@@ -181,6 +200,33 @@ impl Evaluation<'_, '_, '_> {
     /// Whether an expression reads a scan's time.
     fn reads_time(&self, expr: &Expr, instance: usize) -> bool {
         reads(self.input, expr, instance).time
+    }
+
+    /// The keys of the rows that a branch over time counts in any of the periods shown, each once.
+    pub(super) fn rows_over_time(&mut self, branch: &Branch) -> Result<LogicalPlan, PlanError> {
+        let missing = || PlanError::Internal("a branch without a scan".to_owned());
+        let instance = branch.instance.ok_or_else(missing)?;
+        let periods = Periods::of(self, instance)?;
+        let rows = match &branch.over {
+            Over::Window(window) => {
+                let shown = self.shown_periods(branch, instance, &periods)?;
+                let rows = without_time(self.input, instance)?;
+                let rows = self.narrow(branch, instance, &rows, Vec::new())?;
+                within(rows, shown, &periods, *window)?
+            }
+            Over::Series(series) => {
+                let atom = *branch.atoms.first().ok_or_else(missing)?;
+                let (rows, of_series) = self.series_rows(branch, instance, &periods, series)?;
+                match series.pick {
+                    Pick::Last | Pick::First => picked_row(rows, of_series, series.pick, atom)?,
+                    Pick::Min | Pick::Max | Pick::Avg => rows,
+                }
+            }
+            Over::Group => return Err(missing()),
+        };
+        let key = (0..self.row_key.len()).map(|index| column(row_key(index)));
+        let rows = projected(rows, key.collect())?;
+        Ok(LogicalPlan::Distinct(Distinct::All(Arc::new(rows))))
     }
 
     // ---- windows ----
@@ -292,6 +338,10 @@ impl Evaluation<'_, '_, '_> {
                 series.push(carried(self.rewriter, expr.clone()).alias(series_key(index)));
             }
         }
+        let mut rows_key = Vec::new();
+        for (index, expr) in self.row_key.clone().into_iter().enumerate() {
+            rows_key.push(carried(self.rewriter, expr).alias(row_key(index)));
+        }
         let rows = self.rewriter.rewrite(input, &needs)?;
         let schema = rows_schema(&rows);
         let mut exprs = vec![located(wall, &schema)?.alias(WALL)];
@@ -311,7 +361,7 @@ impl Evaluation<'_, '_, '_> {
                 Some(known) => super::or(known, own),
             });
         }
-        for expr in series.into_iter().chain(more) {
+        for expr in series.into_iter().chain(rows_key).chain(more) {
             exprs.push(located(expr, &schema)?);
         }
         let rows = match counted {
@@ -361,14 +411,14 @@ impl Evaluation<'_, '_, '_> {
 
     // ---- series ----
 
-    /// One row of each series and period, added up.
-    fn series(
+    /// The rows among which each series has its value, and what tells series and periods apart.
+    fn series_rows(
         &mut self,
         branch: &Branch,
         instance: usize,
         periods: &Periods,
         series: &Series,
-    ) -> Result<LogicalPlan, PlanError> {
+    ) -> Result<(LogicalPlan, Vec<Expr>), PlanError> {
         let missing = || PlanError::Internal("a series without a value".to_owned());
         let atom = *branch.atoms.first().ok_or_else(missing)?;
         let rows = match series.carry {
@@ -388,6 +438,20 @@ impl Evaluation<'_, '_, '_> {
         let rows = filtered(rows, and(present, column(WALL).is_not_null()))?;
         let mut of_series: Vec<Expr> = periods.key.iter().map(|_| column(PERIOD)).collect();
         of_series.extend((0..series.per.len()).map(|index| column(series_key(index))));
+        Ok((rows, of_series))
+    }
+
+    /// One row of each series and period, added up.
+    fn series(
+        &mut self,
+        branch: &Branch,
+        instance: usize,
+        periods: &Periods,
+        series: &Series,
+    ) -> Result<LogicalPlan, PlanError> {
+        let missing = || PlanError::Internal("a series without a value".to_owned());
+        let atom = *branch.atoms.first().ok_or_else(missing)?;
+        let (rows, mut of_series) = self.series_rows(branch, instance, periods, series)?;
         let picked = match series.pick {
             Pick::Last | Pick::First => picked_row(rows, of_series, series.pick, atom)?,
             Pick::Min | Pick::Max | Pick::Avg => {

@@ -24,7 +24,7 @@ use crate::backend::Run;
 use crate::bind::relation::ColumnKind;
 use crate::bind::{RelationScan, ScanKind};
 use crate::error::QueryError;
-use crate::model::{Aggregation, MetricKind, MetricVersion, Model, Status, Window};
+use crate::model::{Aggregation, MetricKind, MetricVersion, Model, Pick, Status, Window};
 use crate::observe::Statement;
 use crate::plan::PlanError;
 use crate::plan::account::{self, Account, Counts, Join, Step};
@@ -39,6 +39,8 @@ const ACCOUNTS_MAX: usize = 32;
 pub(super) struct Explanation {
     metrics: Vec<MetricNote>,
     sources: Vec<SourceNote>,
+    /// Policies that hide rows or values from the role; there are none yet.
+    policies: Vec<String>,
     cache: CacheNote,
     backend: &'static str,
     /// The statements that the backend is sent for the answer.
@@ -82,6 +84,8 @@ struct FreshnessNote {
 struct RowsNote {
     metric: String,
     version: String,
+    /// What the asked metric makes of this one: `1 year earlier`.
+    role: Vec<String>,
     relation: String,
     source: String,
     source_rows: i64,
@@ -95,7 +99,7 @@ struct RowsNote {
 
 #[derive(Debug, Serialize)]
 struct StepNote {
-    /// `dedupe`, `question` or `rule`.
+    /// `dedupe`, `question`, `rule`, `filter`, `partner`, `window`, `series`, `member` or `time`.
     by: &'static str,
     what: String,
     why: Option<String>,
@@ -166,6 +170,7 @@ impl QueryEngine {
         let explanation = Explanation {
             metrics: metric_notes(model, planned, context, &bound, &rows)?,
             sources: self.source_notes(planned, runnable, now).await?,
+            policies: Vec::new(),
             cache: self.cache_note(planned, runnable).await?,
             backend: self.backend.name(),
             sent: runnable.prepared.pushed.clone(),
@@ -391,6 +396,7 @@ fn rows_note(account: &Account, counts: &Counts) -> RowsNote {
     RowsNote {
         metric: account.version.metric.clone(),
         version: account.version.version.to_string(),
+        role: account.role.clone(),
         relation: account.entity.relation.clone(),
         source: account.entity.source.table.clone(),
         source_rows: counts.source,
@@ -423,6 +429,35 @@ fn step_note(account: &Account, step: &Step, rows: i64) -> StepNote {
         Step::Rule(index) => {
             let rule = &account.version.eligibility[*index];
             StepNote { by: "rule", what: rule.rule.clone(), why: Some(rule.why.clone()), rows }
+        }
+        Step::Filter(text) => {
+            let why = Some("the filter of a metric that is built on it".to_owned());
+            StepNote { by: "filter", what: text.clone(), why, rows }
+        }
+        Step::NoPartner(span) => {
+            let what = format!("its day has none {span} later");
+            StepNote { by: "partner", what, why: None, rows }
+        }
+        Step::Window => {
+            let what = "in the window of none of the periods shown".to_owned();
+            StepNote { by: "window", what, why: None, rows }
+        }
+        Step::Series(pick) => {
+            let what = match pick {
+                Pick::Last => "not the last of its series in any period shown",
+                Pick::First => "not the first of its series in any period shown",
+                Pick::Min | Pick::Max | Pick::Avg => "in none of the periods shown",
+            };
+            StepNote { by: "series", what: format!("{what}, or without a value"), why: None, rows }
+        }
+        Step::NoMember => {
+            let what = "nobody to follow".to_owned();
+            StepNote { by: "member", what, why: Some("its key is empty".to_owned()), rows }
+        }
+        Step::NoTime => {
+            let what = "no time".to_owned();
+            let why = Some("it has no place among the others of its member".to_owned());
+            StepNote { by: "time", what, why, rows }
         }
     }
 }
@@ -459,6 +494,10 @@ impl Explanation {
         for source in &self.sources {
             lines.push(source.line());
         }
+        lines.push(match self.policies.is_empty() {
+            true => "Policies: none, each role sees the same rows".to_owned(),
+            false => format!("Policies: {}", self.policies.join(", ")),
+        });
         lines.push(self.cache.line());
         lines.push(format!("Backend: {}", self.backend));
         for statement in &self.sent {
@@ -506,7 +545,8 @@ impl MetricNote {
 
 impl RowsNote {
     fn lines(&self, lines: &mut Vec<String>) {
-        lines.push(format!("  Rows for {} {}:", self.metric, self.version));
+        let role: String = self.role.iter().map(|role| format!(", {role}")).collect();
+        lines.push(format!("  Rows for {} {}{role}:", self.metric, self.version));
         let mut fact = |text: String| lines.push(format!("    {text}"));
         fact(format!("In source {}: {}", self.source, self.source_rows));
         for step in &self.dropped {
@@ -514,7 +554,10 @@ impl RowsNote {
             fact(match step.by {
                 "dedupe" => format!("Dropped by dedupe, {}: {}{why}", step.what, step.rows),
                 "question" => format!("Dropped by the question, {}: {}", step.what, step.rows),
-                _ => format!("Dropped by rule {}: {}{why}", step.what, step.rows),
+                "rule" | "filter" => {
+                    format!("Dropped by {} {}: {}{why}", step.by, step.what, step.rows)
+                }
+                _ => format!("Dropped, {}: {}{why}", step.what, step.rows),
             });
         }
         fact(format!("Rows that count: {}", self.counted));
