@@ -18,12 +18,12 @@ use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 
 use super::atoms::{Atoms, Over};
 use super::error::PlanError;
-use super::expand::row_time;
+use super::expand::{Reading, row_time};
 use super::levels;
 use super::measure::{self, mark_of, marked};
 use super::rules;
 use super::trace::{Below, Scanned, below, columns_of, instance_of, scans_of};
-use crate::bind::{ScanKind, markers};
+use crate::bind::{ScanClock, ScanKind, markers};
 use crate::model::entity::BASE;
 use crate::model::{Entity, MetricVersion, Model, Pick, Span};
 use leaves::{Followed, Leaf};
@@ -52,12 +52,16 @@ pub struct Account {
 /// Something that drops rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
+    /// Had not come in at the moment as of which the statement asks.
+    NotYet(DateTime<Utc>),
     /// Older versions of a row, and rows that are deleted.
     Dedupe,
     /// The statement's WHERE, joins and FILTER.
     Statement,
     /// An eligibility rule, by its place among those of the version.
     Rule(usize),
+    /// Came after its day was closed: so many days after its end.
+    Late(u32),
     /// The filter of a metric that is built on the version, as written.
     Filter(String),
     /// The row's day has none beside it in the period to which it is shifted.
@@ -75,7 +79,7 @@ pub enum Step {
 impl Step {
     /// Whether it looks at a row by itself, after the statement's own filters.
     fn is_of_row(&self) -> bool {
-        !matches!(self, Self::Dedupe | Self::Window | Self::Series(_))
+        !matches!(self, Self::NotYet(_) | Self::Dedupe | Self::Window | Self::Series(_))
     }
 }
 
@@ -106,14 +110,15 @@ pub struct Counts {
 }
 
 impl Account {
-    /// The counts in the rows of [`Account::plan`]: `[part, c0, c1, …]`, part 0 the source, 1 the
-    /// source deduped, 2 what is left after each step that looks at rows by themselves, then the
+    /// The counts in the rows of [`Account::plan`]: `[part, c0, c1, …]`, part 0 the source, 4 what of
+    /// it had come in, 1 that deduped, 2 what is left after each step that looks at rows by themselves, then the
     /// rows without time, 3 what is left after windows and series.
     pub fn counts(&self, rows: &[Vec<i64>]) -> Option<Counts> {
         let part = |number: i64| rows.iter().find(|row| row.first() == Some(&number));
         let source = *part(0)?.get(1)?;
         let kept = part(2)?;
         let mut left = vec![source];
+        left.extend(part(4).and_then(|row| row.get(1)).copied());
         left.extend(part(1).and_then(|row| row.get(1)).copied());
         let of_rows = self.steps.iter().filter(|step| step.is_of_row()).count();
         left.extend(kept.get(1..=of_rows)?);
@@ -140,7 +145,7 @@ pub fn accounts(
     bound: &LogicalPlan,
     at: DateTime<Utc>,
 ) -> Result<Vec<Account>, PlanError> {
-    let places = places_of(&rules::pruned(bound)?)?;
+    let places = places_of(&rules::pruned(model, bound)?)?;
     let mut accounts: Vec<Account> = Vec::new();
     let mut known: Vec<(&Place, Leaf, usize)> = Vec::new();
     for place in &places {
@@ -166,9 +171,9 @@ pub fn accounts(
 ///
 /// # Errors
 /// As [`plan`](super::plan).
-pub fn asked(bound: &LogicalPlan) -> Result<Vec<Arc<MetricVersion>>, PlanError> {
+pub fn asked(model: &Model, bound: &LogicalPlan) -> Result<Vec<Arc<MetricVersion>>, PlanError> {
     let mut asked = Vec::new();
-    rules::pruned(bound)?.apply_with_subqueries(|node| {
+    rules::pruned(model, bound)?.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node
             && let Some((_, relation)) = instance_of(scan)
         {
@@ -276,26 +281,28 @@ fn account(
     leaf: &Leaf,
     at: DateTime<Utc>,
 ) -> Result<Option<Account>, PlanError> {
-    if leaf.followed.is_some() {
-        return account_of_events(model, place, leaf).map(Some);
-    }
     let version = &leaf.version;
     let scans = scans_of(&place.input);
     let Some(scanned) = scans.get(&place.instance) else { return Ok(None) };
     let Scanned { node, relation: scan } = *scanned;
+    if leaf.followed.is_some() {
+        return account_of_events(Reading { model, clock: &scan.clock }, place, leaf).map(Some);
+    }
     let Some(entity) = model.entities.get(&version.entity).cloned() else { return Ok(None) };
     let mut atoms = Atoms::default();
     atoms.formula(model, version, place.instance, None)?;
     let uses_time = scanned.uses_time() && leaf.over == Over::Group;
     let time = match &place.aggregate {
-        None => row_time(model, scan),
-        Some(_) => leaf.time(),
+        None => row_time(model, scan)?,
+        Some(_) => leaf.time()?,
     };
     let time = time.filter(|_| scanned.uses_time() || leaf.over != Over::Group);
-    let mut steps = Vec::new();
-    steps.extend(entity.source.dedupe.as_ref().map(|_| Step::Dedupe));
+    let mut steps = steps_of_source(&entity, &scan.clock);
     steps.push(Step::Statement);
     steps.extend((0..version.eligibility.len()).map(Step::Rule));
+    if leaf.late_data()?.is_some() {
+        steps.extend(version.time.as_ref().map(|time| Step::Late(time.late_data.window_days)));
+    }
     steps.extend(leaf.filters.iter().map(|filter| Step::Filter(filter.text.clone())));
     let mut joins = Joins::new(model, &entity);
     for column in columns_of(node, scan) {
@@ -320,7 +327,7 @@ fn account(
         series.per.iter().for_each(|expr| joins.add(expr, "the series"));
     }
     let joins = joins.found;
-    let counting = counting::Counting { model, at, place, leaf, time };
+    let counting = counting::Counting { model, at, clock: &scan.clock, place, leaf, time };
     let (plan, more) = counting.plan()?;
     steps.extend(more);
     Ok(Some(Account {
@@ -335,15 +342,21 @@ fn account(
     }))
 }
 
+/// What drops rows of a source before anything is asked of them.
+fn steps_of_source(entity: &Entity, clock: &ScanClock) -> Vec<Step> {
+    let known = clock.as_of.map(Step::NotYet);
+    known.into_iter().chain(entity.source.dedupe.as_ref().map(|_| Step::Dedupe)).collect()
+}
+
 /// Which rows of a metric take part in journeys. The statement's filters are on the journeys, so
 /// they drop none of these.
-fn account_of_events(model: &Model, place: &Place, leaf: &Leaf) -> Result<Account, PlanError> {
+fn account_of_events(from: Reading<'_>, place: &Place, leaf: &Leaf) -> Result<Account, PlanError> {
+    let model = from.model;
     let version = &leaf.version;
     let missing = || PlanError::Internal(format!("no events of {}", version.metric));
     let events = leaf.followed.as_ref().and_then(Followed::events).ok_or_else(missing)?;
     let entity = Arc::clone(model.entities.get(&events.entity).ok_or_else(missing)?);
-    let mut steps = Vec::new();
-    steps.extend(entity.source.dedupe.as_ref().map(|_| Step::Dedupe));
+    let mut steps = steps_of_source(&entity, from.clock);
     steps.extend((0..version.eligibility.len()).map(Step::Rule));
     steps.extend([Step::NoMember, Step::NoTime]);
     let mut joins = Joins::new(model, &entity);
@@ -358,7 +371,7 @@ fn account_of_events(model: &Model, place: &Place, leaf: &Leaf) -> Result<Accoun
         asked: vec![Arc::clone(&place.asked)],
         version: Arc::clone(version),
         role: leaf.role.clone(),
-        plan: counting::of_events(model, &entity, events, &version.eligibility)?,
+        plan: counting::of_events(from, &entity, events, &version.eligibility)?,
         entity,
         steps,
         joins,

@@ -114,7 +114,7 @@ pub(crate) fn evaluate(
         }
     }
     let fanout = Fanout::of(input);
-    let Atoms { list: atoms, asked } = atoms;
+    let Atoms { list: atoms, asked, .. } = atoms;
     let row_key = Vec::new();
     let mut evaluation =
         Evaluation { rewriter, aggregate, input, atoms, asked, plain, fanout, row_key };
@@ -307,12 +307,16 @@ impl Evaluation<'_, '_, '_> {
         let scans = scans_of(self.input);
         let mut branches: Vec<Branch> = Vec::new();
         for (index, atom) in self.atoms.iter().enumerate() {
-            let uses_time = scans.get(&atom.instance).is_some_and(|scan| scan.uses_time())
+            let scan = scans.get(&atom.instance);
+            let uses_time = scan.is_some_and(|scan| scan.uses_time())
                 || atom.reads_history()
                 || atom.over != Over::Group;
             let time = match (uses_time, &atom.time) {
                 (false, _) => None,
-                (true, Some(time)) => Some(time.clone()),
+                (true, Some(time)) if scan.is_some_and(|scan| scan.judges_days()) => {
+                    Some(time.clone())
+                }
+                (true, Some(time)) => Some(time.clone().without_window()),
                 (true, None) => return Err(PlanError::NoTime { metric: atom.metric.clone() }),
             };
             let (instance, entity) = (Some(atom.instance), Some(atom.entity.clone()));
@@ -350,12 +354,19 @@ impl Evaluation<'_, '_, '_> {
         branches: &mut Vec<Branch>,
         scans: &BTreeMap<usize, Scanned<'_>>,
     ) -> Result<(), PlanError> {
+        let mut own_times = BTreeMap::new();
+        for (instance, scan) in scans {
+            let time = row_time(self.rewriter.model, scan.relation)?;
+            let time = time.map(|time| match scan.judges_days() {
+                true => time,
+                false => time.without_window(),
+            });
+            own_times.insert(*instance, time);
+        }
         let has_rows_own_time = |branch: &Branch| match (branch.instance, &branch.time) {
             (_, None) => true,
             (Some(instance), Some(time)) => {
-                let scan = scans.get(&instance);
-                scan.and_then(|scan| row_time(self.rewriter.model, scan.relation)).as_ref()
-                    == Some(time)
+                own_times.get(&instance).and_then(Option::as_ref) == Some(time)
             }
             (None, Some(_)) => false,
         };
@@ -839,6 +850,7 @@ pub(super) fn collect_filters<'p>(
 /// `column::date`.
 fn truncation(expr: &Expr) -> Option<(String, &Column)> {
     let call = match expr {
+        Expr::Alias(alias) => return truncation(&alias.expr),
         Expr::ScalarFunction(call) => call,
         Expr::Cast(cast) => {
             let is_date = match cast.field.data_type() {
@@ -855,6 +867,9 @@ fn truncation(expr: &Expr) -> Option<(String, &Column)> {
         }
         _ => return None,
     };
+    if let ("week_from", [_, Expr::Column(column)]) = (call.func.name(), call.args.as_slice()) {
+        return Some(("week".to_owned(), column));
+    }
     if call.func.name() != "date_trunc" {
         return None;
     }

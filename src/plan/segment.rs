@@ -17,14 +17,16 @@ use datafusion::logical_expr::{
 };
 
 use super::atoms::derived;
+use super::clock;
 use super::error::PlanError;
-use super::expand::{Facts, joined_sources};
+use super::expand::{Facts, Reading, joined_sources};
 use super::rewrite::{Needs, Rewriter, aggregated, filtered, projected};
 use super::segment_at_event as at_event;
 use super::trace::columns_of;
 use crate::bind::relation::{METRIC_INSTANT, Relation};
 use crate::bind::segment::SegmentPart;
-use crate::bind::{RelationScan, ScanColumn, ScanKind, markers};
+use crate::bind::{RelationScan, ScanClock, ScanColumn, ScanKind, markers};
+use crate::model::Zone;
 use crate::model::entity::BASE;
 use crate::model::segment::{SegmentColumn, SegmentRule, SegmentValue, value_column};
 use crate::model::{
@@ -44,9 +46,9 @@ pub(super) fn expand(
         wanted.group |= is_part(column, SegmentPart::Group);
         wanted.rule |= is_part(column, SegmentPart::Rule);
     }
-    let rows = rows(rewriter, version, wanted)?;
-    let at =
-        ScalarValue::TimestampMicrosecond(Some(rewriter.at.timestamp_micros()), Some("UTC".into()));
+    let rows = rows(rewriter, version, &scan.clock, wanted)?;
+    let at = asked_at(rewriter, &scan.clock).timestamp_micros();
+    let at = ScalarValue::TimestampMicrosecond(Some(at), Some("UTC".into()));
     let mut exprs = Vec::with_capacity(columns.len());
     for column in columns {
         let expr = match &column.kind {
@@ -65,6 +67,11 @@ pub(super) fn expand(
         exprs.push(expr.alias_qualified(Some(node.table_name.clone()), &column.name));
     }
     projected(rows, exprs)
+}
+
+/// The moment for which members are told apart: as of which the scan is asked, else the statement's.
+fn asked_at(rewriter: &Rewriter<'_>, clock: &ScanClock) -> DateTime<Utc> {
+    clock.as_of.unwrap_or(rewriter.at)
 }
 
 fn is_part(column: &ScanColumn, wanted: SegmentPart) -> bool {
@@ -115,25 +122,26 @@ pub(super) fn hops(
         let version = scan.segments.get(&column.segment).ok_or_else(missing)?;
         let outer = foreign_key(rewriter.model, facts.entity, &column)?;
         let alias = TableReference::bare(column.qualifier.as_str());
-        let time = facts.time.filter(|_| column.at_event);
-        let rows = match time {
+        let instant = facts.time.filter(|_| column.at_event).map(|time| time.instant.clone());
+        let instant = instant.map(|it| clock::resolved(it, &scan.clock)).transpose()?;
+        let rows = match &instant {
             None if column.at_event => {
                 return Err(PlanError::NoTimeOfFact { entity: facts.entity.name.clone() });
             }
-            None => rows(rewriter, version, Wanted { group: true, rule: false })?,
-            Some(time) => {
+            None => rows(rewriter, version, &scan.clock, Wanted { group: true, rule: false })?,
+            Some(instant) => {
                 let key = outer.iter().cloned().map(Expr::Column);
-                let read: Vec<Expr> = key.chain([time.instant.clone()]).collect();
-                let Facts { entity, journey, .. } = facts;
-                let sources =
-                    joined_sources(rewriter.model, entity, journey, read.iter(), Some(time))?;
-                let pairs = at_event::pairs_of(sources, &outer, time)?;
-                at_event::rows(rewriter, version, pairs)?
+                let read: Vec<Expr> = key.chain([instant.clone()]).collect();
+                let Facts { entity, journey, time } = facts;
+                let from = Reading { model: rewriter.model, clock: &scan.clock };
+                let sources = joined_sources(from, entity, journey, read.iter(), time)?;
+                let pairs = at_event::pairs_of(sources, &outer, instant)?;
+                at_event::rows(rewriter, version, &scan.clock, pairs)?
             }
         };
-        let then = time.map(|time| {
+        let then = instant.map(|instant| {
             let at = Expr::Column(Column::new(Some(alias.clone()), at_event::AT));
-            (time.instant.clone(), at)
+            (instant, at)
         });
         let named: Vec<Expr> = (0..rows.schema().fields().len())
             .map(|index| {
@@ -209,6 +217,7 @@ pub(super) fn key_name(index: usize) -> String {
 fn rows(
     rewriter: &mut Rewriter<'_>,
     version: &SegmentVersion,
+    clock: &ScanClock,
     wanted: Wanted,
 ) -> Result<LogicalPlan, PlanError> {
     let model = rewriter.model;
@@ -225,11 +234,11 @@ fn rows(
     let read = rules.iter().flat_map(|rule| rule.expr.column_refs());
     let read = read.filter(|column| column.relation.is_some());
     sources.extend(read.cloned().map(Expr::Column));
-    let mut plan = joined_sources(model, entity, None, sources.iter(), None)?;
+    let mut plan = joined_sources(Reading { model, clock }, entity, None, sources.iter(), None)?;
     let mut values: Vec<Expr> = Vec::new();
     let compared = if rules.is_empty() { &[] } else { version.values.as_slice() };
     for (index, value) in compared.iter().enumerate() {
-        let joined = Value::of(rewriter, value, index)?;
+        let joined = Value::of(rewriter, value, clock, index)?;
         values.push(joined.expr);
         let theirs =
             (0..keys.len()).map(|key| Column::new(Some(joined.alias.clone()), key_name(key)));
@@ -292,6 +301,7 @@ impl Value {
     fn of(
         rewriter: &mut Rewriter<'_>,
         value: &SegmentValue,
+        clock: &ScanClock,
         index: usize,
     ) -> Result<Self, PlanError> {
         let model = rewriter.model;
@@ -301,8 +311,8 @@ impl Value {
         let version = Arc::new(MetricVersion { dimensions: None, ..version.as_ref().clone() });
         let relation = Relation::of_metric(model, metric, Some(value.metric.major));
         let relation = Arc::new(relation.ok_or_else(unknown)?);
-        let scan = scan_of(value, &relation, &version);
-        let bound = bound(rewriter.at, value, &version, scan)?;
+        let scan = scan_of(value, &relation, &version, clock);
+        let bound = bound(model, asked_at(rewriter, clock), value, &version, scan)?;
         let rows = rewriter.rewrite(&bound, &Needs::default())?;
         let alias = TableReference::bare(format!("value{index}"));
         let rows =
@@ -323,6 +333,7 @@ fn scan_of(
     value: &SegmentValue,
     relation: &Arc<Relation>,
     version: &Arc<MetricVersion>,
+    clock: &ScanClock,
 ) -> RelationScan {
     let mut columns: Vec<ScanColumn> = value
         .key
@@ -339,12 +350,13 @@ fn scan_of(
     }
     let kind = ScanKind::Measure(Arc::clone(version));
     columns.push(ScanColumn { name: VALUE.to_owned(), kind });
-    RelationScan::new(Arc::clone(relation), columns, vec![Arc::clone(version)])
+    RelationScan::new(Arc::clone(relation), columns, vec![Arc::clone(version)], clock.clone())
 }
 
 /// `SELECT key, MEASURE(metric) FROM metrics.… WHERE the window GROUP BY key`, as the binder would
 /// give it.
 fn bound(
+    model: &Model,
     at: DateTime<Utc>,
     value: &SegmentValue,
     version: &MetricVersion,
@@ -355,7 +367,7 @@ fn bound(
     let mut plan =
         LogicalPlan::TableScan(TableScanBuilder::new(alias.clone(), Arc::new(scan)).build()?);
     if let Some(window) = value.window {
-        let zone = version.time.as_ref().map_or(chrono_tz::Tz::UTC, |time| time.zone);
+        let zone = zone_of_windows(model, version);
         let instant = |at: DateTime<Utc>| {
             let micros = Some(at.timestamp_micros());
             lit(ScalarValue::TimestampMicrosecond(micros, Some("UTC".into())))
@@ -383,6 +395,15 @@ pub(super) fn nothing_or(
     let Some(nothing) = nothing else { return found };
     let branches = vec![(Box::new(absent), Box::new(cast(nothing, data_type.clone())))];
     Expr::Case(Case::new(None, branches, Some(Box::new(found))))
+}
+
+/// The zone by whose calendar windows go back: a member is judged at one moment, whatever the zones
+/// of its rows or of who asks.
+pub(super) fn zone_of_windows(model: &Model, version: &MetricVersion) -> chrono_tz::Tz {
+    match version.time.as_ref().map(|time| &time.zone) {
+        Some(Zone::Named(zone)) => *zone,
+        _ => model.project.timezone,
+    }
 }
 
 /// The value of a metric over no rows: 0 of counts; None: NULL.

@@ -9,15 +9,19 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, TableReference};
 use datafusion::logical_expr::{
-    Distinct, Expr, JoinType, LogicalPlan, LogicalPlanBuilder, SubqueryAlias, and, cast,
+    Distinct, Expr, JoinType, LogicalPlan, LogicalPlanBuilder, SubqueryAlias, and, cast, lit,
 };
 
 use super::atoms::{Atoms, atom_name};
+use super::clock;
 use super::error::PlanError;
-use super::expand::{TimeOf, joined_sources, related_rows};
+use super::expand::{Reading, call, joined_sources, related_rows};
 use super::history;
 use super::rewrite::{Rewriter, aggregated, filtered, projected};
-use super::segment::{GROUP, first_true, key_name, nothing_or, value_of_nothing, with_values};
+use super::segment::{
+    GROUP, first_true, key_name, nothing_or, value_of_nothing, with_values, zone_of_windows,
+};
+use crate::bind::ScanClock;
 use crate::model::entity::{AT_EVENT, BASE};
 use crate::model::segment::{SegmentValue, Window};
 use crate::model::{Entity, MetricVersion, SegmentVersion, Span};
@@ -38,16 +42,17 @@ const EVENTS: &str = "events";
 pub(super) fn rows(
     rewriter: &mut Rewriter<'_>,
     version: &SegmentVersion,
+    clock: &ScanClock,
     pairs: LogicalPlan,
 ) -> Result<LogicalPlan, PlanError> {
     let entity = rewriter.entity(&version.entity)?;
     let width = entity.key.len();
     let pairs = aliased(pairs, PAIR)?;
-    let mut plan = with_members(version, entity, pairs.clone())?;
+    let mut plan = with_members(version, entity, clock, pairs.clone())?;
     let mut values = Vec::new();
     for (index, value) in version.values.iter().enumerate() {
         let alias = format!("value{index}");
-        let (rows, metric) = value_at(rewriter, version, value, pairs.clone())?;
+        let (rows, metric) = value_at(rewriter, version, value, clock, pairs.clone())?;
         let rows = aliased(rows, &alias)?;
         let keys: (Vec<Column>, Vec<Column>) = (0..width)
             .map(|key| (column(PAIR, &key_name(key)), column(&alias, &key_name(key))))
@@ -79,16 +84,16 @@ pub(super) fn rows(
 pub(super) fn pairs_of(
     facts: LogicalPlan,
     key: &[Column],
-    time: &TimeOf,
+    instant: &Expr,
 ) -> Result<LogicalPlan, PlanError> {
     let mut exprs = Vec::with_capacity(key.len() + 1);
-    let mut present = time.instant.clone().is_not_null();
+    let mut present = instant.clone().is_not_null();
     for (index, column) in key.iter().enumerate() {
         let column = Expr::Column(column.clone());
         present = and(present, column.clone().is_not_null());
         exprs.push(column.alias(key_name(index)));
     }
-    exprs.push(time.instant.clone().alias(AT));
+    exprs.push(instant.clone().alias(AT));
     let pairs = projected(filtered(facts, present)?, exprs)?;
     Ok(LogicalPlan::Distinct(Distinct::All(Arc::new(pairs))))
 }
@@ -120,6 +125,7 @@ fn member_path(entity: &Entity) -> String {
 fn with_members(
     version: &SegmentVersion,
     entity: &Entity,
+    clock: &ScanClock,
     pairs: LogicalPlan,
 ) -> Result<LogicalPlan, PlanError> {
     let path = member_path(entity);
@@ -133,7 +139,7 @@ fn with_members(
         }
         columns.insert(read.name.clone());
     }
-    let members = related_rows(entity, &path, &columns)?;
+    let members = related_rows(entity, &path, &columns, clock)?;
     let keys: (Vec<Column>, Vec<Column>) = (0..entity.key.len())
         .map(|index| (column(PAIR, &key_name(index)), column(&path, &entity.key[index])))
         .unzip();
@@ -169,6 +175,7 @@ fn value_at(
     rewriter: &mut Rewriter<'_>,
     version: &SegmentVersion,
     value: &SegmentValue,
+    clock: &ScanClock,
     pairs: LogicalPlan,
 ) -> Result<(LogicalPlan, Arc<MetricVersion>), PlanError> {
     let model = rewriter.model;
@@ -197,15 +204,20 @@ fn value_at(
         let condition = atom.conditions.iter().cloned().reduce(and);
         outputs.extend(condition.map(|condition| (condition_name(index), condition)));
     }
-    let rows = joined_sources(model, entity, None, outputs.iter().map(|(_, it)| it), Some(&time))?;
+    for (_, output) in &mut outputs {
+        *output = clock::resolved(std::mem::take(output), clock)?;
+    }
+    let from = Reading { model, clock };
+    let rows = joined_sources(from, entity, None, outputs.iter().map(|(_, it)| it), Some(&time))?;
     let rows = projected(rows, outputs.iter().map(|(name, it)| it.clone().alias(name)).collect())?;
     let named = |name: &String| outputs.iter().any(|(known, _)| known == name);
     let rows = aliased(rows, EVENTS)?;
     let keys: (Vec<Column>, Vec<Column>) = (0..value.key.len())
         .map(|key| (column(PAIR, &key_name(key)), column(EVENTS, &key_name(key))))
         .unzip();
-    let clock = |alias: &str| TimeOf { instant: expr(alias, AT), ..time.clone() }.unshifted();
-    let begun = clock(EVENTS)?.gt(clock(PAIR)? - span(window)?.interval());
+    let zone = zone_of_windows(model, metric).name();
+    let wall = |alias: &str| call("wall_clock", vec![expr(alias, AT), lit(zone)]);
+    let begun = wall(EVENTS)?.gt(wall(PAIR)? - span(window)?.interval());
     let inside = and(begun, expr(EVENTS, AT).lt_eq(expr(PAIR, AT)));
     let joined =
         LogicalPlanBuilder::from(pairs).join(rows, JoinType::Inner, keys, Some(inside))?.build()?;

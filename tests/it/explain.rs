@@ -227,6 +227,22 @@ async fn journeys_say_which_events_take_part() {
 }
 
 #[tokio::test]
+async fn late_rows_and_those_that_had_not_come_in_are_counted_apart() {
+    let (_server, canons) = both("traps/t5_late").await;
+    for canon in &canons {
+        let client = canon.connect("analyst").await.unwrap();
+        let counts = async |question: &str| counts(&explained(&client, question).await);
+        // Row 3 came six days after its day, three of which are for corrections.
+        assert_eq!(counts("SELECT restated FROM sales").await, [of("restated", 4, &[0], 4)]);
+        assert_eq!(counts("SELECT dropped FROM sales").await, [of("dropped", 4, &[0, 1], 3)]);
+        // On March 4 in Berlin only rows 1 and 2 were known.
+        client.simple_query("SET canon.as_of = '2026-03-04'").await.unwrap();
+        assert_eq!(counts("SELECT dropped FROM sales").await, [of("dropped", 4, &[2, 0, 0], 2)]);
+        client.simple_query("RESET canon.as_of").await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn says_which_version_and_why() {
     let (_server, canons) = both("traps/t8_pins").await;
     for canon in &canons {

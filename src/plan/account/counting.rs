@@ -10,15 +10,16 @@ use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, TableScanBuilder, Un
 
 use super::super::atoms::Over;
 use super::super::error::PlanError;
-use super::super::expand::{TimeOf, joined_sources};
+use super::super::expand::{Reading, TimeOf, joined_sources, known_rows};
 use super::super::latest::Latest;
 use super::super::measure::{self, located, rows_schema};
-use super::super::rewrite::{Needs, Rewriter, aggregated, projected};
+use super::super::rewrite::{Needs, Rewriter, aggregated, filtered, projected};
 use super::super::rules;
 use super::super::source::SourceTable;
 use super::super::trace::Fanout;
 use super::leaves::Leaf;
 use super::{Place, Step};
+use crate::bind::ScanClock;
 use crate::functions::registry;
 use crate::model::entity::BASE;
 use crate::model::journey::Events;
@@ -37,6 +38,7 @@ struct Carried {
 pub(super) struct Counting<'a> {
     pub(super) model: &'a Model,
     pub(super) at: DateTime<Utc>,
+    pub(super) clock: &'a ScanClock,
     pub(super) place: &'a Place,
     pub(super) leaf: &'a Leaf,
     /// By which time the statement's rows are filtered; None where none matters.
@@ -47,12 +49,12 @@ impl Counting<'_> {
     /// The plan of [`Account::plan`](super::Account::plan), and the steps that come after rules and
     /// filters.
     pub(super) fn plan(self) -> Result<(LogicalPlan, Vec<Step>), PlanError> {
-        let Self { model, at, place, leaf, time } = self;
+        let Self { model, at, clock, place, leaf, time } = self;
         let version = &leaf.version;
         let missing = || PlanError::Internal(format!("no entity {}", version.entity));
         let entity = Arc::clone(model.entities.get(&version.entity).ok_or_else(missing)?);
         let mut rewriter = Rewriter::new(model, at);
-        let atom = leaf.atom(place.instance, place.filter.as_ref());
+        let atom = leaf.atom(place.instance, place.filter.as_ref())?;
         let mut rules: Vec<Expr> = atom.conditions.clone();
         let mut steps = Vec::new();
         if let Some(aggregate) = &place.aggregate
@@ -63,7 +65,7 @@ impl Counting<'_> {
             steps.push(Step::NoPartner(span));
         }
         let zeros = rules.len() + 1;
-        let mut parts = source_parts(&entity, zeros)?;
+        let mut parts = source_parts(&entity, clock, zeros)?;
         let mut needs = Needs::default();
         if let Some(time) = &time {
             needs.times.insert(place.instance, time.clone());
@@ -107,7 +109,7 @@ impl Counting<'_> {
 
 /// The plan that counts the events of a journey: which have a member and a time.
 pub(super) fn of_events(
-    model: &Model,
+    from: Reading<'_>,
     entity: &Entity,
     events: &Events,
     rules: &[Eligibility],
@@ -119,8 +121,9 @@ pub(super) fn of_events(
     conditions.push(all(&events.member));
     conditions.push(events.at.clone().is_not_null());
     let zeros = conditions.len();
-    let time = TimeOf { instant: events.at.clone(), zone: Tz::UTC, shift: None };
-    let rows = joined_sources(model, entity, None, conditions.iter(), Some(&time))?;
+    let zone = lit(Tz::UTC.name());
+    let time = TimeOf { instant: events.at.clone(), zone, window_days: 0, shift: None };
+    let rows = joined_sources(from, entity, None, conditions.iter(), Some(&time))?;
     let name = |index: usize| format!("__is{index}");
     let named = conditions.into_iter().enumerate();
     let rows = projected(rows, named.map(|(index, expr)| expr.alias(name(index))).collect())?;
@@ -132,7 +135,7 @@ pub(super) fn of_events(
         met.push(Some(condition.clone()));
         so_far = Some(condition);
     }
-    let mut parts = source_parts(entity, zeros)?;
+    let mut parts = source_parts(entity, from.clock, zeros)?;
     // None of those that are left is without a time.
     parts.push(counted(2, rows, met, 1)?);
     united(parts)
@@ -143,12 +146,25 @@ fn united(parts: Vec<LogicalPlan>) -> Result<LogicalPlan, PlanError> {
     rules::finished(LogicalPlan::Union(Union::try_new_with_loose_types(parts)?))
 }
 
-/// The parts that count the source, and the source deduped.
-fn source_parts(entity: &Entity, zeros: usize) -> Result<Vec<LogicalPlan>, PlanError> {
-    let mut parts = vec![counted(0, source_rows(entity)?, [None], zeros)?];
+/// The parts that count the source, what of it had come in, and that deduped.
+fn source_parts(
+    entity: &Entity,
+    clock: &ScanClock,
+    zeros: usize,
+) -> Result<Vec<LogicalPlan>, PlanError> {
+    let known = known_rows(entity, clock)?;
+    let all = source_rows(entity, known.as_ref())?;
+    let mut parts = vec![counted(0, all.clone(), [None], zeros)?];
+    let rows = match known {
+        None => all,
+        Some(condition) => {
+            let rows = filtered(all, condition)?;
+            parts.push(counted(4, rows.clone(), [None], zeros)?);
+            rows
+        }
+    };
     if let Some(dedupe) = &entity.source.dedupe {
-        let latest = Latest::plan(source_rows(entity)?, dedupe.clone());
-        parts.push(counted(1, latest, [None], zeros)?);
+        parts.push(counted(1, Latest::plan(rows, dedupe.clone()), [None], zeros)?);
     }
     Ok(parts)
 }
@@ -169,11 +185,14 @@ fn carry(rewriter: &mut Rewriter<'_>, needs: &mut Needs, instance: usize, expr: 
     Expr::Column(Column::new_unqualified(name))
 }
 
-/// The entity's source as it is stored, with the columns that dedupe needs.
-fn source_rows(entity: &Entity) -> Result<LogicalPlan, PlanError> {
+/// The entity's source as it is stored, with the columns that dedupe and a condition need.
+fn source_rows(entity: &Entity, condition: Option<&Expr>) -> Result<LogicalPlan, PlanError> {
     let source = &entity.source;
+    let read = condition.into_iter().flat_map(Expr::column_refs);
+    let read: Vec<&str> = read.map(|column| column.name.as_str()).collect();
     let wanted = |name: &String| {
         entity.key.contains(name)
+            || read.contains(&name.as_str())
             || source.dedupe.as_ref().is_some_and(|dedupe| {
                 dedupe.by.contains(name)
                     || dedupe.latest == *name

@@ -3,7 +3,10 @@
 
 use std::sync::Arc;
 
+use datafusion::logical_expr::Expr;
+
 use super::super::atoms::{Atom, AtomFunction, Over};
+use super::super::clock;
 use super::super::error::PlanError;
 use super::super::expand::TimeOf;
 use crate::model::journey::{Events, Journey, JourneyKind};
@@ -18,6 +21,8 @@ pub(super) struct Leaf {
     /// How much earlier the rows are that count.
     pub(super) shift: Option<Span>,
     pub(super) over: Over,
+    /// For how long the days of the metric above stay open: these rows' days too.
+    window_days: Option<u32>,
     /// Which events of a journey the rows are.
     pub(super) followed: Option<Followed>,
     /// What the metrics above make of it: `1 year earlier`.
@@ -45,40 +50,45 @@ impl Leaf {
         Arc::ptr_eq(&self.version, &other.version)
             && self.filters == other.filters
             && self.shift == other.shift
+            && self.window_days == other.window_days
             && self.over == other.over
             && followed(self) == followed(other)
     }
 
     /// When its rows count.
-    pub(super) fn time(&self) -> Option<TimeOf> {
-        let time = self.version.time.as_ref()?;
-        Some(TimeOf { instant: time.expr.clone(), zone: time.zone, shift: self.shift })
+    pub(super) fn time(&self) -> Result<Option<TimeOf>, PlanError> {
+        let Some(time) = &self.version.time else { return Ok(None) };
+        let of_row = TimeOf::of(time)?;
+        let window_days = self.window_days.unwrap_or(of_row.window_days);
+        Ok(Some(TimeOf { window_days, shift: self.shift, ..of_row }))
     }
 
-    /// An aggregate over the rows that it counts.
-    pub(super) fn atom(
-        &self,
-        instance: usize,
-        filter: Option<&datafusion::logical_expr::Expr>,
-    ) -> Atom {
+    /// The condition that late data puts on its rows.
+    pub(super) fn late_data(&self) -> Result<Option<Expr>, PlanError> {
+        self.version.time.as_ref().map_or(Ok(None), clock::counts)
+    }
+
+    /// An aggregate over the rows that it counts; its conditions are the rules, that of late data,
+    /// and the filters, in this order.
+    pub(super) fn atom(&self, instance: usize, filter: Option<&Expr>) -> Result<Atom, PlanError> {
         let argument = match &self.version.kind {
             MetricKind::Snapshot { expr, .. } => Some(expr.clone()),
             _ => None,
         };
         let rules = self.version.eligibility.iter().map(|rule| rule.expr.clone());
         let filters = self.filters.iter().map(|filter| filter.expr.clone());
-        Atom {
+        Ok(Atom {
             instance,
             entity: self.version.entity.clone(),
             metric: self.version.metric.clone(),
             function: AtomFunction::Count,
             argument,
-            conditions: rules.chain(filters).collect(),
-            time: self.time(),
+            conditions: rules.chain(self.late_data()?).chain(filters).collect(),
+            time: self.time()?,
             over: self.over.clone(),
             many_side: None,
             filter: filter.cloned(),
-        }
+        })
     }
 }
 
@@ -88,6 +98,7 @@ struct Above {
     filters: Vec<EntityFilter>,
     shift: Option<Span>,
     window: Option<Window>,
+    window_days: Option<u32>,
     role: Vec<String>,
 }
 
@@ -120,7 +131,9 @@ fn collect(
     above: &Above,
     found: &mut Vec<Leaf>,
 ) -> Result<(), PlanError> {
-    let above = above.filtered(&version.filter);
+    let own = version.time.as_ref().map(|time| time.late_data.window_days);
+    let mut above = above.filtered(&version.filter);
+    above.window_days = above.window_days.or(own);
     let mut part = |part: &MetricRef, above: &Above| match model.version_of(part) {
         Some((_, version)) => collect(model, version, above, found),
         None => Err(PlanError::Internal(format!("metric {part} is missing"))),
@@ -172,6 +185,7 @@ fn leaf(
         filters,
         shift: above.shift,
         over,
+        window_days: above.window_days,
         followed,
         role: above.role,
     };

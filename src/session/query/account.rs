@@ -99,7 +99,8 @@ struct RowsNote {
 
 #[derive(Debug, Serialize)]
 struct StepNote {
-    /// `dedupe`, `question`, `rule`, `filter`, `partner`, `window`, `series`, `member` or `time`.
+    /// `dedupe`, `question`, `rule`, `filter`, `partner`, `window`, `series`, `member`,
+    /// `time`, `late_data` or `as_of`.
     by: &'static str,
     what: String,
     why: Option<String>,
@@ -249,7 +250,7 @@ fn metric_notes(
     accounts: &[(&Account, Counts)],
 ) -> Result<Vec<MetricNote>, QueryError> {
     let by_name = named_majors(bound)?;
-    let asked = account::asked(bound)?;
+    let asked = account::asked(model, bound)?;
     let is_asked = |version: &&Arc<MetricVersion>| asked.iter().any(|it| Arc::ptr_eq(it, version));
     let mut notes = Vec::new();
     for version in planned.versions.iter().filter(is_asked) {
@@ -273,7 +274,7 @@ fn metric_notes(
             computed_as: computed_as(model, version),
             time: version.time.as_ref().map(|time| TimeNote {
                 column: time.event.clone(),
-                timezone: time.zone.name().to_owned(),
+                timezone: time.zone.name().into_owned(),
             }),
             freshness: version.freshness.as_ref().map(|freshness| FreshnessNote {
                 budget_seconds: freshness.budget.as_secs(),
@@ -421,6 +422,19 @@ fn step_note(account: &Account, step: &Step, rows: i64) -> StepNote {
             });
             let why = Some("older versions, repeated deliveries and deleted rows".to_owned());
             StepNote { by: "dedupe", what: what.unwrap_or_default(), why, rows }
+        }
+        Step::NotYet(as_of) => {
+            let as_of = as_of.to_rfc3339_opts(SecondsFormat::Secs, true);
+            StepNote { by: "as_of", what: format!("came in at {as_of} or later"), why: None, rows }
+        }
+        Step::Late(days) => {
+            let what = match days {
+                0 => "came after their day".to_owned(),
+                1 => "came more than a day after their day".to_owned(),
+                days => format!("came more than {days} days after their day"),
+            };
+            let why = Some("late data are dropped".to_owned());
+            StepNote { by: "late_data", what, why, rows }
         }
         Step::Statement => {
             let what = "its WHERE, joins and FILTER".to_owned();
