@@ -69,22 +69,28 @@ impl Source for StockCountRows {
     }
 }
 
-const PRODUCTS_WITH_SUPPLIER: [(&str, &[(&str, Option<(i32, u32, u32)>)]); 11] = [
-    ("HA-100", &[("Klangwerk", None)]),
-    ("HA-300", &[("Klangwerk", None), ("Nordohr", Some((2026, 4, 1)))]),
-    ("HA-500", &[("Nordohr", None)]),
-    ("BA-312", &[("Knopf & Zelle", None), ("Volta", Some((2025, 9, 15)))]),
-    ("BA-013", &[("Knopf & Zelle", None), ("Volta", Some((2025, 9, 15)))]),
-    ("CL-001", &[("O'Clear", None)]),
-    ("CL-002", &[("O'Clear", None)]),
-    ("OT-001", &[("Klangwerk", None)]),
-    ("TV-001", &[("Nordohr", None)]),
-    ("CH-001", &[("Klangwerk", None), ("Nordohr", Some((2026, 4, 1)))]),
-    ("BT-001", &[("Volta", None)]),
+/// An article, its first supplier, and the one that followed.
+struct Supplied(&'static str, &'static str, Option<Change>);
+
+/// A supplier, from a day on.
+struct Change(&'static str, (i32, u32, u32));
+
+const SUPPLIED: [Supplied; 11] = [
+    Supplied("HA-100", "Klangwerk", None),
+    Supplied("HA-300", "Klangwerk", Some(Change("Nordohr", (2026, 4, 1)))),
+    Supplied("HA-500", "Nordohr", None),
+    Supplied("BA-312", "Knopf & Zelle", Some(Change("Volta", (2025, 9, 15)))),
+    Supplied("BA-013", "Knopf & Zelle", Some(Change("Volta", (2025, 9, 15)))),
+    Supplied("CL-001", "O'Clear", None),
+    Supplied("CL-002", "O'Clear", None),
+    Supplied("OT-001", "Klangwerk", None),
+    Supplied("TV-001", "Nordohr", None),
+    Supplied("CH-001", "Klangwerk", Some(Change("Nordohr", (2026, 4, 1)))),
+    Supplied("BT-001", "Volta", None),
 ];
 
 /// How many articles have a supplier; services have none.
-pub(super) const PRODUCTS: u64 = PRODUCTS_WITH_SUPPLIER.len() as u64;
+pub(super) const PRODUCTS: u64 = SUPPLIED.len() as u64;
 
 /// Articles with their suppliers, a row for each time that one was theirs.
 pub(super) struct ProductRows {
@@ -101,22 +107,21 @@ impl Source for ProductRows {
     type Row = ProductRow;
 
     fn next_into(&mut self, outbox: &mut Outbox<ProductRow>) -> bool {
-        let Some((sku, suppliers)) = PRODUCTS_WITH_SUPPLIER.get(self.next) else { return false };
+        let Some(Supplied(sku, supplier, change)) = SUPPLIED.get(self.next) else { return false };
         self.next += 1;
         // Contracts change at midnight UTC.
-        let begins = |from: &Option<(i32, u32, u32)>| match from {
-            Some((year, month, day)) => i64::from(epoch_day(*year, *month, *day)) * DAY,
-            None => i64::from(epoch_day(2024, 1, 1)) * DAY,
+        let begun = |(year, month, day)| i64::from(epoch_day(year, month, day)) * DAY;
+        let row = |supplier: &'static str, from: i64, until: Option<i64>| ProductRow {
+            sku: Word(sku),
+            supplier: Word(supplier),
+            valid_from: Instant(from),
+            valid_to: until.map(Instant),
+            _ingested_at: Instant(from.max(first_load())),
         };
-        for (index, (supplier, from)) in suppliers.iter().enumerate() {
-            let until = suppliers.get(index + 1).map(|(_, from)| Instant(begins(from)));
-            outbox.send(ProductRow {
-                sku: Word(sku),
-                supplier: Word(supplier),
-                valid_from: Instant(begins(from)),
-                valid_to: until,
-                _ingested_at: Instant(begins(from).max(first_load())),
-            });
+        let changed = change.as_ref().map(|Change(_, day)| begun(*day));
+        outbox.send(row(supplier, begun((2024, 1, 1)), changed));
+        if let Some(Change(next, day)) = change {
+            outbox.send(row(next, begun(*day), None));
         }
         true
     }
