@@ -21,6 +21,9 @@ pub enum BackendError {
     /// A text that isn't a number, a date or a uuid.
     #[error("invalid input syntax for type {data_type}: \"{text}\"")]
     InvalidText { data_type: String, text: String },
+    /// A row's time zone that isn't one.
+    #[error("time zone \"{name}\" not recognized")]
+    InvalidTimeZone { name: String },
     #[error("the query needs more memory than is allowed")]
     OutOfMemory,
     #[error("the {backend} backend has too many queries running")]
@@ -46,6 +49,7 @@ impl ClientError for BackendError {
             Self::InvalidText { data_type, text } => {
                 crate::sql::value::invalid(data_type, text).sqlstate
             }
+            Self::InvalidTimeZone { .. } => "22023",
             Self::OutOfMemory => "53200",
             Self::TooBusy { .. } => "53400",
             Self::SourceChanged { .. } => "55000",
@@ -62,6 +66,9 @@ impl ClientError for BackendError {
             Self::DivisionByZero => {
                 Some("Write nullif(divisor, 0) to get NULL instead.".to_owned())
             }
+            Self::InvalidTimeZone { .. } => Some(
+                "Rows need a full name of the IANA database, such as Europe/Berlin.".to_owned(),
+            ),
             Self::OutOfMemory => {
                 Some("Filter on metric_time, or group by fewer dimensions.".to_owned())
             }

@@ -35,6 +35,7 @@ use tokio::sync::mpsc;
 use super::guard::{BATCHES_AHEAD, Guarded};
 use super::latest::NewestPlanner;
 use super::{BackendError, Run};
+use crate::functions::time::UnknownZone;
 use crate::functions::{self, registry};
 use crate::sql::value::BadCast;
 
@@ -238,6 +239,9 @@ fn known_external(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Op
     }
     if let Some(error) = error.downcast_ref::<DataFusionError>() {
         return known(error);
+    }
+    if let Some(UnknownZone { name }) = error.downcast_ref::<UnknownZone>() {
+        return Some(BackendError::InvalidTimeZone { name: name.clone() });
     }
     error.downcast_ref::<datafusion::arrow::error::ArrowError>().and_then(known_arrow)
 }

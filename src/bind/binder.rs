@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, Ident, ObjectName, ObjectNamePart, Query, Spanned,
@@ -10,7 +11,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::aggregate::{self, Call};
-use super::context::{RelationScan, ScanColumn, ScanKind};
+use super::context::{RelationScan, ScanClock, ScanColumn, ScanKind};
 use super::error::BindError;
 use super::literal;
 use super::markers;
@@ -21,7 +22,7 @@ use super::scope::{
 use super::segment;
 use super::walk::{children_mut, subquery_mut};
 use crate::functions::registry;
-use crate::model::{MetricVersion, Model, SegmentVersion};
+use crate::model::{AfterClose, MetricVersion, Model, SegmentVersion};
 
 /// Marks a measure until it is known how its select evaluates it.
 const PENDING: &str = "__pending_measure";
@@ -37,6 +38,10 @@ pub struct BindSettings {
     pub strict: bool,
     /// Schemas in which unqualified relations are looked up.
     pub search_path: Vec<String>,
+    /// Rows that came in at this moment or later don't count.
+    pub as_of: Option<DateTime<Utc>>,
+    /// The session's TimeZone, for metrics that declare its days as theirs.
+    pub time_zone: String,
 }
 
 /// A reference to a relation, and what is used of it.
@@ -46,6 +51,8 @@ struct Instance {
     /// Position in the relation to what it is in the scan.
     used: BTreeMap<usize, ScanColumn>,
     segments: BTreeMap<String, Arc<SegmentVersion>>,
+    /// Where it is read as of another moment than the session's.
+    as_of: Option<DateTime<Utc>>,
 }
 
 /// A common table expression, kept to be bound anew at each reference.
@@ -138,14 +145,19 @@ pub(crate) enum Evaluation {
 /// The state of binding one statement.
 pub(crate) struct Binder<'m> {
     pub(crate) model: &'m Model,
-    relations: &'m Relations,
+    pub(crate) relations: &'m Relations,
     pub(crate) settings: &'m BindSettings,
     text: &'m str,
     /// By number of alias; None for derived tables.
     instances: Vec<Option<Instance>>,
     pub(crate) ctes: Vec<Cte>,
     versions: Vec<Arc<MetricVersion>>,
+    /// Relations that functions in FROM have made for this statement.
+    own_relations: Vec<Arc<Relation>>,
 }
+
+/// Where [`Binder::own_relation`]s are: no schema of the user's is called so.
+const OWN_SCHEMA: &str = "(own)";
 
 /// More FROM items than this in one statement, CTEs counted at each use, are refused: planning time
 /// grows with their square.
@@ -159,19 +171,24 @@ impl<'m> Binder<'m> {
         text: &'m str,
     ) -> Self {
         let (instances, ctes, versions) = (Vec::new(), Vec::new(), Vec::new());
-        Self { model, relations, settings, text, instances, ctes, versions }
+        let own_relations = Vec::new();
+        Self { model, relations, settings, text, instances, ctes, versions, own_relations }
     }
 
     /// The scans of the statement by number of alias, and the versions of the metrics in it.
     pub(crate) fn finish(mut self) -> (Vec<Option<Arc<RelationScan>>>, Vec<Arc<MetricVersion>>) {
         let instances = std::mem::take(&mut self.instances);
+        let BindSettings { as_of, time_zone, .. } = self.settings.clone();
+        let clock = ScanClock { as_of, now: None, time_zone };
         let scan = |instance: Instance| {
             let columns = instance.used.into_values().collect();
             let parts = instance.relation.parts.iter().map(|part| &*part.relation);
             let parts: Vec<&Relation> = [&*instance.relation].into_iter().chain(parts).collect();
             let measures = parts.into_iter().filter_map(|part| part.metric.as_ref());
             let versions = measures.filter_map(|measure| self.meant(measure)).cloned().collect();
-            let scan = RelationScan::new(instance.relation, columns, versions);
+            let as_of = instance.as_of.or(clock.as_of);
+            let clock = ScanClock { as_of, ..clock.clone() };
+            let scan = RelationScan::new(instance.relation, columns, versions, clock);
             Arc::new(scan.with_segments(instance.segments))
         };
         let scans = instances.into_iter().map(|it| it.map(scan)).collect();
@@ -200,11 +217,25 @@ impl<'m> Binder<'m> {
         }
         let instance = |relation: Arc<Relation>| {
             let segments = self.own_segment(&relation, None)?;
-            Ok(Instance { relation, used: BTreeMap::new(), segments })
+            Ok(Instance { relation, used: BTreeMap::new(), segments, as_of: None })
         };
         let instance = relation.map(instance).transpose()?;
         self.instances.push(instance);
         Ok(self.instances.len() - 1)
+    }
+
+    /// Reads a relation as of a moment; never as of a later one than the session does.
+    pub(crate) fn read_as_of(&mut self, instance: usize, as_of: Option<DateTime<Utc>>) {
+        if let Some(Some(instance)) = self.instances.get_mut(instance) {
+            let moments = [as_of, self.settings.as_of];
+            instance.as_of = moments.into_iter().flatten().min();
+        }
+    }
+
+    /// Gives a relation of the statement's own a name that no user's is.
+    pub(crate) fn own_relation(&mut self, relation: Arc<Relation>) -> String {
+        self.own_relations.push(relation);
+        format!("\"{OWN_SCHEMA}\".\"{}\"", self.own_relations.len() - 1)
     }
 
     /// The relation that a name means under the session's search path.
@@ -212,6 +243,9 @@ impl<'m> Binder<'m> {
         let parts: Vec<String> =
             name.0.iter().filter_map(|part| part.as_ident().map(folded)).collect();
         let found = match parts.as_slice() {
+            [schema, number] if schema == OWN_SCHEMA => {
+                number.parse::<usize>().ok().and_then(|number| self.own_relations.get(number))
+            }
             [table] => self
                 .settings
                 .search_path
@@ -381,6 +415,7 @@ impl<'m> Binder<'m> {
             ColumnKind::Segment(part) => (ScanKind::Segment(*part), Kind::Value),
             ColumnKind::MetricTime => (ScanKind::MetricTime, Kind::Value),
             ColumnKind::MetricInstant => (ScanKind::MetricInstant, Kind::Value),
+            ColumnKind::IsFinal => (ScanKind::IsFinal, Kind::Value),
             ColumnKind::Measure(measure) => {
                 let version = self.version_of(measure, &relation, idents)?;
                 let used = MeasureUse {
@@ -438,7 +473,10 @@ impl<'m> Binder<'m> {
             return Err(self.unknown_measure(idents));
         }
         let version = Arc::clone(version);
-        if !self.versions.iter().any(|known| Arc::ptr_eq(known, &version)) {
+        // What canon itself asks of late rows isn't a version that anyone has defined.
+        let is_defined =
+            version.time.as_ref().is_none_or(|time| time.late_data.after != AfterClose::CountLate);
+        if is_defined && !self.versions.iter().any(|known| Arc::ptr_eq(known, &version)) {
             self.versions.push(Arc::clone(&version));
         }
         Ok(version)

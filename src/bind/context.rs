@@ -4,6 +4,7 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::{TableReference, plan_err};
 use datafusion::config::ConfigOptions;
@@ -30,7 +31,27 @@ pub struct RelationScan {
     /// The segments among its columns, and the one whose relation it is, by name: as the session
     /// means them.
     pub segments: BTreeMap<String, Arc<SegmentVersion>>,
+    /// What the session's clock says of it.
+    pub clock: ScanClock,
     schema: SchemaRef,
+}
+
+/// What a scan's rows are judged by beside themselves.
+#[derive(Debug, Clone, Default)]
+pub struct ScanClock {
+    /// Rows that came in at this moment or later don't count; None: all do.
+    pub as_of: Option<DateTime<Utc>>,
+    /// The statement's time; None until it runs.
+    pub now: Option<DateTime<Utc>>,
+    /// The session's TimeZone.
+    pub time_zone: String,
+}
+
+impl ScanClock {
+    /// When it is asked which days are closed: the moment as of which, else the statement's time.
+    pub fn judged_at(&self) -> Option<DateTime<Utc>> {
+        self.as_of.or(self.now)
+    }
 }
 
 /// A column of a scan.
@@ -47,8 +68,17 @@ pub enum ScanKind {
     Dimension(usize),
     MetricTime,
     MetricInstant,
+    /// Whether the day of a row's time is closed.
+    IsFinal,
     Measure(Arc<MetricVersion>),
     Segment(SegmentPart),
+}
+
+impl ScanKind {
+    /// Whether it says when a row counts, or something of that.
+    pub(crate) fn is_time(&self) -> bool {
+        matches!(self, Self::MetricTime | Self::MetricInstant | Self::IsFinal)
+    }
 }
 
 impl RelationScan {
@@ -56,11 +86,13 @@ impl RelationScan {
         relation: Arc<Relation>,
         columns: Vec<ScanColumn>,
         versions: Vec<Arc<MetricVersion>>,
+        clock: ScanClock,
     ) -> Self {
         let data_type = |column: &ScanColumn| match &column.kind {
             ScanKind::Dimension(index) => relation.entity.dimensions[*index].data_type.clone(),
             ScanKind::MetricTime => wall_clock_type(),
             ScanKind::MetricInstant => instant_type(),
+            ScanKind::IsFinal => DataType::Boolean,
             ScanKind::Measure(version) => version.data_type.clone(),
             ScanKind::Segment(part) => part.data_type(),
         };
@@ -69,7 +101,7 @@ impl RelationScan {
             .map(|column| Field::new(&column.name, data_type(column), true))
             .collect();
         let (segments, schema) = (BTreeMap::new(), Arc::new(Schema::new(fields)));
-        Self { relation, columns, versions, segments, schema }
+        Self { relation, columns, versions, segments, clock, schema }
     }
 
     pub(crate) fn with_segments(self, segments: BTreeMap<String, Arc<SegmentVersion>>) -> Self {
@@ -79,6 +111,24 @@ impl RelationScan {
     /// The version whose rows it has, of a relation in schema `segments`.
     pub fn segment(&self) -> Option<&Arc<SegmentVersion>> {
         self.segments.get(&self.relation.segment.as_ref()?.segment.name)
+    }
+
+    /// Whether its rows are judged by the statement's time.
+    pub fn reads_clock(&self) -> bool {
+        let judges = self.columns.iter().any(|column| matches!(column.kind, ScanKind::IsFinal));
+        judges && self.clock.as_of.is_none()
+    }
+
+    /// The same scan in a statement of this time.
+    pub fn at(&self, now: DateTime<Utc>) -> Self {
+        Self {
+            relation: Arc::clone(&self.relation),
+            columns: self.columns.clone(),
+            versions: self.versions.clone(),
+            segments: self.segments.clone(),
+            clock: ScanClock { now: Some(now), ..self.clock.clone() },
+            schema: Arc::clone(&self.schema),
+        }
     }
 
     /// The scan behind a source, if it is one.

@@ -66,6 +66,9 @@ pub enum BindError {
     NotSupported { what: String, hint: Option<String>, position: Option<usize> },
     #[error("each {what} query must have the same number of columns")]
     SetOperationWidth { what: String },
+    /// A bad argument of a function in FROM.
+    #[error("{message}")]
+    BadArgument { message: String, hint: String },
     #[error("the statement has too many parts")]
     TooComplex,
     #[error("could not determine data type of parameter ${number}")]
@@ -109,6 +112,7 @@ impl ClientError for BindError {
             | Self::LevelNotGrouped { .. } => "42803",
             Self::OrdinalOutOfRange { .. } => "42P10",
             Self::NotSupported { .. } => "0A000",
+            Self::BadArgument { .. } => "22023",
             Self::SetOperationWidth { .. } => "42601",
             Self::TooComplex => "54001",
             Self::UntypedParameter { .. } => "42P18",
@@ -137,6 +141,7 @@ impl ClientError for BindError {
             | Self::OrdinalOutOfRange { position, .. }
             | Self::NotSupported { position, .. } => *position,
             Self::UnknownMetric { .. }
+            | Self::BadArgument { .. }
             | Self::SetOperationWidth { .. }
             | Self::TooComplex
             | Self::UntypedParameter { .. }
@@ -164,6 +169,7 @@ impl ClientError for BindError {
             Self::MeasureNotAllowed { hint, .. } | Self::MisleadingAggregate { hint, .. } => {
                 Some(hint.clone())
             }
+            Self::BadArgument { hint, .. } => Some(hint.clone()),
             Self::NotAMeasure { .. } => Some(
                 "Use SUM, COUNT, AVG, MIN or MAX for columns that are not measures.".to_owned(),
             ),

@@ -1,5 +1,6 @@
 //! FROM: relations, derived tables and joins.
 
+use chrono::{DateTime, Utc};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, JoinConstraint, JoinOperator, ObjectName, Query, TableAlias, TableFactor,
     TableWithJoins,
@@ -11,6 +12,7 @@ use super::error::BindError;
 use super::query::rename;
 use super::scope::{Columns, Item, OutputColumn, Scope, Shared, folded, quoted};
 use super::select::{object_name, table};
+use super::table_function;
 
 impl Binder<'_> {
     /// Binds the FROM list in place and fills the scope. Gives the filters that its joins hold.
@@ -141,12 +143,26 @@ impl Binder<'_> {
         list: &mut FromList,
     ) -> Result<Bound, BindError> {
         match factor {
-            TableFactor::Table { name, alias, args: None, sample: None, .. } => {
+            TableFactor::Table { name, alias, args: None, sample: None, version, .. } => {
                 let (name, alias) = (name.clone(), alias.take());
+                let as_of = version.as_ref().map(table_function::as_of).transpose()?;
                 let known = list.across.as_ref().is_some_and(|across| across.met > 0);
-                *factor = self.bind_table(&name, alias, scope, list)?;
+                *factor = self.bind_table(&name, alias, as_of, scope, list)?;
                 let is_part = scope.items.last().is_some_and(|item| item.part.is_some());
                 Ok(if is_part && known { Bound::Known } else { Bound::Scanned })
+            }
+            TableFactor::Table { name, alias, args: Some(args), sample: None, .. } => {
+                let mut query = self.table_function(name, args)?;
+                let columns = self.bind_query(&mut query, None, false)?;
+                let called = name.0.last().and_then(|part| part.as_ident()).cloned();
+                let own = called.map(|name| TableAlias {
+                    explicit: true,
+                    name,
+                    columns: Vec::new(),
+                    at: None,
+                });
+                *factor = self.derived(query, columns, alias.take().or(own), false, scope)?;
+                Ok(Bound::Scanned)
             }
             TableFactor::Derived { subquery, alias, lateral, sample: None } => {
                 // A lateral subquery sees what is left of it; its measures become values there.
@@ -171,6 +187,7 @@ impl Binder<'_> {
         &mut self,
         name: &ObjectName,
         alias: Option<TableAlias>,
+        as_of: Option<DateTime<Utc>>,
         scope: &mut Scope<'_>,
         list: &mut FromList,
     ) -> Result<TableFactor, BindError> {
@@ -202,6 +219,7 @@ impl Binder<'_> {
             }
             _ => (self.new_alias(Some(relation))?, None),
         };
+        self.read_as_of(instance, as_of);
         let own = format!("r{instance}");
         scope.items.push(Item {
             name: Some(shown),

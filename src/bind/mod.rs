@@ -20,6 +20,7 @@ pub mod relation;
 mod scope;
 pub mod segment;
 mod select;
+mod table_function;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -34,7 +35,7 @@ use datafusion::sql::sqlparser::ast::{Query, Statement};
 use tracing::debug_span;
 
 pub use binder::BindSettings;
-pub use context::{RelationScan, ScanColumn, ScanKind};
+pub use context::{RelationScan, ScanClock, ScanColumn, ScanKind};
 pub use error::BindError;
 pub use relation::Relations;
 pub use scope::nearest;

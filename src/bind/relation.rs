@@ -9,12 +9,19 @@ use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use super::error::BindError;
 use super::segment::{SegmentPart, SegmentTable};
 use crate::functions::numeric;
-use crate::model::{Dimension, Entity, Metric, MetricKind, MetricVersion, Model, shared};
+use crate::model::{
+    AfterClose, Aggregation, Dimension, Entity, LateData, Metric, MetricKind, MetricTime,
+    MetricVersion, Model, Status, shared,
+};
 
 /// Name of the wall-clock time of a metric (or of plain rows): `timestamp` in the metric's zone.
 pub const METRIC_TIME: &str = "metric_time";
 /// Name of the same moment as a `timestamptz`.
 pub const METRIC_INSTANT: &str = "metric_instant";
+/// Name of what tells closed days from open ones.
+pub const IS_FINAL: &str = "is_final";
+/// Name of the measure of [`Relation::counting_late`].
+pub(crate) const LATE_ROWS: &str = "late_rows";
 
 /// The type of [`METRIC_TIME`].
 pub fn wall_clock_type() -> DataType {
@@ -68,6 +75,8 @@ pub enum ColumnKind {
     Dimension(usize),
     MetricTime,
     MetricInstant,
+    /// Whether the day of its time is closed: boolean.
+    IsFinal,
     Measure(MeasureColumn),
     /// Of a relation in schema `segments`.
     Segment(SegmentPart),
@@ -102,6 +111,41 @@ impl Relation {
         let by_name = columns.iter().enumerate().map(|(i, column)| (column.name.clone(), i));
         let by_name = by_name.collect();
         Self { schema, name, entity, columns, metric, segment: None, parts: Vec::new(), by_name }
+    }
+
+    /// A relation of the same rows with one measure: how many of those that a metric counts came
+    /// after their day was closed. None for metrics that aren't aggregates of rows.
+    pub(crate) fn counting_late(&self, version: &Arc<MetricVersion>) -> Option<Self> {
+        let (MetricKind::Aggregate(_), Some(time)) = (&version.kind, &version.time) else {
+            return None;
+        };
+        let late_data = LateData { after: AfterClose::CountLate, ..time.late_data };
+        let counting = MetricVersion {
+            kind: MetricKind::Aggregate(Aggregation::Count),
+            time: Some(MetricTime { late_data, ..time.clone() }),
+            data_type: DataType::Int64,
+            status: Status::Active,
+            ..MetricVersion::clone(version)
+        };
+        let of_metric = &self.metric.as_ref()?.metric;
+        let metric = Metric {
+            name: of_metric.name.clone(),
+            intent: of_metric.intent.clone(),
+            not_for: Vec::new(),
+            owner: of_metric.owner.clone(),
+            domain: None,
+            versions: vec![Arc::new(counting)],
+        };
+        let major = Some(version.version.major);
+        let measure = MeasureColumn { metric: Arc::new(metric), major };
+        let mut columns: Vec<RelationColumn> = time_columns(false).into();
+        columns.push(RelationColumn {
+            name: LATE_ROWS.to_owned(),
+            kind: ColumnKind::Measure(measure.clone()),
+            hidden: false,
+        });
+        let entity = Arc::clone(&self.entity);
+        Some(Self::new("metrics", LATE_ROWS.to_owned(), entity, columns, Some(measure)))
     }
 
     /// The position of a column by its name.
@@ -169,7 +213,7 @@ impl Relation {
         let first = relations.first().and_then(|(relation, _)| Some((relation, entities.first()?)));
         let (first, home) = first.ok_or_else(|| BindError::Internal("no relations".to_owned()))?;
         let mut columns = Vec::new();
-        let zone = |version: &MetricVersion| version.time.as_ref().map(|time| time.zone);
+        let zone = |version: &MetricVersion| version.time.as_ref().map(|time| time.zone.clone());
         let zones: Vec<_> = relations.iter().map(|(_, version)| zone(version)).collect();
         if zones.iter().all(|zone| zone.is_some() && *zone == zones[0]) {
             columns.extend(time_columns(false));
@@ -208,7 +252,9 @@ impl Relation {
     ) -> Option<usize> {
         match &column.kind {
             ColumnKind::Measure(_) => self.position(&measure_of_part(&column.name, number)),
-            ColumnKind::MetricTime | ColumnKind::MetricInstant => self.position(&column.name),
+            ColumnKind::MetricTime | ColumnKind::MetricInstant | ColumnKind::IsFinal => {
+                self.position(&column.name)
+            }
             ColumnKind::Segment(_) => None,
             ColumnKind::Dimension(_) => {
                 let own = part.entity.dimension_named(&column.name).map(Dimension::plain_name)?;
@@ -230,10 +276,10 @@ impl Relation {
             _ => false,
         };
         // Rows without a time show none; metrics with a time of their own may be asked by it.
-        match entity.source.event_time.is_some() {
-            true => columns.extend(time_columns(false)),
-            false if measures.iter().any(has_time) => columns.extend(time_columns(true)),
-            false => {}
+        let is_dated = entity.source.event_time.is_some();
+        if is_dated || measures.iter().any(has_time) {
+            columns.extend(time_columns(!is_dated));
+            columns.push(final_column(true));
         }
         columns.extend(measures);
         Self::new("public", entity.relation.clone(), Arc::clone(entity), columns, None)
@@ -253,14 +299,17 @@ impl Relation {
         let entity = Arc::clone(entity?);
         let measure = MeasureColumn { metric: Arc::clone(metric), major };
         let mut columns = Vec::new();
+        let has_instant = version.journey().is_none_or(|journey| journey.has_instant());
         if version.time.is_some() {
-            let has_instant = version.journey().is_none_or(|journey| journey.has_instant());
             let all = if has_instant { 2 } else { 1 };
             columns.extend(time_columns(false).into_iter().take(all));
         }
         match (version.drills_across(), &version.dimensions) {
             (true, Some(shared)) => columns.extend(shared_columns(&entity, shared)),
             (_, allowed) => columns.extend(dimension_columns(&entity, allowed.as_deref())),
+        }
+        if version.time.is_some() && has_instant {
+            columns.push(final_column(false));
         }
         let kind = ColumnKind::Measure(measure.clone());
         columns.push(RelationColumn {
@@ -287,6 +336,10 @@ fn versioned_name(metric: &Metric, major: Option<u64>) -> String {
 fn time_columns(hidden: bool) -> [RelationColumn; 2] {
     let column = |name: &str, kind| RelationColumn { name: name.to_owned(), kind, hidden };
     [column(METRIC_TIME, ColumnKind::MetricTime), column(METRIC_INSTANT, ColumnKind::MetricInstant)]
+}
+
+fn final_column(hidden: bool) -> RelationColumn {
+    RelationColumn { name: IS_FINAL.to_owned(), kind: ColumnKind::IsFinal, hidden }
 }
 
 /// The entity's dimensions as columns; where `allowed` names some, the others are left out.
@@ -386,7 +439,6 @@ impl Relations {
 
 /// Whether its values over the parts of any partition sum to its value over the whole.
 pub fn is_additive(model: &Model, version: &MetricVersion) -> bool {
-    use crate::model::Aggregation;
     match &version.kind {
         MetricKind::Aggregate(Aggregation::Count | Aggregation::Sum(_)) => true,
         MetricKind::Aggregate(_)

@@ -7,7 +7,7 @@ use datafusion::common::TableReference;
 use datafusion::logical_expr::{LogicalPlan, TableScanBuilder};
 
 use super::binder::BindSettings;
-use super::context::{RelationScan, ScanColumn, ScanKind};
+use super::context::{RelationScan, ScanClock, ScanColumn, ScanKind};
 use super::error::BindError;
 use super::relation::{ColumnKind, Relation, RelationColumn, instant_type};
 use crate::model::{Dimension, Model, Segment, SegmentVersion};
@@ -106,8 +106,9 @@ pub(crate) fn all_of(
         Some(ScanColumn { name: column.name.clone(), kind })
     };
     let shown = relation.columns.iter().filter(|column| !column.hidden);
-    let scan =
-        RelationScan::new(Arc::clone(relation), shown.filter_map(column).collect(), Vec::new());
+    let columns = shown.filter_map(column).collect();
+    let clock = ScanClock::default();
+    let scan = RelationScan::new(Arc::clone(relation), columns, Vec::new(), clock);
     let scan = scan.with_segments([(version.segment.clone(), Arc::clone(version))].into());
     let scan = TableScanBuilder::new(TableReference::bare("r0"), Arc::new(scan)).build()?;
     Ok(LogicalPlan::TableScan(scan))

@@ -1,5 +1,7 @@
 //! Functions of dates, timestamps and zones.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::{
@@ -57,6 +59,12 @@ function!(
         .preimage(wall_clock_preimage)
 );
 function!(
+    /// The beginning of a timestamp's week, where weeks begin `first` days after Monday:
+    /// `week_from(6, …)` in weeks from Sunday.
+    week_from,
+    Function::new("week_from", days_and_timestamp, |_, _| Ok(TIMESTAMP), to_week)
+);
+function!(
     /// The instant of a wall clock in a zone. `AT TIME ZONE` of a timestamp is this.
     instant_at,
     Function::new("instant_at", wall_clock_and_zone, |_, _| Ok(timestamptz()), to_instant)
@@ -96,6 +104,7 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
         extract(),
         date_part(),
         wall_clock(),
+        week_from(),
         instant_at(),
         timestamp_text(),
         add_days(),
@@ -145,6 +154,17 @@ fn instant_and_zone(types: &[DataType]) -> Result<Vec<DataType>> {
             Ok(vec![timestamptz(), DataType::Utf8])
         }
         _ => plan_err!("a timestamp with time zone and the name of a zone are expected"),
+    }
+}
+
+fn days_and_timestamp(types: &[DataType]) -> Result<Vec<DataType>> {
+    match types {
+        [days, DataType::Timestamp(_, None) | DataType::Date32 | DataType::Null]
+            if days.is_integer() =>
+        {
+            Ok(vec![DataType::Int64, TIMESTAMP])
+        }
+        _ => plan_err!("a number of days and a timestamp are expected"),
     }
 }
 
@@ -360,7 +380,61 @@ fn count_periods(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
     result(args, Arc::new(counts.collect::<Result<Int64Array>>()?))
 }
 
+fn to_week(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
+    let ColumnarValue::Scalar(ScalarValue::Int64(Some(first @ 0..=6))) = args.args[0] else {
+        return exec_err!("the first day of weeks must be a constant from 0 to 6");
+    };
+    let days = first * calendar::DAY;
+    let input = micros(args, 1)?;
+    moments(args, &input, |moment| {
+        calendar::truncated(Unit::Week, moment.checked_sub(days)?)?.checked_add(days)
+    })
+}
+
+/// A row names a time zone that doesn't exist.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("time zone \"{name}\" not recognized")]
+pub struct UnknownZone {
+    pub name: String,
+}
+
+/// The wall clock in each row's own zone. As in ClickHouse only full names of the IANA database are
+/// zones, in their own case.
+fn to_wall_clock_of_row(args: &ScalarFunctionArgs, zones: &StringArray) -> Result<ColumnarValue> {
+    let input = match &args.args[0] {
+        ColumnarValue::Scalar(value) => value.to_array_of_size(zones.len())?,
+        ColumnarValue::Array(array) => Arc::clone(array),
+    };
+    let input = input.as_primitive::<TimestampMicrosecondType>();
+    let mut known: HashMap<&str, TimeZone> = HashMap::new();
+    let mut values = Vec::with_capacity(input.len());
+    for (instant, name) in input.iter().zip(zones) {
+        let (Some(instant), Some(name)) = (instant, name) else {
+            values.push(None);
+            continue;
+        };
+        let zone = match known.entry(name) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => {
+                let unknown = |_| UnknownZone { name: name.to_owned() };
+                let zone = name.parse().map_err(unknown);
+                let zone = zone.map_err(|error| DataFusionError::External(Box::new(error)))?;
+                entry.insert(TimeZone::Named(zone))
+            }
+        };
+        let utc = calendar::moment_of(instant).ok_or_else(out_of_range)?;
+        let local = instant.checked_add(i64::from(zone.offset_at(utc)) * SECOND);
+        values.push(Some(local.ok_or_else(out_of_range)?));
+    }
+    result(args, Arc::new(TimestampMicrosecondArray::from(values)))
+}
+
 fn to_wall_clock(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
+    if let ColumnarValue::Array(zones) = &args.args[1]
+        && let Some(zones) = zones.as_string_opt::<i32>()
+    {
+        return to_wall_clock_of_row(args, zones);
+    }
     let Some(zone) = zone_of(args, 1)? else { return all_null(args) };
     let input = micros(args, 0)?;
     let mut offsets = Offsets::new(zone);

@@ -58,13 +58,15 @@ pub fn check(read: &Read, sources: &BTreeMap<String, Vec<SourceColumn>>) -> Chec
             context.not_yet(document.at(), format!("a {kind}"));
         }
     }
-    let entities = entity::check(&mut context, &read.documents);
+    let mut entities = entity::check(&mut context, &read.documents);
     let consumers = consumer::Names::of(&read.documents);
     let metrics =
         metric::check(&mut context, &read.documents, &entities, read.project(), &consumers);
     let examples = examples::check(&mut context, &entities, &metrics);
     let segments = segment::check(&mut context, &read.documents, &entities, &metrics, &consumers);
     let consumers = consumer::check(&mut context, &read.documents, &metrics, &segments);
+    let told = metrics.told_ingestion(&mut context);
+    entities.tell_ingestion(&told);
     let mut findings = context.findings;
     diagnostic::sort(&mut findings);
     let failed = findings.iter().any(|finding| finding.severity == Severity::Error);

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::NaiveDate;
-use chrono_tz::Tz;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::Expr;
 use semver::Version;
 
 use super::journey::Journey;
-use super::{Entity, Owner, Series, Span, Window};
+use super::{Entity, MetricTime, Owner, Series, Span, Window};
 
 /// A named number.
 #[derive(Debug)]
@@ -228,18 +227,6 @@ pub struct Eligibility {
     pub why: String,
     /// Boolean.
     pub expr: Expr,
-}
-
-/// When a row counts.
-#[derive(Debug, Clone)]
-pub struct MetricTime {
-    /// As written: a column or attribute.
-    pub event: String,
-    /// Timestamp(Microsecond, Some("UTC")).
-    pub expr: Expr,
-    pub zone: Tz,
-    /// Grains by which it may be grouped; None: all.
-    pub grains: Option<Vec<String>>,
 }
 
 /// How old an answer may be, and for the sake of which decision.

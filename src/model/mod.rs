@@ -20,6 +20,7 @@ mod shape;
 pub(crate) mod shared;
 mod span;
 mod spans;
+pub mod time;
 mod types;
 pub mod units;
 
@@ -33,11 +34,12 @@ pub use entity::{
 pub use journey::{Journey, JourneyKind};
 pub use metric::{
     Aggregation, Allocation, Eligibility, EntityFilter, Freshness, ManySide, Metric, MetricKind,
-    MetricRef, MetricTime, MetricVersion, QuantileMethod, Side, Status,
+    MetricRef, MetricVersion, QuantileMethod, Side, Status,
 };
 pub use project::{BackendConfig, Consumer, Owner, Project};
 pub use segment::{Segment, SegmentVersion};
 pub use span::{Pick, Series, Span, Window};
+pub use time::{AfterClose, LateData, MetricTime, Zone};
 
 /// A checked set of definitions.
 #[derive(Debug)]

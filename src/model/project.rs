@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use chrono::Weekday;
 use chrono_tz::Tz;
 
 /// `metrics/canon.yaml`.
@@ -11,6 +12,8 @@ pub struct Project {
     pub name: String,
     /// Business time zone; a metric may override it.
     pub timezone: Tz,
+    /// The day on which weeks of `metric_time` begin.
+    pub week_start: Weekday,
     pub backend: BackendConfig,
 }
 

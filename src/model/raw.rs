@@ -18,7 +18,7 @@ pub struct RawProject {
     pub project: Text,
     /// Business time zone, such as Europe/Berlin; a metric may override it.
     pub timezone: Text,
-    /// The day on which weeks begin.
+    /// The day on which weeks of metric_time begin; default: monday.
     #[serde(default)]
     pub week_start: Option<RawWeekday>,
     /// Where the sources are; default: files in the definitions folder itself.
@@ -36,6 +36,20 @@ pub enum RawWeekday {
     Friday,
     Saturday,
     Sunday,
+}
+
+impl RawWeekday {
+    pub fn day(self) -> chrono::Weekday {
+        match self {
+            Self::Monday => chrono::Weekday::Mon,
+            Self::Tuesday => chrono::Weekday::Tue,
+            Self::Wednesday => chrono::Weekday::Wed,
+            Self::Thursday => chrono::Weekday::Thu,
+            Self::Friday => chrono::Weekday::Fri,
+            Self::Saturday => chrono::Weekday::Sat,
+            Self::Sunday => chrono::Weekday::Sun,
+        }
+    }
 }
 
 /// One of the two backends.
@@ -564,13 +578,13 @@ pub struct RawTime {
     /// The source's ingestion time.
     #[serde(default)]
     pub ingested: Option<Text>,
-    /// A zone's name; default: the project's.
+    /// A zone's name, session, or {column: …} for the zone of each row; default: the project's.
     #[serde(default)]
     pub timezone: Option<RawZone>,
     /// Grains by which it may be grouped; default: all.
     #[serde(default)]
     pub grains: Option<Vec<RawGrain>>,
-    /// Not supported yet.
+    /// When a day is closed, and what becomes of rows that come later; default: they restate it.
     #[serde(default)]
     pub late_data: Option<RawLateData>,
 }
@@ -578,6 +592,7 @@ pub struct RawTime {
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawZoneColumn {
+    /// An attribute that holds the name of a zone, of the entity or of one that it belongs to: location.timezone.
     pub column: Text,
 }
 
@@ -632,17 +647,22 @@ impl RawGrain {
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RawLateData {
+    /// Whole days for which a day stays open after its end; default: none.
     #[serde(default)]
     #[schemars(example = "3 days")]
     pub correction_window: Option<Text>,
+    /// What becomes of a row that comes after that.
     pub after: RawAfter,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RawAfter {
+    /// It counts on its day, which changes.
     Restate,
+    /// It counts on the day on which it came.
     BookOnArrival,
+    /// It doesn't count.
     Drop,
 }
 

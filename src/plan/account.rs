@@ -112,7 +112,7 @@ pub fn accounts(
     bound: &LogicalPlan,
     at: DateTime<Utc>,
 ) -> Result<Vec<Account>, PlanError> {
-    let places = places_of(&rules::pruned(bound)?)?;
+    let places = places_of(&rules::pruned(model, bound)?)?;
     let mut accounts: Vec<Account> = Vec::new();
     let mut known: Vec<(&Place, usize)> = Vec::new();
     for place in places.iter().filter(|place| counts_own_rows(model, &place.asked)) {
@@ -139,9 +139,9 @@ pub fn accounts(
 ///
 /// # Errors
 /// As [`plan`](super::plan).
-pub fn asked(bound: &LogicalPlan) -> Result<Vec<Arc<MetricVersion>>, PlanError> {
+pub fn asked(model: &Model, bound: &LogicalPlan) -> Result<Vec<Arc<MetricVersion>>, PlanError> {
     let mut asked = Vec::new();
-    rules::pruned(bound)?.apply_with_subqueries(|node| {
+    rules::pruned(model, bound)?.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node
             && let Some((_, relation)) = instance_of(scan)
         {
@@ -289,7 +289,7 @@ fn account(
     atoms.formula(model, &version, place.instance, None)?;
     let uses_time = scanned.uses_time();
     let time = match place.is_per_row {
-        true => row_time(model, scan),
+        true => row_time(model, scan)?,
         false => atoms.list.first().and_then(|atom| atom.time.clone()),
     };
     let time = time.filter(|_| uses_time);

@@ -9,6 +9,7 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction, Sort};
 use datafusion::logical_expr::{BinaryExpr, Expr, Operator, and, cast, lit, when};
 
+use super::clock;
 use super::error::PlanError;
 use super::expand::TimeOf;
 use crate::functions::{numeric, registry};
@@ -185,12 +186,23 @@ struct Place<'p> {
     shift: Option<Span>,
     /// Over which window.
     window: Option<Window>,
+    /// For how long the days of the metric that is asked for stay open: those of its parts too.
+    window_days: Option<u32>,
 }
 
 impl<'p> Place<'p> {
     fn within(&self, filters: &'p [EntityFilter]) -> Place<'p> {
         let restricted = self.restricted.iter().copied().chain(filters).collect();
         Place { restricted, ..*self }
+    }
+
+    /// When rows of a version count here, and the condition that its late data puts on them.
+    fn time(&self, version: &MetricVersion) -> Result<(Option<TimeOf>, Option<Expr>), PlanError> {
+        let Some(time) = &version.time else { return Ok((None, None)) };
+        let of_row = TimeOf::of(time)?;
+        let window_days = self.window_days.unwrap_or(of_row.window_days);
+        let of_row = TimeOf { window_days, shift: self.shift, ..of_row };
+        Ok((Some(of_row), clock::counts(time)?))
     }
 }
 
@@ -212,8 +224,15 @@ impl Atoms {
         instance: usize,
         filter: Option<&Expr>,
     ) -> Result<Expr, PlanError> {
-        let place =
-            Place { model, instance, filter, restricted: Vec::new(), shift: None, window: None };
+        let place = Place {
+            model,
+            instance,
+            filter,
+            restricted: Vec::new(),
+            shift: None,
+            window: None,
+            window_days: None,
+        };
         self.formula_at(&place, version)
     }
 
@@ -222,9 +241,11 @@ impl Atoms {
         place: &Place<'_>,
         version: &MetricVersion,
     ) -> Result<Expr, PlanError> {
-        let place = &place.within(&version.filter);
+        let own = version.time.as_ref().map(|time| time.late_data.window_days);
+        let window_days = place.window_days.or(own);
+        let place = &Place { window_days, ..place.within(&version.filter) };
         let formula = match &version.kind {
-            MetricKind::Aggregate(aggregation) => self.aggregation(place, version, aggregation),
+            MetricKind::Aggregate(aggregation) => self.aggregation(place, version, aggregation)?,
             MetricKind::Ratio { numerator, denominator } => {
                 let mut side = |side: &Side| {
                     let place = place.within(&side.filter);
@@ -234,7 +255,7 @@ impl Atoms {
                 ratio((numerator.0, &numerator.1), (denominator.0, &denominator.1))?
             }
             MetricKind::Snapshot { expr, series } => {
-                self.atom_of(place, version, AtomFunction::Sum, Some(expr), None, Some(series))
+                self.atom_of(place, version, AtomFunction::Sum, Some(expr), None, Some(series))?
             }
             MetricKind::Cumulative { metric, window } => {
                 let place = Place { window: Some(*window), ..place.within(&[]) };
@@ -276,23 +297,23 @@ impl Atoms {
         place: &Place<'_>,
         version: &MetricVersion,
         aggregation: &Aggregation,
-    ) -> Expr {
+    ) -> Result<Expr, PlanError> {
         let mut atom = |function, argument: Option<&Expr>, present: Option<Expr>| {
             self.atom_of(place, version, function, argument, present, None)
         };
         let none = || None;
-        match aggregation {
-            Aggregation::Count => atom(AtomFunction::Count, None, none()),
-            Aggregation::Sum(expr) => atom(AtomFunction::Sum, Some(expr), none()),
-            Aggregation::Avg(expr) => atom(AtomFunction::Avg, Some(expr), none()),
-            Aggregation::Min(expr) => atom(AtomFunction::Min, Some(expr), none()),
-            Aggregation::Max(expr) => atom(AtomFunction::Max, Some(expr), none()),
+        Ok(match aggregation {
+            Aggregation::Count => atom(AtomFunction::Count, None, none())?,
+            Aggregation::Sum(expr) => atom(AtomFunction::Sum, Some(expr), none())?,
+            Aggregation::Avg(expr) => atom(AtomFunction::Avg, Some(expr), none())?,
+            Aggregation::Min(expr) => atom(AtomFunction::Min, Some(expr), none())?,
+            Aggregation::Max(expr) => atom(AtomFunction::Max, Some(expr), none())?,
             Aggregation::CountDistinct { expr, approximate } => {
-                atom(AtomFunction::CountDistinct { approximate: *approximate }, Some(expr), none())
+                atom(AtomFunction::CountDistinct { approximate: *approximate }, Some(expr), none())?
             }
             Aggregation::Quantile { expr, quantile, method } => {
                 let function = AtomFunction::Quantile { quantile: *quantile, method: *method };
-                atom(function, Some(expr), none())
+                atom(function, Some(expr), none())?
             }
             Aggregation::WeightedAvg { expr, weight } => {
                 // A row without a value must not weigh, and one without a weight has none.
@@ -302,15 +323,15 @@ impl Atoms {
                     Box::new(weight.clone()),
                 ));
                 let weighed = Some(expr.clone().is_not_null());
-                let sum = atom(AtomFunction::Sum, Some(&product), none());
-                let weights = atom(AtomFunction::Sum, Some(weight), weighed);
+                let sum = atom(AtomFunction::Sum, Some(&product), none())?;
+                let weights = atom(AtomFunction::Sum, Some(weight), weighed)?;
                 let float = |value| cast(value, DataType::Float64);
                 match version.data_type {
                     DataType::Float64 => quotient(float(sum), float(weights)),
                     _ => quotient(sum, weights),
                 }
             }
-        }
+        })
     }
 
     fn atom_of(
@@ -321,22 +342,19 @@ impl Atoms {
         argument: Option<&Expr>,
         present: Option<Expr>,
         series: Option<&Series>,
-    ) -> Expr {
+    ) -> Result<Expr, PlanError> {
+        let (time, late_data) = place.time(version)?;
         let rules = version.eligibility.iter().map(|rule| rule.expr.clone());
         let restrictions = place.restricted.iter().copied();
         let restrictions = restrictions.filter(|it| it.entity == version.entity);
-        let conditions = rules.chain(present).chain(restrictions.map(|it| it.expr.clone()));
+        let restrictions = restrictions.map(|it| it.expr.clone());
+        let conditions = rules.chain(present).chain(late_data).chain(restrictions);
         let over = match (series, place.window) {
             (Some(series), _) => Over::Series(series.clone()),
             (None, Some(window)) => Over::Window(window),
             (None, None) => Over::Group,
         };
-        let time = version.time.as_ref().map(|time| TimeOf {
-            instant: time.expr.clone(),
-            zone: time.zone,
-            shift: place.shift,
-        });
-        self.add(Atom {
+        Ok(self.add(Atom {
             instance: place.instance,
             entity: version.entity.clone(),
             metric: version.metric.clone(),
@@ -347,7 +365,7 @@ impl Atoms {
             over,
             many_side: version.many_side.clone(),
             filter: place.filter.cloned(),
-        })
+        }))
     }
 
     pub(super) fn add(&mut self, atom: Atom) -> Expr {

@@ -11,6 +11,12 @@ use crate::sql::value::{BadCast, Fault};
 pub enum PlanError {
     #[error("metric \"{metric}\" has no event time")]
     NoTime { metric: String },
+    /// Asked as of an earlier time, of a source that keeps current rows only.
+    #[error("entity \"{entity}\" cannot be read as of an earlier time")]
+    HistoryNotKept { entity: String },
+    /// As above, of a source that doesn't tell when rows came in.
+    #[error("entity \"{entity}\" cannot be read as of an earlier time")]
+    ArrivalNotKnown { entity: String },
     #[error("rows of \"{relation}\" have no event time")]
     NoRowTime { relation: String },
     /// An attribute as of the event, seen from rows that have no time.
@@ -60,7 +66,9 @@ impl ClientError for PlanError {
             | Self::FilterOnManySide { .. }
             | Self::NeedsDimension { .. }
             | Self::MixedCalculation { .. } => "42803",
-            Self::NotSupported { .. } => "0A000",
+            Self::NotSupported { .. }
+            | Self::HistoryNotKept { .. }
+            | Self::ArrivalNotKnown { .. } => "0A000",
             Self::Types { .. } => "42804",
             Self::BadConstant { sqlstate, .. } => sqlstate,
             Self::Internal(_) => "XX000",
@@ -69,6 +77,12 @@ impl ClientError for PlanError {
 
     fn detail(&self) -> Option<String> {
         match self {
+            Self::HistoryNotKept { entity } => Some(format!(
+                "The source of \"{entity}\" keeps the current row of each key; what it was before is gone."
+            )),
+            Self::ArrivalNotKnown { entity } => {
+                Some(format!("The source of \"{entity}\" does not tell when its rows came in."))
+            }
             Self::DimensionNotAllowed { metric, version, .. }
             | Self::GrainNotAllowed { metric, version, .. } => Some(format!(
                 "Version {version} of \"{metric}\" declares by what it may be grouped and filtered."
@@ -121,6 +135,13 @@ impl ClientError for PlanError {
                 Some(format!("Group by {dimension}, or write WHERE {dimension} = 1."))
             }
             Self::NotSupported { hint, .. } => hint.clone(),
+            Self::HistoryNotKept { entity } => Some(format!(
+                "RESET canon.as_of, or leave out what is read from \"{entity}\"; to keep its history, define it on a source of kind events."
+            )),
+            Self::ArrivalNotKnown { .. } => Some(
+                "RESET canon.as_of, or name the column in the entity: source: {time: {ingested: …}}."
+                    .to_owned(),
+            ),
             Self::Types { .. } | Self::BadConstant { .. } | Self::Internal(_) => None,
         }
     }

@@ -3,31 +3,35 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chrono_tz::Tz;
 use datafusion::common::{Column, TableReference};
 use datafusion::logical_expr::{
     Expr, JoinType, LogicalPlan, LogicalPlanBuilder, Projection, SubqueryAlias, TableScan,
-    TableScanBuilder, lit,
+    TableScanBuilder, cast, lit,
 };
 
+use super::clock;
 use super::error::PlanError;
 use super::history;
 use super::journey;
 use super::latest::Latest;
-use super::rewrite::Rewriter;
+use super::rewrite::{Rewriter, filtered};
 use super::segment;
 use super::source::SourceTable;
 use super::trace::columns_of;
-use crate::bind::{RelationScan, ScanKind};
+use crate::bind::relation::instant_type;
+use crate::bind::{RelationScan, ScanClock, ScanKind};
 use crate::functions::registry;
 use crate::model::entity::{AT_EVENT, BASE, reads_history};
-use crate::model::{Entity, Journey, Model, Span};
+use crate::model::{Entity, Journey, Model, SourceKind, Span};
 
 /// When a row counts: an instant over source columns, and the zone of its wall clock.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct TimeOf {
     pub(crate) instant: Expr,
-    pub(crate) zone: Tz,
+    /// The name of a zone: constant, over source columns, or the session's.
+    pub(crate) zone: Expr,
+    /// For how many days after its end a day stays open.
+    pub(crate) window_days: u32,
     /// How much later the row counts than it happened: of metrics of an earlier period.
     pub(crate) shift: Option<Span>,
 }
@@ -43,7 +47,7 @@ impl TimeOf {
 
     /// The wall clock when it happened.
     pub(crate) fn unshifted(&self) -> Result<Expr, PlanError> {
-        call("wall_clock", vec![self.instant.clone(), lit(self.zone.name())])
+        call("wall_clock", vec![self.instant.clone(), self.zone.clone()])
     }
 }
 
@@ -55,17 +59,16 @@ pub(crate) fn call(name: &str, args: Vec<Expr>) -> Result<Expr, PlanError> {
 }
 
 /// The time of plain rows of a relation: the metric's own in schema `metrics`, else the entity's.
-pub(crate) fn row_time(model: &Model, scan: &RelationScan) -> Option<TimeOf> {
-    let relation = &scan.relation;
-    let of_metric = scan.versions.first().and_then(|version| {
-        let time = version.time.as_ref()?;
-        Some(journey::time_of(version, time))
-    });
-    of_metric.or_else(|| {
-        let column = relation.entity.source.event_time.as_ref()?;
-        let instant = Expr::Column(Column::new(Some(TableReference::bare(BASE)), column));
-        Some(TimeOf { instant, zone: model.project.timezone, shift: None })
-    })
+pub(crate) fn row_time(model: &Model, scan: &RelationScan) -> Result<Option<TimeOf>, PlanError> {
+    if let Some(version) = scan.versions.first()
+        && let Some(time) = &version.time
+    {
+        return journey::time_of(version, time).map(Some);
+    }
+    let Some(column) = &scan.relation.entity.source.event_time else { return Ok(None) };
+    let instant = Expr::Column(Column::new(Some(TableReference::bare(BASE)), column));
+    let zone = lit(model.project.timezone.name());
+    Ok(Some(TimeOf { instant, zone, window_days: 0, shift: None }))
 }
 
 /// Periods are shifted by the wall clock; no instant belongs to a shifted row.
@@ -112,11 +115,15 @@ pub(crate) fn expand_scan(
                 TimeOf { instant, shift: None, .. } => instant.clone(),
                 _ => return Err(no_instant()),
             },
+            ScanKind::IsFinal => time.ok_or_else(no_time)?.is_final(&scan.clock)?,
             ScanKind::Measure(_) | ScanKind::Segment(_) => continue,
         };
         outputs.push((column.name.clone(), expr));
     }
     outputs.extend(extras.iter().cloned());
+    for (_, expr) in &mut outputs {
+        *expr = clock::resolved(std::mem::take(expr), &scan.clock)?;
+    }
     let is_own = entity.name == scan.relation.entity.name;
     let version = scan.versions.first().filter(|_| is_own);
     let journey = version.and_then(|version| version.journey());
@@ -126,8 +133,8 @@ pub(crate) fn expand_scan(
         read = segment::without_segments(&read);
         read.extend(hops.iter().flat_map(|hop| hop.needs()));
     }
-    let journey = journey.map(Arc::as_ref);
-    let mut joined = joined_sources(rewriter.model, entity, journey, read.iter(), time)?;
+    let from = Reading { model: rewriter.model, clock: &scan.clock };
+    let mut joined = joined_sources(from, entity, journey.map(Arc::as_ref), read.iter(), time)?;
     for hop in hops {
         joined = hop.join(joined)?;
     }
@@ -136,12 +143,19 @@ pub(crate) fn expand_scan(
     Ok(LogicalPlan::Projection(Projection::try_new(exprs.collect(), Arc::new(joined))?))
 }
 
+/// What a statement reads its sources by.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading<'r> {
+    pub(crate) model: &'r Model,
+    pub(crate) clock: &'r ScanClock,
+}
+
 /// The entity's source (or the rows of a journey), joined to those that the expressions need, each
 /// under its path as alias.
 ///
 /// `time` is when a row counts: what an entity's history says of it is as of then.
 pub(crate) fn joined_sources<'e>(
-    model: &Model,
+    from: Reading<'_>,
     entity: &Entity,
     journey: Option<&Journey>,
     exprs: impl Iterator<Item = &'e Expr>,
@@ -164,15 +178,15 @@ pub(crate) fn joined_sources<'e>(
         let no_time = || PlanError::NoTimeOfFact { entity: entity.name.clone() };
         note(&time.ok_or_else(no_time)?.instant);
     }
-    let hops = hops(model, entity, &mut needed)?;
+    let hops = hops(from.model, entity, &mut needed)?;
     let columns = |path: &str| needed.get(path).cloned().unwrap_or_default();
     let base = match journey {
-        Some(journey) => journey::rows(model, journey, &columns(BASE))?,
-        None => related_rows(entity, BASE, &columns(BASE))?,
+        Some(journey) => journey::rows(from, journey, &columns(BASE))?,
+        None => related_rows(entity, BASE, &columns(BASE), from.clock)?,
     };
     let mut plan = LogicalPlanBuilder::from(base);
     for (path, hop) in &hops {
-        let right = related_rows(hop.entity, path, &columns(path))?;
+        let right = related_rows(hop.entity, path, &columns(path), from.clock)?;
         let parent = TableReference::bare(hop.parent.as_str());
         let left_keys: Vec<Column> =
             hop.from.iter().map(|it| Column::new(Some(parent.clone()), it)).collect();
@@ -237,18 +251,19 @@ fn related_rows(
     entity: &Entity,
     path: &str,
     columns: &BTreeSet<String>,
+    clock: &ScanClock,
 ) -> Result<LogicalPlan, PlanError> {
     let Some(history) = &entity.source.history else {
-        return source_scan(entity, path, columns);
+        return source_scan(entity, path, columns, clock);
     };
     let mut wanted = columns.clone();
     wanted.extend(entity.key.iter().cloned());
     wanted.extend([history.from.clone(), history.to.clone()]);
-    let rows = source_scan(entity, "versions", &wanted)?;
+    let rows = source_scan(entity, "versions", &wanted, clock)?;
     if path.ends_with(AT_EVENT) {
         return history::spans(rows, entity, history, columns, path);
     }
-    let rows = history::current(rows, entity, history)?;
+    let rows = history::current(rows, entity, history, clock)?;
     let alias = TableReference::bare(path);
     Ok(LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(rows), alias)?))
 }
@@ -258,9 +273,14 @@ fn source_scan(
     entity: &Entity,
     alias: &str,
     columns: &BTreeSet<String>,
+    clock: &ScanClock,
 ) -> Result<LogicalPlan, PlanError> {
     let source = &entity.source;
     let mut wanted = columns.clone();
+    let known = known_rows(entity, clock)?;
+    for column in known.iter().flat_map(|condition| condition.column_refs()) {
+        wanted.insert(column.name.clone());
+    }
     if let Some(dedupe) = &source.dedupe {
         wanted.extend(dedupe.by.iter().cloned());
         wanted.insert(dedupe.latest.clone());
@@ -277,10 +297,45 @@ fn source_scan(
         .with_projection(Some(projection))
         .build()?;
     let scan = LogicalPlan::TableScan(scan);
+    // Below the dedupe: what came later takes no part in choosing the latest row of a key.
+    let scan = match known {
+        Some(condition) => filtered(scan, condition)?,
+        None => scan,
+    };
     let rows = match &source.dedupe {
         Some(dedupe) => Latest::plan(scan, dedupe.clone()),
         None => scan,
     };
     let alias = TableReference::bare(alias);
     Ok(LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(rows), alias)?))
+}
+
+/// The condition of a source's rows that had come in as of the moment that is asked about.
+///
+/// A source of kind `state` keeps only what replaced the older rows, so there an earlier answer
+/// can't be given again: not of its own rows, and not of what is grouped, filtered or dated by an
+/// attribute that is joined from it. Such a question is refused rather than answered by today's
+/// attributes, since that answer would change when they do. A foreign key of an events source needs
+/// no join, and may be asked for.
+fn known_rows(entity: &Entity, clock: &ScanClock) -> Result<Option<Expr>, PlanError> {
+    let Some(as_of) = clock.as_of else { return Ok(None) };
+    let source = &entity.source;
+    let name = entity.name.clone();
+    let Some(ingested) = source.ingested.as_ref().filter(|_| source.kind == SourceKind::Events)
+    else {
+        return Err(match source.kind {
+            SourceKind::State => PlanError::HistoryNotKept { entity: name },
+            SourceKind::Events => PlanError::ArrivalNotKnown { entity: name },
+        });
+    };
+    let table = TableReference::bare(source.table.as_str());
+    let column = source.columns.iter().find(|column| column.name == *ingested);
+    let missing = || PlanError::Internal(format!("column \"{ingested}\" is missing"));
+    let data_type = &column.ok_or_else(missing)?.data_type;
+    let arrival = Expr::Column(Column::new(Some(table), ingested));
+    let arrival = match *data_type == instant_type() {
+        true => arrival,
+        false => cast(arrival, instant_type()),
+    };
+    Ok(Some(clock::known_at(arrival, as_of)))
 }

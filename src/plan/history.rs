@@ -13,10 +13,12 @@ use datafusion::logical_expr::{
     Window, WindowFrame, WindowFunctionDefinition, and, cast, or,
 };
 
+use super::clock::literal;
 use super::error::PlanError;
 use super::expand::call;
 use super::latest::Latest;
 use super::rewrite::{filtered, projected};
+use crate::bind::ScanClock;
 use crate::functions::registry;
 use crate::model::{Dedupe, Entity, History};
 
@@ -27,13 +29,18 @@ const SPAN_TO: &str = "__span_to";
 const BEGUN: &str = "__begun";
 
 /// The rows of a history's source that are valid now, one for each key: of several the one that
-/// began last. The plan calls `now()`, which the session replaces by the statement's time.
+/// began last. Now is the moment as of which the statement asks; else the plan calls `now()`, which
+/// the session replaces by the statement's time.
 pub(super) fn current(
     rows: LogicalPlan,
     entity: &Entity,
     history: &History,
+    clock: &ScanClock,
 ) -> Result<LogicalPlan, PlanError> {
-    let now = call("now", Vec::new())?;
+    let now = match clock.as_of {
+        Some(as_of) => literal(as_of),
+        None => call("now", Vec::new())?,
+    };
     let valid = valid_at(&rows, history, &now)?;
     let rows = filtered(rows, valid)?;
     let newest = Dedupe { by: entity.key.clone(), latest: history.from.clone(), deleted: None };

@@ -110,7 +110,7 @@ pub(crate) fn evaluate(
         }
     }
     let fanout = Fanout::of(input);
-    let Atoms { list: atoms, asked } = atoms;
+    let Atoms { list: atoms, asked, .. } = atoms;
     let mut evaluation = Evaluation { rewriter, aggregate, input, atoms, asked, plain, fanout };
     evaluation.check()?;
     let branches = evaluation.branches()?;
@@ -248,12 +248,16 @@ impl Evaluation<'_, '_, '_> {
         let scans = scans_of(self.input);
         let mut branches: Vec<Branch> = Vec::new();
         for (index, atom) in self.atoms.iter().enumerate() {
-            let uses_time = scans.get(&atom.instance).is_some_and(|scan| scan.uses_time())
+            let scan = scans.get(&atom.instance);
+            let uses_time = scan.is_some_and(|scan| scan.uses_time())
                 || atom.reads_history()
                 || atom.over != Over::Group;
             let time = match (uses_time, &atom.time) {
                 (false, _) => None,
-                (true, Some(time)) => Some(time.clone()),
+                (true, Some(time)) if scan.is_some_and(|scan| scan.judges_days()) => {
+                    Some(time.clone())
+                }
+                (true, Some(time)) => Some(time.clone().without_window()),
                 (true, None) => return Err(PlanError::NoTime { metric: atom.metric.clone() }),
             };
             let (instance, entity) = (Some(atom.instance), Some(atom.entity.clone()));
@@ -291,12 +295,19 @@ impl Evaluation<'_, '_, '_> {
         branches: &mut Vec<Branch>,
         scans: &BTreeMap<usize, Scanned<'_>>,
     ) -> Result<(), PlanError> {
+        let mut own_times = BTreeMap::new();
+        for (instance, scan) in scans {
+            let time = row_time(self.rewriter.model, scan.relation)?;
+            let time = time.map(|time| match scan.judges_days() {
+                true => time,
+                false => time.without_window(),
+            });
+            own_times.insert(*instance, time);
+        }
         let has_rows_own_time = |branch: &Branch| match (branch.instance, &branch.time) {
             (_, None) => true,
             (Some(instance), Some(time)) => {
-                let scan = scans.get(&instance);
-                scan.and_then(|scan| row_time(self.rewriter.model, scan.relation)).as_ref()
-                    == Some(time)
+                own_times.get(&instance).and_then(Option::as_ref) == Some(time)
             }
             (None, Some(_)) => false,
         };
@@ -778,7 +789,13 @@ pub(super) fn collect_filters<'p>(
 
 /// The grain and the column of `date_trunc('grain', column)`.
 fn truncation(expr: &Expr) -> Option<(String, &Column)> {
+    if let Expr::Alias(alias) = expr {
+        return truncation(&alias.expr);
+    }
     let Expr::ScalarFunction(call) = expr else { return None };
+    if let ("week_from", [_, Expr::Column(column)]) = (call.func.name(), call.args.as_slice()) {
+        return Some(("week".to_owned(), column));
+    }
     if call.func.name() != "date_trunc" {
         return None;
     }

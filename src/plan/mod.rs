@@ -3,6 +3,7 @@
 
 pub mod account;
 mod atoms;
+mod clock;
 mod error;
 mod expand;
 mod history;
@@ -18,6 +19,7 @@ pub mod source;
 pub mod spread;
 mod time_ranges;
 mod trace;
+mod weeks;
 
 use chrono::{DateTime, Utc};
 use datafusion::logical_expr::LogicalPlan;
@@ -38,4 +40,16 @@ pub fn plan(
     at: DateTime<Utc>,
 ) -> Result<LogicalPlan, PlanError> {
     rules::apply(model, bound, at)
+}
+
+/// Whether an answer depends on the statement's time in what its scans give: in columns that
+/// nobody reads it doesn't.
+///
+/// # Errors
+/// Shapes that DataFusion refuses.
+pub fn judges_days(bound: &LogicalPlan) -> Result<bool, PlanError> {
+    if !rules::scans_read_clock(bound)? {
+        return Ok(false);
+    }
+    rules::scans_read_clock(&rules::without_unread(bound)?)
 }

@@ -100,8 +100,10 @@ impl<'m> Rewriter<'m> {
         relation: &RelationScan,
         needs: &Needs,
     ) -> Result<LogicalPlan, PlanError> {
-        let plain = || row_time(self.model, relation);
-        let time = needs.times.get(&instance).cloned().or_else(plain);
+        let time = match needs.times.get(&instance) {
+            Some(time) => Some(time.clone()),
+            None => row_time(self.model, relation)?,
+        };
         let extras = needs.extras.get(&instance).map_or(&[][..], Vec::as_slice);
         let several = |version: &Arc<MetricVersion>| {
             version.entities != [relation.relation.entity.name.as_str()]
@@ -264,7 +266,8 @@ impl<'m> Rewriter<'m> {
     /// Rows have one time; a measure that looks a history up at another has no value among them.
     fn refuse_other_time(&self, input: &LogicalPlan, atom: &Atom) -> Result<(), PlanError> {
         let scans = scans_of(input);
-        let own = scans.get(&atom.instance).and_then(|scan| row_time(self.model, scan.relation));
+        let own = scans.get(&atom.instance).map(|scan| row_time(self.model, scan.relation));
+        let own = own.transpose()?.flatten();
         if !atom.reads_history() || own == atom.time {
             return Ok(());
         }

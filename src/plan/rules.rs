@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Utc, Weekday};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::optimizer::analyzer::AnalyzerRule;
@@ -15,12 +15,15 @@ use tracing::debug_span;
 use super::error::PlanError;
 use super::journey;
 use super::rewrite::{Needs, Rewriter};
-use super::time_ranges;
+use super::trace::judges_days;
+use super::{time_ranges, weeks};
+use crate::bind::RelationScan;
 use crate::functions;
 use crate::model::Model;
 
 /// Applies every rule:
 ///
+/// 0. Weeks of `metric_time` begin on the project's day, while it is still known what is one.
 /// 1. `grouping()` becomes an expression over the grouping id, while the aggregation is still the
 ///    statement's own.
 /// 2. Columns that nobody reads go, so that a `SELECT *` in a subquery joins nothing and counts by
@@ -37,13 +40,17 @@ pub(crate) fn apply(
     bound: &LogicalPlan,
     at: DateTime<Utc>,
 ) -> Result<LogicalPlan, PlanError> {
-    let pruned = pruned(bound)?;
+    let pruned = pruned(model, bound)?;
     let rewrite = || Rewriter::new(model, at).rewrite(&pruned, &Needs::default());
     finished(debug_span!("rewrite").in_scope(rewrite)?)
 }
 
-/// Rules 1 and 2: the statement's own plan, as the measures are found in it.
-pub(crate) fn pruned(bound: &LogicalPlan) -> Result<LogicalPlan, PlanError> {
+/// Rules 0 to 2: the statement's own plan, as the measures are found in it.
+pub(crate) fn pruned(model: &Model, bound: &LogicalPlan) -> Result<LogicalPlan, PlanError> {
+    let bound = match model.project.week_start {
+        Weekday::Mon => bound,
+        first => &weeks::apply(bound, first)?,
+    };
     let resolved = match calls_grouping(bound)? {
         true => {
             let options = &functions::registry().options;
@@ -51,8 +58,7 @@ pub(crate) fn pruned(bound: &LogicalPlan) -> Result<LogicalPlan, PlanError> {
         }
         false => bound,
     };
-    let prune = || optimized(resolved.clone(), Arc::new(OptimizeProjections::new()));
-    debug_span!("prune").in_scope(prune)
+    debug_span!("prune").in_scope(|| without_unread(resolved))
 }
 
 /// Rules 4 to 8: a plan over sources, finished.
@@ -67,6 +73,25 @@ pub(crate) fn finished(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
         true => optimized(plan, Arc::new(PushDownFilter::new())),
         false => Ok(plan),
     }
+}
+
+/// The plan without columns that nobody reads.
+pub(super) fn without_unread(plan: &LogicalPlan) -> Result<LogicalPlan, PlanError> {
+    optimized(plan.clone(), Arc::new(OptimizeProjections::new()))
+}
+
+/// Whether any scan gives a column that is judged by the statement's time.
+pub(super) fn scans_read_clock(plan: &LogicalPlan) -> Result<bool, PlanError> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node
+            && let Some(relation) = RelationScan::of(&scan.source)
+        {
+            found |= relation.clock.as_of.is_none() && judges_days(scan, relation);
+        }
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
 }
 
 fn calls_grouping(plan: &LogicalPlan) -> Result<bool, PlanError> {

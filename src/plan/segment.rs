@@ -17,12 +17,13 @@ use datafusion::logical_expr::{
 
 use super::atoms::derived;
 use super::error::PlanError;
-use super::expand::joined_sources;
+use super::expand::{Reading, joined_sources};
 use super::rewrite::{Needs, Rewriter, aggregated, filtered, projected};
 use super::trace::columns_of;
 use crate::bind::relation::{METRIC_INSTANT, Relation};
 use crate::bind::segment::SegmentPart;
-use crate::bind::{RelationScan, ScanColumn, ScanKind, markers};
+use crate::bind::{RelationScan, ScanClock, ScanColumn, ScanKind, markers};
+use crate::model::Zone;
 use crate::model::entity::BASE;
 use crate::model::segment::{SegmentColumn, SegmentRule, SegmentValue, value_column};
 use crate::model::{
@@ -42,9 +43,9 @@ pub(super) fn expand(
         wanted.group |= is_part(column, SegmentPart::Group);
         wanted.rule |= is_part(column, SegmentPart::Rule);
     }
-    let rows = rows(rewriter, version, wanted)?;
-    let at =
-        ScalarValue::TimestampMicrosecond(Some(rewriter.at.timestamp_micros()), Some("UTC".into()));
+    let rows = rows(rewriter, version, &scan.clock, wanted)?;
+    let at = asked_at(rewriter, &scan.clock).timestamp_micros();
+    let at = ScalarValue::TimestampMicrosecond(Some(at), Some("UTC".into()));
     let mut exprs = Vec::with_capacity(columns.len());
     for column in columns {
         let expr = match &column.kind {
@@ -63,6 +64,11 @@ pub(super) fn expand(
         exprs.push(expr.alias_qualified(Some(node.table_name.clone()), &column.name));
     }
     projected(rows, exprs)
+}
+
+/// The moment for which members are told apart: as of which the scan is asked, else the statement's.
+fn asked_at(rewriter: &Rewriter<'_>, clock: &ScanClock) -> DateTime<Utc> {
+    clock.as_of.unwrap_or(rewriter.at)
 }
 
 fn is_part(column: &ScanColumn, wanted: SegmentPart) -> bool {
@@ -107,7 +113,8 @@ pub(super) fn hops(
     let hop = |column: SegmentColumn| {
         let missing = || PlanError::Internal(format!("no segment {}", column.segment));
         let version = scan.segments.get(&column.segment).ok_or_else(missing)?;
-        let rows = rows(rewriter, version, Wanted { group: true, rule: false })?;
+        let wanted = Wanted { group: true, rule: false };
+        let rows = rows(rewriter, version, &scan.clock, wanted)?;
         let alias = TableReference::bare(column.qualifier.as_str());
         let named: Vec<Expr> = (0..rows.schema().fields().len())
             .map(|index| {
@@ -184,6 +191,7 @@ fn key_name(index: usize) -> String {
 fn rows(
     rewriter: &mut Rewriter<'_>,
     version: &SegmentVersion,
+    clock: &ScanClock,
     wanted: Wanted,
 ) -> Result<LogicalPlan, PlanError> {
     let model = rewriter.model;
@@ -200,11 +208,11 @@ fn rows(
     let read = rules.iter().flat_map(|rule| rule.expr.column_refs());
     let read = read.filter(|column| column.relation.is_some());
     sources.extend(read.cloned().map(Expr::Column));
-    let mut plan = joined_sources(model, entity, None, sources.iter(), None)?;
+    let mut plan = joined_sources(Reading { model, clock }, entity, None, sources.iter(), None)?;
     let mut values: Vec<Expr> = Vec::new();
     let compared = if rules.is_empty() { &[] } else { version.values.as_slice() };
     for (index, value) in compared.iter().enumerate() {
-        let joined = Value::of(rewriter, value, index)?;
+        let joined = Value::of(rewriter, value, clock, index)?;
         values.push(joined.expr);
         let theirs =
             (0..keys.len()).map(|key| Column::new(Some(joined.alias.clone()), key_name(key)));
@@ -267,6 +275,7 @@ impl Value {
     fn of(
         rewriter: &mut Rewriter<'_>,
         value: &SegmentValue,
+        clock: &ScanClock,
         index: usize,
     ) -> Result<Self, PlanError> {
         let model = rewriter.model;
@@ -276,8 +285,8 @@ impl Value {
         let version = Arc::new(MetricVersion { dimensions: None, ..version.as_ref().clone() });
         let relation = Relation::of_metric(model, metric, Some(value.metric.major));
         let relation = Arc::new(relation.ok_or_else(unknown)?);
-        let scan = scan_of(value, &relation, &version);
-        let bound = bound(rewriter.at, value, &version, scan)?;
+        let scan = scan_of(value, &relation, &version, clock);
+        let bound = bound(model, asked_at(rewriter, clock), value, &version, scan)?;
         let rows = rewriter.rewrite(&bound, &Needs::default())?;
         let alias = TableReference::bare(format!("value{index}"));
         let rows =
@@ -304,6 +313,7 @@ fn scan_of(
     value: &SegmentValue,
     relation: &Arc<Relation>,
     version: &Arc<MetricVersion>,
+    clock: &ScanClock,
 ) -> RelationScan {
     let mut columns: Vec<ScanColumn> = value
         .key
@@ -320,12 +330,13 @@ fn scan_of(
     }
     let kind = ScanKind::Measure(Arc::clone(version));
     columns.push(ScanColumn { name: VALUE.to_owned(), kind });
-    RelationScan::new(Arc::clone(relation), columns, vec![Arc::clone(version)])
+    RelationScan::new(Arc::clone(relation), columns, vec![Arc::clone(version)], clock.clone())
 }
 
 /// `SELECT key, MEASURE(metric) FROM metrics.… WHERE the window GROUP BY key`, as the binder would
 /// give it.
 fn bound(
+    model: &Model,
     at: DateTime<Utc>,
     value: &SegmentValue,
     version: &MetricVersion,
@@ -336,7 +347,11 @@ fn bound(
     let mut plan =
         LogicalPlan::TableScan(TableScanBuilder::new(alias.clone(), Arc::new(scan)).build()?);
     if let Some(window) = value.window {
-        let zone = version.time.as_ref().map_or(chrono_tz::Tz::UTC, |time| time.zone);
+        // A member is judged at one moment, whatever the zones of its rows or of who asks.
+        let zone = match version.time.as_ref().map(|time| &time.zone) {
+            Some(Zone::Named(zone)) => *zone,
+            _ => model.project.timezone,
+        };
         let instant = |at: DateTime<Utc>| {
             let micros = Some(at.timestamp_micros());
             lit(ScalarValue::TimestampMicrosecond(micros, Some("UTC".into())))

@@ -20,7 +20,7 @@ use datafusion::logical_expr::{
 
 use super::atoms::Atom;
 use super::error::PlanError;
-use super::expand::{call, joined_sources};
+use super::expand::{Reading, call, joined_sources};
 use super::measure::{
     Branch, Columns, Evaluation, GROUPING_ID, collect_filters, key_name, located, rows_schema,
 };
@@ -324,7 +324,10 @@ impl Evaluation<'_, '_, '_> {
         exprs.extend(lines.key.iter().enumerate().map(|(i, it)| base(it).alias(line_whole(i))));
         exprs.extend(entity.key.iter().enumerate().map(|(i, it)| base(it).alias(line_key(i))));
         exprs.push(lines.weight.clone().alias(WEIGHT));
-        let sources = joined_sources(self.rewriter.model, entity, None, exprs.iter(), None)?;
+        let scans = scans_of(self.input);
+        let clock = &scans.get(&lines.scan).ok_or_else(missing)?.relation.clock;
+        let from = Reading { model: self.rewriter.model, clock };
+        let sources = joined_sources(from, entity, None, exprs.iter(), None)?;
         let each = projected(sources, exprs)?;
         let on = (0..keys)
             .map(|index| {

@@ -41,6 +41,12 @@ fn as_range(expr: &Expr) -> Option<Expr> {
         _ => return None,
     };
     let chain = Chain::of(chain)?;
+    if let Some(event) = event_of_booked(chain.instant) {
+        return on_event(&Chain { instant: event, ..chain }, op, constant, expr);
+    }
+    if !matches!(chain.instant, Expr::Column(_)) {
+        return None;
+    }
     let bounds = chain.bounds(op, constant)?;
     let ranges = bounds.into_iter().map(|bound| chain.on_instant(bound));
     let ranges = ranges.collect::<Option<Vec<_>>>()?;
@@ -50,6 +56,53 @@ fn as_range(expr: &Expr) -> Option<Expr> {
         true => on_instant,
         false => and(on_instant, expr.clone()),
     })
+}
+
+/// The event of a time that is booked on arrival: `CASE WHEN arrival's day > … event's day … THEN
+/// arrival ELSE event END`, as [`TimeOf`](super::expand::TimeOf) writes it.
+fn event_of_booked(instant: &Expr) -> Option<&Expr> {
+    let Expr::Case(case) = instant else { return None };
+    let ([(condition, arrival)], None, Some(event)) =
+        (case.when_then_expr.as_slice(), &case.expr, &case.else_expr)
+    else {
+        return None;
+    };
+    let Expr::BinaryExpr(BinaryExpr { left, op: Operator::Gt, right }) = condition.as_ref() else {
+        return None;
+    };
+    let last_open = match right.as_ref() {
+        Expr::ScalarFunction(call) if call.func.name() == "add_days" => {
+            match call.args.as_slice() {
+                [day, Expr::Literal(ScalarValue::Int64(Some(0..)), _)] => day,
+                _ => return None,
+            }
+        }
+        day => day,
+    };
+    let is_day_of = |day: &Expr, instant: &Expr| match day {
+        Expr::Cast(cast) if *cast.field.data_type() == DataType::Date32 => {
+            matches!(cast.expr.as_ref(), Expr::ScalarFunction(call)
+                if call.func.name() == "wall_clock" && call.args.first() == Some(instant))
+        }
+        _ => false,
+    };
+    let is_ours = is_day_of(left, arrival) && is_day_of(last_open, event);
+    (is_ours && matches!(event.as_ref(), Expr::Column(_))).then_some(event)
+}
+
+/// What a comparison of a booked time says of the event: a late row came after its event, so an
+/// upper bound holds for both. A lower bound says nothing: an old event may have come today.
+fn on_event(
+    chain: &Chain<'_>,
+    op: Operator,
+    constant: NaiveDateTime,
+    whole: &Expr,
+) -> Option<Expr> {
+    let bounds = chain.bounds(op, constant)?.into_iter();
+    let upper = bounds.filter(|bound| matches!(bound.op, Operator::Lt | Operator::LtEq));
+    let upper = upper.map(|bound| chain.on_instant(bound)).collect::<Option<Vec<_>>>()?;
+    let upper = upper.into_iter().map(|range| range.predicate).reduce(and)?;
+    Some(and(upper, whole.clone()))
 }
 
 /// A constant as microseconds of a wall clock.
@@ -70,8 +123,8 @@ fn wall_of(value: &ScalarValue) -> Option<NaiveDateTime> {
 /// A wall clock, perhaps cut to a grain, as a function of an instant.
 struct Chain<'e> {
     instant: &'e Expr,
-    /// The zone of its wall clock.
-    zone: Tz,
+    /// The zone of its wall clock; None where each row has its own.
+    zone: Option<Tz>,
     /// What it is cut to, if it is.
     grain: Option<Grain>,
 }
@@ -81,7 +134,8 @@ enum Grain {
     Minute,
     Hour,
     Day,
-    Week,
+    /// With the day on which it begins, from 0 for Monday.
+    Week(u8),
     Month,
     Quarter,
     Year,
@@ -113,12 +167,20 @@ impl<'e> Chain<'e> {
                 let [Expr::Literal(grain, _), inner] = call.args.as_slice() else { return None };
                 Self::of(inner)?.cut(Grain::named(grain.try_as_str()??)?)?
             }
-            Expr::ScalarFunction(call) if call.func.name() == "wall_clock" => {
-                let [instant @ Expr::Column(_), Expr::Literal(zone, _)] = call.args.as_slice()
+            Expr::ScalarFunction(call) if call.func.name() == "week_from" => {
+                let [Expr::Literal(ScalarValue::Int64(Some(first)), _), inner] =
+                    call.args.as_slice()
                 else {
                     return None;
                 };
-                let zone = zone.try_as_str()??.parse::<Tz>().ok()?;
+                Self::of(inner)?.cut(Grain::Week(u8::try_from(*first).ok()?))?
+            }
+            Expr::ScalarFunction(call) if call.func.name() == "wall_clock" => {
+                let [instant, zone] = call.args.as_slice() else { return None };
+                let zone = match zone {
+                    Expr::Literal(zone, _) => Some(zone.try_as_str()??.parse::<Tz>().ok()?),
+                    _ => None,
+                };
                 Self { instant, zone, grain: None }
             }
             _ => return None,
@@ -167,11 +229,11 @@ impl<'e> Chain<'e> {
     }
 
     /// A side of the range on the instant. Around a change of the clock a wall clock isn't one
-    /// instant: there the range is widened, and not exact.
+    /// instant: there the range is widened, and not exact; and so where rows have their own zones.
     fn on_instant(&self, bound: Bound) -> Option<Range> {
         let is_lower = matches!(bound.op, Operator::Gt | Operator::GtEq);
-        let resolved = self.zone.from_local_datetime(&bound.wall);
-        Some(match (resolved.single(), is_lower) {
+        let resolved = self.zone.map(|zone| zone.from_local_datetime(&bound.wall));
+        Some(match (resolved.and_then(|resolved| resolved.single()), is_lower) {
             (Some(instant), _) => self.range(bound.op, instant.to_utc(), true),
             (None, true) => {
                 let early = bound.wall.checked_sub_signed(TimeDelta::days(1))?.and_utc();
@@ -198,7 +260,7 @@ impl Grain {
             "minute" => Self::Minute,
             "hour" => Self::Hour,
             "day" => Self::Day,
-            "week" => Self::Week,
+            "week" => Self::Week(0),
             "month" => Self::Month,
             "quarter" => Self::Quarter,
             "year" => Self::Year,
@@ -218,9 +280,10 @@ impl Grain {
             Self::Minute => date.and_hms_opt(at.hour(), at.minute(), 0),
             Self::Hour => date.and_hms_opt(at.hour(), 0, 0),
             Self::Day => midnight(date),
-            Self::Week => {
+            Self::Week(first) => {
                 let since_monday = u64::from(date.weekday().num_days_from_monday());
-                midnight(date.checked_sub_days(Days::new(since_monday))?)
+                let days = (since_monday + 7 - u64::from(first)) % 7;
+                midnight(date.checked_sub_days(Days::new(days))?)
             }
             Self::Month => midnight(date.with_day(1)?),
             Self::Quarter => {
@@ -236,10 +299,64 @@ impl Grain {
             Self::Minute => floor.checked_add_signed(TimeDelta::minutes(1)),
             Self::Hour => floor.checked_add_signed(TimeDelta::hours(1)),
             Self::Day => floor.checked_add_days(Days::new(1)),
-            Self::Week => floor.checked_add_days(Days::new(7)),
+            Self::Week(_) => floor.checked_add_days(Days::new(7)),
             Self::Month => floor.checked_add_months(Months::new(1)),
             Self::Quarter => floor.checked_add_months(Months::new(3)),
             Self::Year => floor.checked_add_months(Months::new(12)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::logical_expr::{col, lit};
+
+    use super::*;
+    use crate::plan::expand::{TimeOf, call};
+
+    fn wall_clock(window_days: u32, zone: Expr) -> Expr {
+        let of_event =
+            TimeOf { instant: col("event"), zone: zone.clone(), window_days, shift: None };
+        let booked = of_event.booked(&col("arrival")).unwrap();
+        call("wall_clock", vec![booked.instant, zone]).unwrap()
+    }
+
+    fn constant() -> Expr {
+        let day = NaiveDate::from_ymd_opt(2026, 3, 7).unwrap().and_hms_opt(0, 0, 0).unwrap();
+        lit(ScalarValue::TimestampMicrosecond(Some(day.and_utc().timestamp_micros()), None))
+    }
+
+    /// The day before in UTC, at eleven in the evening.
+    const BOUND: &str = "event < TimestampMicrosecond(1772838000000000, Some(\"UTC\"))";
+
+    #[test]
+    fn an_upper_bound_of_a_booked_time_is_one_of_its_event() {
+        for window_days in [0, 3] {
+            let asked = wall_clock(window_days, lit("Europe/Berlin")).lt(constant());
+            let range = as_range(&asked).unwrap();
+            assert_eq!(range.to_string(), format!("{BOUND} AND {asked}"));
+        }
+    }
+
+    #[test]
+    fn a_lower_bound_of_a_booked_time_says_nothing_of_its_event() {
+        let asked = wall_clock(3, lit("Europe/Berlin")).gt_eq(constant());
+        assert!(as_range(&asked).is_none());
+    }
+
+    #[test]
+    fn where_rows_have_zones_of_their_own_a_range_is_a_day_wider() {
+        let clock = call("wall_clock", vec![col("event"), col("zone")]).unwrap();
+        let range = as_range(&clock.clone().gt_eq(constant())).unwrap().to_string();
+        assert!(range.starts_with("event >= TimestampMicrosecond(1772755200000000"), "{range}");
+        assert!(range.ends_with(&clock.gt_eq(constant()).to_string()), "{range}");
+    }
+
+    #[test]
+    fn other_cases_are_left_alone() {
+        let mut case = datafusion::logical_expr::when(col("late"), col("arrival"));
+        let case = case.otherwise(col("event")).unwrap();
+        let clock = call("wall_clock", vec![case, lit("Europe/Berlin")]).unwrap();
+        assert!(as_range(&clock.lt(constant())).is_none());
     }
 }

@@ -31,13 +31,17 @@ pub(crate) fn columns_of<'p>(
 pub(crate) fn uses_time(scan: &TableScan, relation: &RelationScan) -> bool {
     let dimensions = &relation.relation.entity.dimensions;
     let is_time = |column: &ScanColumn| match column.kind {
-        ScanKind::MetricTime | ScanKind::MetricInstant => true,
         ScanKind::Dimension(index) => {
             dimensions.get(index).is_some_and(|dimension| reads_history(&dimension.expr))
         }
-        ScanKind::Measure(_) | ScanKind::Segment(_) => false,
+        _ => column.kind.is_time(),
     };
     columns_of(scan, relation).any(is_time)
+}
+
+/// Whether a scan tells closed days from open ones.
+pub(crate) fn judges_days(scan: &TableScan, relation: &RelationScan) -> bool {
+    columns_of(scan, relation).any(|column| matches!(column.kind, ScanKind::IsFinal))
 }
 
 /// A scan, and what it is of.
@@ -51,6 +55,11 @@ impl Scanned<'_> {
     /// As the function of this name.
     pub(crate) fn uses_time(&self) -> bool {
         uses_time(self.node, self.relation)
+    }
+
+    /// As the function of this name.
+    pub(crate) fn judges_days(&self) -> bool {
+        judges_days(self.node, self.relation)
     }
 }
 
@@ -190,9 +199,7 @@ pub(crate) fn reads(plan: &LogicalPlan, expr: &Expr, instance: usize) -> Reads {
     for column in expr.column_refs() {
         let found = match below(plan, column) {
             Below::Scan(number, scanned) => {
-                let is_time =
-                    matches!(scanned.kind, ScanKind::MetricTime | ScanKind::MetricInstant);
-                let time = number == instance && is_time;
+                let time = number == instance && scanned.kind.is_time();
                 Reads { time, other: !time }
             }
             Below::Expr(input, inner) => reads(input, inner, instance),

@@ -2,8 +2,13 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+use datafusion::common::ScalarValue;
+
 use crate::sql::SqlError;
 use crate::sql::timezone::TimeZone;
+use crate::sql::types::PgType;
+use crate::sql::value;
 
 /// The PostgreSQL version that clients are told; drivers choose their catalogue statements by it.
 pub const SERVER_VERSION: &str = "16.6";
@@ -42,6 +47,8 @@ pub enum Kind {
     SearchPath,
     /// `metric=version, …`
     Pins,
+    /// A date or a timestamp with time zone, or nothing.
+    AsOf,
     /// Will be a setting; a value other than the default is refused for now.
     Later(&'static str),
 }
@@ -69,8 +76,8 @@ pub static SETTINGS: &[Setting] = &[
     setting("block_size", "8192", Kind::Fixed),
     setting("bytea_output", "hex", Kind::Word(&["hex"], &["escape"])),
     described(
-        setting("canon.as_of", "", Kind::Later("Leave it out to ask for the latest numbers.")),
-        "The day as of which numbers are answered.",
+        setting("canon.as_of", "", Kind::AsOf),
+        "The day or moment as of which numbers are answered: what came in later doesn't count.",
     ),
     described(
         setting(
@@ -229,6 +236,14 @@ impl Setting {
             Kind::Isolation => self.isolation(value),
             Kind::SearchPath => Ok(value.to_owned()),
             Kind::Pins => self.pins(value),
+            Kind::AsOf => match value.trim() {
+                "" => Ok(String::new()),
+                moment if as_of(moment, &TimeZone::UTC).is_some() => Ok(moment.to_owned()),
+                _ => {
+                    let hint = "Write a date or a timestamp with time zone, such as 2026-10-05.";
+                    Err(self.invalid(value, Some(hint)))
+                }
+            },
             Kind::Later(_) if value == self.default => Ok(value.to_owned()),
             Kind::Later(hint) => Err(self.unsupported(value, hint)),
         }
@@ -359,6 +374,21 @@ fn parse_pin(part: &str) -> Option<(&str, u64)> {
     well_formed.then_some((name, major))
 }
 
+/// The moment of a checked value of `canon.as_of`, its wall clock taken in this zone; None where
+/// the latest numbers are asked for.
+pub fn as_of(value: &str, zone: &TimeZone) -> Option<DateTime<Utc>> {
+    // Special values, such as now and infinity, would mean something else at each use.
+    if !value.trim_start().starts_with(|first: char| first.is_ascii_digit()) {
+        return None;
+    }
+    match value::from_text(&PgType::Timestamptz, Some(value), zone).ok()? {
+        ScalarValue::TimestampMicrosecond(Some(micros), _) => {
+            DateTime::from_timestamp_micros(micros)
+        }
+        _ => None,
+    }
+}
+
 /// A Boolean as Postgres reads it: any unambiguous beginning of true, false, yes, no; on, off, 1, 0.
 pub fn parse_bool(value: &str) -> Option<bool> {
     let lower = value.trim().to_lowercase();
@@ -432,6 +462,8 @@ mod tests {
             ("myapp.tenant", "7", "7"),
             ("standard_conforming_strings", "true", "on"),
             ("canon.as_of", "", ""),
+            ("canon.as_of", " 2026-10-05 ", "2026-10-05"),
+            ("canon.as_of", "2026-10-05 10:00:00+02", "2026-10-05 10:00:00+02"),
             ("application_name", "a\nb", "a?b"),
         ] {
             assert_eq!(check(name, value).as_deref(), Ok(shown), "{name} = {value}");
@@ -453,7 +485,9 @@ mod tests {
             ("canon.pins", "revenue=a", "22023"),
             ("canon.pins", "a=1,a=2", "22023"),
             ("canon.fill", "on", "0A000"),
-            ("canon.as_of", "2026-01-01", "0A000"),
+            ("canon.as_of", "yesterday", "22023"),
+            ("canon.as_of", "2026-02-30", "22023"),
+            ("canon.as_of", "infinity", "22023"),
             ("canon.strict", "perhaps", "22023"),
             ("extra_float_digits", "4", "22023"),
             ("statement_timeout", "-1", "22023"),

@@ -68,6 +68,11 @@ fn of_code(code: i64, text: &str, statement: Statement) -> BackendError {
         // What generated expressions throw themselves, by the text that they throw.
         395 if text.contains("division by zero") => BackendError::DivisionByZero,
         395 if text.contains("out of range") => BackendError::OutOfRange,
+        // BAD_ARGUMENTS and ILLEGAL_TYPE_OF_ARGUMENT, where they are about a row's time zone.
+        36 if text.contains(NO_ZONE) => BackendError::InvalidTimeZone { name: zone_in(text) },
+        43 if text.contains("time zone must be non-empty") => {
+            BackendError::InvalidTimeZone { name: String::new() }
+        }
         // ARGUMENT_OUT_OF_BOUND, CANNOT_CONVERT_TYPE, VALUE_IS_OUT_OF_RANGE_OF_DATA_TYPE, DECIMAL_OVERFLOW
         69 | 70 | 321 | 407 => BackendError::OutOfRange,
         6 | 27 => invalid("value"),
@@ -92,6 +97,14 @@ fn of_code(code: i64, text: &str, statement: Statement) -> BackendError {
         192..=195 | 516 => BackendError::Unreachable { backend: NAME },
         _ => failed(code, statement.query_id),
     }
+}
+
+/// What 26.7 says of a name that no zone has; the name follows.
+const NO_ZONE: &str = "Cannot load time zone ";
+
+fn zone_in(text: &str) -> String {
+    let name = text.split_once(NO_ZONE).and_then(|(_, rest)| rest.split_once(": while executing"));
+    name.map_or(String::new(), |(name, _)| name.to_owned())
 }
 
 /// The value that a parsing error quotes: the user's own.
@@ -147,6 +160,8 @@ mod tests {
             ("Code: 60. DB::Exception: Unknown table", "55000"),
             ("Code: 516. DB::Exception: Authentication failed", "HV00N"),
             ("Code: 62. DB::Exception: Syntax error", "HV000"),
+            ("Code: 36. DB::Exception: Bad arguments", "HV000"),
+            ("Code: 36. DB::Exception: Cannot load time zone Mars: while executing 'x'", "22023"),
             ("<html>502 Bad Gateway</html>", "HV00N"),
         ];
         for (text, sqlstate) in cases {

@@ -21,8 +21,8 @@ use crate::model::expr::{self, Name, Resolved, Scope};
 use crate::model::raw::{RawMetricType, RawSide, RawVersion, Text};
 use crate::model::types::{self, DIGITS_128};
 use crate::model::{
-    Entity, EntityFilter, MetricKind, MetricRef, MetricTime, MetricVersion, Side, Status, near,
-    shared,
+    Entity, EntityFilter, LateData, MetricKind, MetricRef, MetricTime, MetricVersion, Side, Status,
+    near, shared,
 };
 
 /// Metrics built on each other: deep chains are mistakes.
@@ -551,7 +551,10 @@ fn shared_time(
             Some(grains) => grains.into_iter().filter(|name| allowed.contains(name)).collect(),
         });
     }
-    Some(Some(MetricTime { grains, ..(*first).clone() }))
+    // Its day is closed when that of every part is.
+    let window_days = times.iter().map(|time| time.late_data.window_days).max().unwrap_or_default();
+    let late_data = LateData { window_days, ..first.late_data };
+    Some(Some(MetricTime { grains, late_data, ..(*first).clone() }))
 }
 
 /// The names of a derived metric's expression: metrics pinned to a major version.

@@ -201,6 +201,14 @@ fn segmented(holder: &Draft<'_>, hops: &[Hop<'_>], segment: &str, name: String) 
     }
 }
 
+/// An attribute as seen over a dimension's path, without labels for missing and unmatched keys.
+pub(super) fn unlabelled(dimension: &Dimension, attribute: &Attribute) -> Expr {
+    match dimension.path.is_empty() {
+        true => attribute.expr.clone(),
+        false => moved(&attribute.expr, &dimension.path.join(".")),
+    }
+}
+
 /// An attribute's expression as seen over a path.
 fn moved(expr: &Expr, qualifier: &str) -> Expr {
     let moved = expr.clone().transform(|expr| {

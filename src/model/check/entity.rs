@@ -75,6 +75,16 @@ impl<'a> Entities<'a> {
         self.by_name.keys().copied().collect()
     }
 
+    /// Notes when rows come in where only a metric says so.
+    pub(super) fn tell_ingestion(&mut self, told: &BTreeMap<String, String>) {
+        for draft in &mut self.drafts {
+            let Some(entity) = Arc::get_mut(&mut draft.entity) else { continue };
+            if entity.source.ingested.is_none() {
+                entity.source.ingested = told.get(&entity.name).cloned();
+            }
+        }
+    }
+
     pub(super) fn into_model(self) -> BTreeMap<String, Arc<Entity>> {
         self.drafts.into_iter().map(|draft| (draft.entity.name.clone(), draft.entity)).collect()
     }

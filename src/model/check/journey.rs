@@ -25,8 +25,8 @@ use crate::model::raw::{
     RawBookedAt, RawCredit, RawGrain, RawMetricType, RawOutput, RawVersion, Text,
 };
 use crate::model::{
-    Aggregation, AsOf, Attribute, Dimension, Entity, MetricKind, MetricTime, MetricVersion,
-    Relationship, Status,
+    AfterClose, Aggregation, AsOf, Attribute, Dimension, Entity, MetricKind, MetricRef, MetricTime,
+    MetricVersion, Relationship, Status, Zone,
 };
 
 /// Each step is one more window over the events.
@@ -292,7 +292,13 @@ impl One<'_, '_, '_, '_> {
         let description = format!("{}s since the cohort's", grain?.name());
         self.add(&mut rows, "age", AGE, DataType::Int64, description)?;
         rows.key.push("age".to_owned());
-        let zone = cohort.time.zone;
+        let Zone::Named(zone) = cohort.time.zone else {
+            let finding = Finding::error("not_supported_yet", "a retention in no one time zone")
+                .at(at.key("cohort").place("its periods depend on the row or the session"))
+                .help("Name a metric with a time zone of its own.");
+            self.context.push(finding);
+            return None;
+        };
         Some(Shape {
             kind: JourneyKind::Retention {
                 cohort: cohort.events,
@@ -354,6 +360,9 @@ impl One<'_, '_, '_, '_> {
             self.context.push(finding);
             return None;
         };
+        if !self.is_plain_time(&reference, &time, at) {
+            return None;
+        }
         rules.extend(version.eligibility.iter().map(|rule| rule.expr.clone()));
         if let MetricKind::Aggregate(Aggregation::CountDistinct { expr, .. }) = &version.kind {
             rules.push(expr.clone().is_not_null());
@@ -373,6 +382,23 @@ impl One<'_, '_, '_, '_> {
             at: time.expr.clone(),
         };
         Some(Followed { version, time, events })
+    }
+
+    /// Whether an event's own time is when it counts.
+    fn is_plain_time(&mut self, reference: &MetricRef, time: &MetricTime, at: At<'_>) -> bool {
+        let after = time.late_data.after;
+        if after == AfterClose::Restate {
+            return true;
+        }
+        let message = format!(
+            "events of {reference}, which says {} of late ones, are not supported yet",
+            after.name()
+        );
+        let finding = Finding::error("not_supported_yet", message)
+            .at(at.place("its late events count otherwise"))
+            .help("Name a metric with late_data: {after: restate}.");
+        self.context.push(finding);
+        false
     }
 
     /// The columns of an entity's sources that hold the key of the member it belongs to.

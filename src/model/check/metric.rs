@@ -141,6 +141,35 @@ impl<'a> Metrics<'a> {
         }
     }
 
+    /// The ingestion columns that metrics tell of entities whose source names none itself.
+    pub(super) fn told_ingestion(&self, context: &mut Context<'_>) -> BTreeMap<String, String> {
+        let mut told: BTreeMap<String, (&Text, At<'_>)> = BTreeMap::new();
+        for draft in &self.drafts {
+            for (index, raw) in draft.raw.versions.iter().enumerate() {
+                let ingested = raw.time.as_ref().and_then(|time| time.ingested.as_ref());
+                let (Some(entity), Some(name)) = (&raw.entity, ingested) else { continue };
+                let at = draft.at.key("versions").item(index).key("time").key("ingested");
+                match told.get(&**entity) {
+                    Some((known, other)) if *known != name => {
+                        let message = format!(
+                            "rows of entity \"{entity}\" come in at \"{known}\" and at \"{name}\""
+                        );
+                        let finding = Finding::error("two_ingestion_times", message)
+                            .at(at.place("here"))
+                            .at(other.place("and here"))
+                            .help("A row comes in once: name one column, in the entity's source.");
+                        context.push(finding);
+                    }
+                    Some(_) => {}
+                    None => {
+                        told.insert(entity.to_string(), (name, at));
+                    }
+                }
+            }
+        }
+        told.into_iter().map(|(entity, (name, _))| (entity, name.to_string())).collect()
+    }
+
     pub(super) fn into_model(self) -> BTreeMap<String, Arc<Metric>> {
         let metrics = self.drafts.into_iter().map(|draft| {
             let raw = draft.raw;
@@ -377,7 +406,7 @@ fn aggregate(
         _ => aggregation::check(context, raw, at, scope)
             .map(|(aggregation, data_type)| (MetricKind::Aggregate(aggregation), data_type)),
     };
-    let time = time::check(context, raw.time.as_ref(), at, scope, surroundings.project);
+    let time = time::check(context, raw.time.as_ref(), at, scope, surroundings);
     let dimensions = dimensions(context, raw.dimensions.as_deref(), at.key("dimensions"), scope);
     let many_side = many_side::check(context, raw, at, surroundings);
     let life = draft.lives[index].clone()?;

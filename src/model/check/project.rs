@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use chrono::Weekday;
+
 use super::at::At;
 use super::values;
 use crate::diagnostic::Finding;
@@ -18,19 +20,12 @@ pub(crate) fn check(
 ) -> Option<Project> {
     let name = values::name(&raw.project, at.key("project"), "project", findings);
     let timezone = values::zone(&raw.timezone, at.key("timezone"), findings);
-    if raw.week_start.is_some_and(|day| day != RawWeekday::Monday) {
-        let message = "weeks that don't begin on monday are not supported yet";
-        findings.push(
-            Finding::error("not_supported_yet", message)
-                .at(at.key("week_start").place("not monday"))
-                .help("Write monday, or leave the key out."),
-        );
-    }
+    let week_start = raw.week_start.map_or(Weekday::Mon, RawWeekday::day);
     let backend = match &raw.backend {
         Some(backend) => self::backend(backend, at.key("backend"), folder, findings),
         None => Some(default_backend(folder)),
     };
-    Some(Project { name: name?, timezone: timezone?, backend: backend? })
+    Some(Project { name: name?, timezone: timezone?, week_start, backend: backend? })
 }
 
 fn backend(

@@ -12,13 +12,14 @@ use datafusion::common::{Column, TableReference};
 use datafusion::logical_expr::{Expr, LogicalPlan, Operator, and, binary_expr, or};
 
 use super::super::error::PlanError;
+use super::super::expand::Reading;
 use super::super::rewrite::{filtered, projected};
 use super::col;
 use super::events::{KIND, Over, after, case, is_kind, partition, united, windowed};
 use super::ranges::Reach;
+use crate::model::Entity;
 use crate::model::entity::BASE;
 use crate::model::journey::{AT, CONVERTED_AT, Credit, Events, is_own_column};
-use crate::model::{Entity, Model};
 
 /// What base and target are of.
 #[derive(Clone, Copy)]
@@ -33,7 +34,7 @@ const TARGET_KIND: i64 = 1;
 /// One row for each base event: the columns that are needed of its source, [`AT`] and
 /// [`CONVERTED_AT`].
 pub(super) fn rows(
-    model: &Model,
+    from: Reading<'_>,
     entity: &Entity,
     sides: Sides<'_>,
     within: Duration,
@@ -46,7 +47,7 @@ pub(super) fn rows(
         of_base.push((own(index), source_column(name)));
     }
     let order: Vec<Expr> = (0..entity.key.len()).map(|index| col(&own(index))).collect();
-    let events = united(model, &[sides.base, sides.target], &of_base)?;
+    let events = united(from, &[sides.base, sides.target], &of_base)?;
     // An earlier base event can take a target from a later one, not the other way round.
     let back = match credit {
         Credit::LastBase => Duration::ZERO,

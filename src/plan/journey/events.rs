@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono_tz::Tz;
 use datafusion::arrow::datatypes::IntervalMonthDayNano;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::expr::WindowFunction;
@@ -13,11 +12,10 @@ use datafusion::logical_expr::{
 };
 
 use super::super::error::PlanError;
-use super::super::expand::{TimeOf, joined_sources};
+use super::super::expand::{Reading, TimeOf, joined_sources};
 use super::super::rewrite::{filtered, projected};
 use super::col;
 use crate::functions::registry;
-use crate::model::Model;
 use crate::model::journey::{AT, Events, member_column};
 
 /// Which of the united metrics an event is of, from 0.
@@ -31,7 +29,7 @@ pub(super) fn constant_column(index: usize) -> String {
 /// The events of several metrics: the member's key, constants, [`AT`], [`KIND`], and for the first
 /// metric further columns, over the sources of its entity; they are NULL in the others' rows.
 pub(super) fn united(
-    model: &Model,
+    from: Reading<'_>,
     metrics: &[&Events],
     of_first: &[(String, Expr)],
 ) -> Result<LogicalPlan, PlanError> {
@@ -39,7 +37,7 @@ pub(super) fn united(
     let mut nulls: Vec<(String, Expr)> = Vec::new();
     for (kind, events) in (0i64..).zip(metrics) {
         let further = if kind == 0 { of_first } else { nulls.as_slice() };
-        let plan = of_metric(model, events, kind, further)?;
+        let plan = of_metric(from, events, kind, further)?;
         if kind == 0 {
             for (name, _) in of_first {
                 let field = plan.schema().field_with_unqualified_name(name)?;
@@ -54,13 +52,13 @@ pub(super) fn united(
 
 /// The eligible rows of a metric that have a member and a time.
 fn of_metric(
-    model: &Model,
+    from: Reading<'_>,
     events: &Events,
     kind: i64,
     further: &[(String, Expr)],
 ) -> Result<LogicalPlan, PlanError> {
     let missing = || PlanError::Internal(format!("no entity {}", events.entity));
-    let entity = model.entities.get(&events.entity).ok_or_else(missing)?;
+    let entity = from.model.entities.get(&events.entity).ok_or_else(missing)?;
     let members = events.member.iter().enumerate();
     let mut outputs: Vec<(String, Expr)> =
         members.map(|(index, key)| (member_column(index), key.clone())).collect();
@@ -72,8 +70,9 @@ fn of_metric(
     let present = events.member.iter().chain([&events.at]).map(|it| it.clone().is_not_null());
     let rules: Vec<Expr> = events.rules.iter().cloned().chain(present).collect();
     let used = rules.iter().chain(outputs.iter().map(|(_, expr)| expr));
-    let time = TimeOf { instant: events.at.clone(), zone: Tz::UTC, shift: None };
-    let mut plan = joined_sources(model, entity, None, used, Some(&time))?;
+    let zone = lit(chrono_tz::Tz::UTC.name());
+    let time = TimeOf { instant: events.at.clone(), zone, window_days: 0, shift: None };
+    let mut plan = joined_sources(from, entity, None, used, Some(&time))?;
     if let Some(predicate) = rules.iter().cloned().reduce(and) {
         plan = filtered(plan, predicate)?;
     }

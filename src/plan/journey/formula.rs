@@ -34,7 +34,7 @@ impl Atoms {
         instance: usize,
         filter: Option<&Expr>,
     ) -> Result<Expr, PlanError> {
-        let time = version.time.as_ref().map(|time| time_of(version, time));
+        let time = version.time.as_ref().map(|time| time_of(version, time)).transpose()?;
         let plain = Atom {
             instance,
             entity: journey.rows.name.clone(),

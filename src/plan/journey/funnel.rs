@@ -12,19 +12,19 @@ use datafusion::common::Column;
 use datafusion::logical_expr::{Case, Expr, LogicalPlan, Operator, binary_expr, lit};
 
 use super::super::error::PlanError;
+use super::super::expand::Reading;
 use super::super::rewrite::{filtered, projected};
 use super::super::spread::Spread;
 use super::col;
 use super::conversion::source_columns;
 use super::events::{KIND, Over, after, case, is_kind, partition, united, windowed};
 use super::ranges::Reach;
-use crate::model::Model;
 use crate::model::journey::{AT, Events, REACHED, STEP, STEP_NAME, member_column};
 
 /// One row for each event of step 1 and each step: the columns that are needed of the event's
 /// source, [`AT`], the member, [`STEP`], [`STEP_NAME`] and [`REACHED`].
 pub(super) fn rows(
-    model: &Model,
+    from: Reading<'_>,
     steps: &[Events],
     within: Duration,
     needed: &BTreeSet<String>,
@@ -32,7 +32,7 @@ pub(super) fn rows(
     let first = steps.first().ok_or_else(|| PlanError::Internal("no steps".to_owned()))?;
     let of_first = source_columns(needed);
     let all: Vec<&Events> = steps.iter().collect();
-    let mut plan = Reach::plan(united(model, &all, &of_first)?, Duration::ZERO, within)?;
+    let mut plan = Reach::plan(united(from, &all, &of_first)?, Duration::ZERO, within)?;
     let base: Vec<Column> = plan.schema().columns();
     let over =
         Over { partition: partition(first), order: vec![col(AT), col(KIND)], ascending: false };

@@ -16,34 +16,33 @@ mod retention;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chrono_tz::Tz;
 use datafusion::common::{Column, TableReference};
-use datafusion::logical_expr::{Expr, LogicalPlan, SubqueryAlias};
+use datafusion::logical_expr::{Expr, LogicalPlan, SubqueryAlias, lit};
 
 pub(crate) use formula::refuse_totals;
 pub(crate) use ranges::apply as narrow;
 
 use super::error::PlanError;
-use super::expand::TimeOf;
+use super::expand::{Reading, TimeOf};
 use crate::model::entity::BASE;
 use crate::model::journey::{Journey, JourneyKind};
-use crate::model::{MetricTime, MetricVersion, Model};
+use crate::model::{MetricTime, MetricVersion};
 
 /// The rows of a journey under the alias [`BASE`], with the columns of these names: those of
 /// [`crate::model::journey`], and source columns of the base event's entity.
 pub(crate) fn rows(
-    model: &Model,
+    from: Reading<'_>,
     journey: &Journey,
     needed: &BTreeSet<String>,
 ) -> Result<LogicalPlan, PlanError> {
     let rows = match &journey.kind {
         JourneyKind::Conversion { base, target, within, credit, .. } => {
             let sides = conversion::Sides { base, target };
-            conversion::rows(model, &journey.rows, sides, *within, *credit, needed)?
+            conversion::rows(from, &journey.rows, sides, *within, *credit, needed)?
         }
-        JourneyKind::Funnel { steps, within, .. } => funnel::rows(model, steps, *within, needed)?,
+        JourneyKind::Funnel { steps, within, .. } => funnel::rows(from, steps, *within, needed)?,
         JourneyKind::Retention { cohort, active, grain, zone } => {
-            retention::rows(model, cohort, active, *grain, *zone, needed)?
+            retention::rows(from, cohort, active, *grain, *zone, needed)?
         }
     };
     let alias = TableReference::bare(BASE);
@@ -51,10 +50,13 @@ pub(crate) fn rows(
 }
 
 /// When a row of a metric counts. A cohort's period is a wall clock already.
-pub(crate) fn time_of(version: &MetricVersion, time: &MetricTime) -> TimeOf {
+pub(crate) fn time_of(version: &MetricVersion, time: &MetricTime) -> Result<TimeOf, PlanError> {
+    let of_row = TimeOf::of(time)?;
     let has_instant = version.journey().is_none_or(|journey| journey.has_instant());
-    let zone = if has_instant { time.zone } else { Tz::UTC };
-    TimeOf { instant: time.expr.clone(), zone, shift: None }
+    Ok(match has_instant {
+        true => of_row,
+        false => TimeOf { zone: lit(chrono_tz::Tz::UTC.name()), ..of_row },
+    })
 }
 
 /// A column of one of the plans in here.

@@ -11,6 +11,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use chrono::Weekday;
 use chrono_tz::Tz;
 use datafusion::arrow::datatypes::IntervalMonthDayNano;
 use datafusion::common::{Column, ScalarValue, TableReference};
@@ -20,13 +21,13 @@ use datafusion::logical_expr::{
 };
 
 use super::super::error::PlanError;
-use super::super::expand::{call, joined_sources};
+use super::super::expand::{Reading, call, joined_sources};
 use super::super::rewrite::{aggregated, filtered, projected};
 use super::super::spread::Spread;
+use super::super::weeks;
 use super::col;
 use super::events::{KIND, Over, case, is_kind, partition, united, windowed};
 use crate::functions::{registry, time::timestamptz};
-use crate::model::Model;
 use crate::model::entity::BASE;
 use crate::model::journey::{
     ACTIVE, AGE, AT, COMPLETE, CohortGrain, Events, PERIOD, member_column,
@@ -50,14 +51,19 @@ const NEWEST: &str = "__newest";
 /// One row for each member and age: the member's key, [`PERIOD`], [`AGE`], [`ACTIVE`],
 /// [`COMPLETE`].
 pub(super) fn rows(
-    model: &Model,
+    from: Reading<'_>,
     cohort: &Events,
     active: &Events,
     grain: CohortGrain,
     zone: Tz,
     needed: &BTreeSet<String>,
 ) -> Result<LogicalPlan, PlanError> {
-    let ages = active_ages(model, cohort, active, Calendar { grain, zone })?;
+    let ages = active_ages(
+        from,
+        cohort,
+        active,
+        Calendar { grain, zone, week_start: from.model.project.week_start },
+    )?;
     let over = Over { partition: partition(cohort), order: vec![col(OWN_AGE)], ascending: false };
     let next = over.before("min", col(OWN_AGE), NEXT)?;
     let rows = windowed(ages, vec![next])?;
@@ -86,6 +92,7 @@ pub(super) fn rows(
 struct Calendar {
     grain: CohortGrain,
     zone: Tz,
+    week_start: Weekday,
 }
 
 impl Calendar {
@@ -95,7 +102,19 @@ impl Calendar {
 
     /// Periods from that of one wall clock to that of another.
     fn between(self, from: Expr, to: Expr) -> Result<Expr, PlanError> {
+        let (from, to) = (self.from_monday(from), self.from_monday(to));
         call("periods_between", vec![lit(self.grain.name()), from, to])
+    }
+
+    /// A wall clock as if weeks began on Monday.
+    fn from_monday(self, wall: Expr) -> Expr {
+        match (self.grain, self.week_start.num_days_from_monday()) {
+            (CohortGrain::Week, days @ 1..) => {
+                let days = ScalarValue::new_interval_mdn(0, days as i32, 0);
+                binary_expr(wall, Operator::Minus, Expr::Literal(days, None))
+            }
+            _ => wall,
+        }
     }
 
     /// A wall clock one period later, or late in that period's last days.
@@ -116,12 +135,12 @@ impl Calendar {
 /// One row for each member and age at which it was active, and for age 0: the member's key,
 /// [`PERIOD`], [`OWN_AGE`], [`ACTIVE`] (the kind of its events), [`OPEN`], [`END`].
 fn active_ages(
-    model: &Model,
+    from: Reading<'_>,
     cohort: &Events,
     active: &Events,
     calendar: Calendar,
 ) -> Result<LogicalPlan, PlanError> {
-    let events = united(model, &[cohort, active], &[])?;
+    let events = united(from, &[cohort, active], &[])?;
     let over = Over { partition: partition(cohort), order: Vec::new(), ascending: true };
     let first = over.whole("min", case(is_kind(COHORT_KIND), col(AT), None), FIRST)?;
     let followed = filtered(windowed(events, vec![first])?, col(FIRST).is_not_null())?;
@@ -130,7 +149,7 @@ fn active_ages(
     let counted = case(is_kind(ACTIVE_KIND), col(AT), Some(col(FIRST)));
     let first = calendar.wall_clock(col(FIRST))?;
     let age = calendar.between(first.clone(), calendar.wall_clock(counted)?)?;
-    let period = call("date_trunc", vec![lit(calendar.grain.name()), first])?;
+    let period = weeks::truncated(from.model, calendar.grain.name(), first)?;
     let outputs =
         members.iter().cloned().chain([period.alias(PERIOD), age.alias(OWN_AGE), col(KIND)]);
     let ages = projected(followed, outputs.collect())?;
@@ -138,7 +157,7 @@ fn active_ages(
     let keys = members.iter().cloned().chain([col(PERIOD), col(OWN_AGE)]);
     let kinds = aggregate("max", col(KIND))?.alias(ACTIVE);
     let grouped = aggregated(begun, keys.collect(), vec![kinds])?;
-    let newest = watermark(model, cohort, active)?;
+    let newest = watermark(from, cohort, active)?;
     let newest = projected(newest, vec![calendar.wall_clock(col(NEWEST))?.alias(NEWEST)])?;
     let known = LogicalPlanBuilder::from(grouped).cross_join(newest)?.build()?;
     let outputs = members.iter().cloned().chain([
@@ -153,25 +172,29 @@ fn active_ages(
 }
 
 /// Up to when both metrics' sources are known, [`NEWEST`]: the older of their newest ingestions.
-fn watermark(model: &Model, cohort: &Events, active: &Events) -> Result<LogicalPlan, PlanError> {
-    let own = newest(model, cohort)?;
+fn watermark(
+    from: Reading<'_>,
+    cohort: &Events,
+    active: &Events,
+) -> Result<LogicalPlan, PlanError> {
+    let own = newest(from, cohort)?;
     if cohort.entity == active.entity {
         return Ok(own);
     }
-    let inputs = vec![Arc::new(own), Arc::new(newest(model, active)?)];
+    let inputs = vec![Arc::new(own), Arc::new(newest(from, active)?)];
     let both = LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?);
     aggregated(both, Vec::new(), vec![aggregate("min", col(NEWEST))?.alias(NEWEST)])
 }
 
 /// The newest ingestion time of a source; where it has none, the newest event.
-fn newest(model: &Model, events: &Events) -> Result<LogicalPlan, PlanError> {
+fn newest(from: Reading<'_>, events: &Events) -> Result<LogicalPlan, PlanError> {
     let missing = || PlanError::Internal(format!("no entity {}", events.entity));
-    let entity = model.entities.get(&events.entity).ok_or_else(missing)?;
+    let entity = from.model.entities.get(&events.entity).ok_or_else(missing)?;
     let time = match &entity.source.ingested {
         Some(column) => Expr::Column(Column::new(Some(TableReference::bare(BASE)), column)),
         None => events.at.clone(),
     };
-    let rows = joined_sources(model, entity, None, [&time].into_iter(), None)?;
+    let rows = joined_sources(from, entity, None, [&time].into_iter(), None)?;
     let rows = projected(rows, vec![cast(time, timestamptz()).alias(NEWEST)])?;
     aggregated(rows, Vec::new(), vec![aggregate("max", col(NEWEST))?.alias(NEWEST)])
 }

@@ -23,6 +23,7 @@ use super::super::error::PlanError;
 use super::super::expand::call;
 use super::super::rewrite::{Needs, aggregated, filtered, projected};
 use super::super::trace::{followed, reads};
+use super::super::weeks;
 use super::{Branch, Evaluation, Window as WindowNode, located, rows_schema};
 use crate::functions::registry;
 use crate::model::{Pick, Series, Span, Window};
@@ -199,7 +200,7 @@ impl Evaluation<'_, '_, '_> {
             Some(_) => self.by_part(branch, periods, rows)?,
             None => rows,
         };
-        let rows = within(rows, shown, periods, window)?;
+        let rows = self.within(rows, shown, periods, window)?;
         let mut aggregates = Vec::new();
         for (position, index) in branch.atoms.iter().enumerate() {
             let value = match &parts {
@@ -357,6 +358,43 @@ impl Evaluation<'_, '_, '_> {
         aggregated(rows, keys, values)
     }
 
+    /// Each row with each of the periods whose window it is in.
+    fn within(
+        &self,
+        rows: LogicalPlan,
+        shown: LogicalPlan,
+        periods: &Periods,
+        shape: impl Into<Shape>,
+    ) -> Result<LogicalPlan, PlanError> {
+        let Shape { window, beside_period } = shape.into();
+        let end = periods.end(column(PERIOD))?;
+        let start = match (window, beside_period) {
+            (Window::Trailing(span), true) => Some(as_timestamp(column(PERIOD)) - span.interval()),
+            (Window::Trailing(span), false) => Some(end.clone() - span.interval()),
+            (Window::ToDate(unit), _) => {
+                let instant = ScalarValue::new_interval_mdn(0, 0, 1_000);
+                let last = end.clone() - Expr::Literal(instant, None);
+                Some(weeks::truncated(self.rewriter.model, unit, last)?)
+            }
+            (Window::All, _) => None,
+        };
+        let mut inside = column(WALL).lt(end);
+        if let Some(start) = start {
+            inside = and(column(WALL).gt_eq(start), inside);
+        }
+        let pairs = Join::try_new(
+            Arc::new(rows),
+            Arc::new(shown),
+            Vec::new(),
+            None,
+            JoinType::Inner,
+            JoinConstraint::On,
+            NullEquality::NullEqualsNothing,
+            false,
+        )?;
+        filtered(LogicalPlan::Join(pairs), inside)
+    }
+
     // ---- series ----
 
     /// One row of each series and period, added up.
@@ -374,7 +412,7 @@ impl Evaluation<'_, '_, '_> {
                 let shown = self.shown_periods(branch, instance, periods)?;
                 let rows = without_time(self.input, instance)?;
                 let rows = self.narrow(branch, instance, &rows, Vec::new())?;
-                within(rows, shown, periods, Window::Trailing(carry).beside_period())?
+                self.within(rows, shown, periods, Window::Trailing(carry).beside_period())?
             }
             None => {
                 let period = periods.key.iter().map(|(_, _, key)| key.clone().alias(PERIOD));
@@ -462,42 +500,6 @@ impl From<Window> for Shape {
     fn from(window: Window) -> Self {
         Self { window, beside_period: false }
     }
-}
-
-/// Each row with each of the periods whose window it is in.
-fn within(
-    rows: LogicalPlan,
-    shown: LogicalPlan,
-    periods: &Periods,
-    shape: impl Into<Shape>,
-) -> Result<LogicalPlan, PlanError> {
-    let Shape { window, beside_period } = shape.into();
-    let end = periods.end(column(PERIOD))?;
-    let start = match (window, beside_period) {
-        (Window::Trailing(span), true) => Some(as_timestamp(column(PERIOD)) - span.interval()),
-        (Window::Trailing(span), false) => Some(end.clone() - span.interval()),
-        (Window::ToDate(unit), _) => {
-            let instant = ScalarValue::new_interval_mdn(0, 0, 1_000);
-            let last = end.clone() - Expr::Literal(instant, None);
-            Some(call("date_trunc", vec![lit(unit), last])?)
-        }
-        (Window::All, _) => None,
-    };
-    let mut inside = column(WALL).lt(end);
-    if let Some(start) = start {
-        inside = and(column(WALL).gt_eq(start), inside);
-    }
-    let pairs = Join::try_new(
-        Arc::new(rows),
-        Arc::new(shown),
-        Vec::new(),
-        None,
-        JoinType::Inner,
-        JoinConstraint::On,
-        NullEquality::NullEqualsNothing,
-        false,
-    )?;
-    filtered(LogicalPlan::Join(pairs), inside)
 }
 
 /// The plan without its filters of a scan's time.

@@ -244,7 +244,7 @@ fn metric_notes(
     accounts: &[(&Account, Counts)],
 ) -> Result<Vec<MetricNote>, QueryError> {
     let by_name = named_majors(bound)?;
-    let asked = account::asked(bound)?;
+    let asked = account::asked(model, bound)?;
     let is_asked = |version: &&Arc<MetricVersion>| asked.iter().any(|it| Arc::ptr_eq(it, version));
     let mut notes = Vec::new();
     for version in planned.versions.iter().filter(is_asked) {
@@ -268,7 +268,7 @@ fn metric_notes(
             computed_as: computed_as(model, version),
             time: version.time.as_ref().map(|time| TimeNote {
                 column: time.event.clone(),
-                timezone: time.zone.name().to_owned(),
+                timezone: time.zone.name().into_owned(),
             }),
             freshness: version.freshness.as_ref().map(|freshness| FreshnessNote {
                 budget_seconds: freshness.budget.as_secs(),

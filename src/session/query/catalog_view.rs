@@ -3,6 +3,8 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::DataType;
+
 use super::segments;
 use crate::bind::relation::{ColumnKind, MeasureColumn, Relation, RelationColumn};
 use crate::bind::{Relations, relation};
@@ -76,6 +78,10 @@ fn catalog_column(relation: &Relation, column: &RelationColumn) -> Option<Catalo
             (relation::instant_type(), Some("The same moment with time zone".to_owned()))
         }
         ColumnKind::Segment(part) => (part.data_type(), segments::column_comment(relation, *part)),
+        ColumnKind::IsFinal => {
+            let comment = "Whether its day is closed: later rows won't move it, or restate it";
+            (DataType::Boolean, Some(comment.to_owned()))
+        }
         ColumnKind::Measure(measure) => {
             let version = version_of(measure)?;
             (version.data_type.clone(), Some(metric_comment(&measure.metric, version)))

@@ -31,6 +31,7 @@ use crate::observe::Statement;
 use crate::plan::source::SourceTable;
 use crate::plan::{self, PlanError};
 use crate::session::engine::{Column, Notice, QueryRows, QueryText, RequestContext};
+use crate::sql::timezone::TimeZone;
 use crate::sql::types::PgType;
 
 /// An answer is kept this long where no metric in it has a freshness budget; a change of the data
@@ -62,6 +63,7 @@ pub(crate) struct PlannedQuery {
     segments: Vec<Arc<SegmentVersion>>,
     pub(super) zone: Tz,
     text: Arc<str>,
+    settings: BindSettings,
     /// The finished plan, where neither parameters nor the clock are in it.
     fixed: Option<Arc<Runnable>>,
 }
@@ -124,9 +126,9 @@ impl QueryEngine {
         let pg_types = schema.fields().iter().map(|field| PgType::of(field));
         let columns = bound.names.into_iter().zip(pg_types);
         let columns = columns.map(|(name, pg_type)| Column { name, pg_type }).collect();
-        let reads_clock = parameters::reads_clock(&bound.plan).map_err(PlanError::from)?;
-        let reads_clock =
-            reads_clock || runnable.as_ref().is_some_and(|runnable| runnable.reads_clock);
+        let reads_clock = parameters::reads_clock(&bound.plan).map_err(PlanError::from)?
+            || plan::judges_days(&bound.plan)?
+            || runnable.as_ref().is_some_and(|runnable| runnable.reads_clock);
         let is_fixed = params.is_empty() && !reads_clock && memory.is_none();
         let planned = Arc::new(PlannedQuery {
             definitions: Arc::clone(&definitions),
@@ -138,10 +140,38 @@ impl QueryEngine {
             segments: bound.segments,
             zone,
             text: Arc::clone(&text.text),
+            settings: key.settings.clone(),
             fixed: runnable.filter(|_| is_fixed).map(Arc::new),
         });
         self.plans.insert(key, Arc::clone(&planned));
         Ok(planned)
+    }
+
+    /// What a prepared statement means under the session's present settings: `SET canon.as_of` and
+    /// its like change the meaning of statements that were prepared before.
+    pub(super) fn still_meant(
+        &self,
+        planned: &Arc<PlannedQuery>,
+        query: &QueryText,
+        context: &RequestContext,
+    ) -> Result<Arc<PlannedQuery>, QueryError> {
+        let settings = bind_settings(&planned.definitions.set()?.model, context)?;
+        let ast::Statement::Query(statement) = &query.statement else {
+            return Ok(Arc::clone(planned));
+        };
+        if settings == planned.settings {
+            return Ok(Arc::clone(planned));
+        }
+        let params: Vec<Option<PgType>> = planned.params.iter().cloned().map(Some).collect();
+        let definitions = Arc::clone(&planned.definitions);
+        let anew = self.plan_data(definitions, statement, query, &params, context)?;
+        let types = |planned: &PlannedQuery| {
+            planned.columns.iter().map(|column| column.pg_type.clone()).collect::<Vec<_>>()
+        };
+        match types(&anew) == types(planned) {
+            true => Ok(anew),
+            false => Err(EngineError::ChangedResult.into()),
+        }
     }
 
     /// The plan with parameters and clock filled in, and the backend's part taken.
@@ -399,5 +429,20 @@ fn bind_settings(model: &Model, context: &RequestContext) -> Result<BindSettings
     if !search_path.iter().any(|schema| schema == "public") {
         search_path.push("public".to_owned());
     }
-    Ok(BindSettings { pins, strict, search_path })
+    let time_zone = setting("timezone").unwrap_or("UTC").to_owned();
+    let as_of = as_of(model, setting("canon.as_of").unwrap_or_default())?;
+    Ok(BindSettings { pins, strict, search_path, as_of, time_zone })
+}
+
+/// The moment as of which numbers are asked. A date is its beginning in the project's zone, as is
+/// the wall clock of a timestamp without a zone: the session's zone changes no number.
+fn as_of(model: &Model, setting: &str) -> Result<Option<DateTime<Utc>>, QueryError> {
+    let moment = crate::sql::settings::as_of(setting, &TimeZone::Named(model.project.timezone));
+    match moment {
+        // What is yet to come in would change the answer.
+        Some(moment) if moment > Utc::now() => {
+            Err(EngineError::AsOfFuture { value: setting.to_owned() }.into())
+        }
+        moment => Ok(moment),
+    }
 }

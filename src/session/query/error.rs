@@ -21,6 +21,11 @@ pub enum EngineError {
         "consumer \"{consumer}\" pins metric \"{metric}\" to major version {major}, which cannot be asked for"
     )]
     BrokenPin { consumer: String, metric: String, major: u64 },
+    /// As in Postgres, where a statement means something else under the present settings.
+    #[error("cached plan must not change result type")]
+    ChangedResult,
+    #[error("canon.as_of lies in the future: \"{value}\"")]
+    AsOfFuture { value: String },
     #[error("unrecognized EXPLAIN option \"{option}\"")]
     ExplainOption { option: String },
     /// A bug of ours.
@@ -32,10 +37,10 @@ impl ClientError for EngineError {
     fn sqlstate(&self) -> &'static str {
         match self {
             Self::Catalog(error) => error.sqlstate(),
-            Self::MixedOwners | Self::NotExplainable => "0A000",
+            Self::MixedOwners | Self::NotExplainable | Self::ChangedResult => "0A000",
             Self::NotLoaded { .. } => "57P03",
             Self::MissingParameter { .. } => "42P02",
-            Self::BrokenPin { .. } => "22023",
+            Self::BrokenPin { .. } | Self::AsOfFuture { .. } => "22023",
             Self::ExplainOption { .. } => "42601",
             Self::ForeignPlan => "XX000",
         }
@@ -64,6 +69,10 @@ impl ClientError for EngineError {
             }
             Self::BrokenPin { .. } => {
                 Some("Change the consumer's pins, or SET canon.pins.".to_owned())
+            }
+            Self::ChangedResult => Some("Prepare the statement again.".to_owned()),
+            Self::AsOfFuture { .. } => {
+                Some("RESET canon.as_of to ask for the latest numbers.".to_owned())
             }
             Self::ExplainOption { .. } => Some(
                 "Write EXPLAIN, EXPLAIN ANALYZE, EXPLAIN (CANON) or EXPLAIN (CANON, FORMAT JSON)."

@@ -18,7 +18,7 @@ use super::data::{PlannedQuery, Runnable};
 use super::error::EngineError;
 use crate::cache::Outcome;
 use crate::error::QueryError;
-use crate::model::MetricVersion;
+use crate::model::{AfterClose, LateData, MetricVersion};
 use crate::session::engine::{QueryRows, RequestContext};
 use crate::session::stream_error;
 use crate::sql::settings::parse_bool;
@@ -157,6 +157,13 @@ fn metric_line(version: &MetricVersion) -> String {
     let mut line = format!("Metric: {} {}", version.metric, version.version);
     if let Some(time) = &version.time {
         line.push_str(&format!(", time {} in {}", time.event, time.zone.name()));
+        if let LateData {
+            window_days,
+            after: after @ (AfterClose::BookOnArrival | AfterClose::Drop),
+        } = time.late_data
+        {
+            line.push_str(&format!(", {} after {window_days} days", after.name()));
+        }
     }
     for rule in &version.eligibility {
         line.push_str(&format!(", where {}", rule.rule));

@@ -17,7 +17,7 @@ use super::preload::{Kept, Preloads, Rows};
 use crate::bind::Relations;
 use crate::bind::relation::ColumnKind;
 use crate::cache::Cache;
-use crate::model::{Model, Segment, SegmentVersion, Status};
+use crate::model::{LateData, Model, Segment, SegmentVersion, Status};
 
 /// The relations, by name.
 pub(super) fn tables(
@@ -177,10 +177,16 @@ fn versions(model: &Model) -> Result<RecordBatch> {
         ("time", texts(all().map(|it| it.time.as_ref().map(|time| time.event.clone())))),
         (
             "timezone",
-            texts(all().map(|it| it.time.as_ref().map(|time| time.zone.name().to_owned()))),
+            texts(all().map(|it| it.time.as_ref().map(|time| time.zone.name().into_owned()))),
         ),
+        ("late_data", texts(all().map(|it| it.time.as_ref().map(|time| late(time.late_data))))),
         ("change", texts(all().map(|version| version.change.clone()))),
     ])
+}
+
+fn late(late_data: LateData) -> String {
+    let LateData { window_days, after } = late_data;
+    format!("{} after {window_days} days", after.name())
 }
 
 pub(super) fn status(status: Status) -> &'static str {

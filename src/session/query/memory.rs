@@ -65,7 +65,10 @@ impl InMemory {
         let mut reads_others = false;
         bound.apply_with_subqueries(|node| {
             if let LogicalPlan::TableScan(scan) = node {
-                let version = RelationScan::of(&scan.source).and_then(RelationScan::segment);
+                // What is kept is of now.
+                let latest = |scan: &&RelationScan| scan.clock.as_of.is_none();
+                let relation = RelationScan::of(&scan.source).filter(latest);
+                let version = relation.and_then(RelationScan::segment);
                 match version.and_then(|version| kept_of(set, version)) {
                     Some(found) if kept.iter().any(|known| Arc::ptr_eq(known, &found)) => {}
                     Some(found) => kept.push(found),

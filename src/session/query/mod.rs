@@ -175,7 +175,10 @@ impl Engine for QueryEngine {
                 let batches = batches.map_err(EngineError::from)?;
                 Ok(QueryRows { batches, notices: Vec::new(), command: "SELECT" })
             }
-            Plan::Data(planned) => self.run_data(planned, params, context, cancel).await,
+            Plan::Data(planned) => {
+                let planned = self.still_meant(planned, &prepared.query, context)?;
+                self.run_data(&planned, params, context, cancel).await
+            }
             Plan::Explain { planned, options } => {
                 self.explain(planned, params, context, cancel, *options).await
             }

@@ -11,7 +11,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
 
 use crate::bind::RelationScan;
 use crate::plan::segment;
@@ -47,6 +47,9 @@ pub(crate) fn fill(
     zone: Tz,
 ) -> Result<LogicalPlan> {
     let filled = plan.clone().transform_up_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            return Ok(fill_scan(scan, now));
+        }
         let names = NamePreserver::new(&node);
         let replaced = node.map_expressions(|expr| {
             let name = names.save(&expr);
@@ -59,6 +62,17 @@ pub(crate) fn fill(
         }
     })?;
     Ok(filled.data)
+}
+
+/// A scan whose rows are judged by the statement's time is told of it.
+fn fill_scan(scan: TableScan, now: DateTime<Utc>) -> Transformed<LogicalPlan> {
+    match RelationScan::of(&scan.source).filter(|scan| scan.reads_clock()) {
+        Some(judged) => {
+            let source = Arc::new(judged.at(now));
+            Transformed::yes(LogicalPlan::TableScan(TableScan { source, ..scan }))
+        }
+        None => Transformed::no(LogicalPlan::TableScan(scan)),
+    }
 }
 
 fn fill_expr(

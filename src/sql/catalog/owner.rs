@@ -27,7 +27,8 @@ pub(super) fn owner_of(query: &Query, is_catalogs: impl Fn(Option<&str>, &str) -
         .relations
         .iter()
         .filter(|(schema, name)| schema.is_some() || !names.ctes.contains(name))
-        .map(|(schema, name)| is_catalogs(schema.as_deref(), name));
+        .map(|(schema, name)| is_catalogs(schema.as_deref(), name))
+        .chain(names.reads_functions.then_some(false));
     let Some(first) = owners.next() else { return Owner::Catalog };
     match (first, owners.all(|other| other == first)) {
         (true, true) => Owner::Catalog,
@@ -40,6 +41,8 @@ pub(super) fn owner_of(query: &Query, is_catalogs: impl Fn(Option<&str>, &str) -
 struct Names {
     ctes: HashSet<String>,
     relations: Vec<(Option<String>, String)>,
+    /// Functions in FROM that answer from the definitions: `canon.restatements(…)`.
+    reads_functions: bool,
 }
 
 impl Visitor for Names {
@@ -60,7 +63,9 @@ impl Visitor for Names {
         let schema = schema_of(name);
         let of_postgres =
             matches!(schema.as_deref(), None | Some("pg_catalog" | "information_schema"));
-        if !(is_function && of_postgres) {
+        if is_function && schema.as_deref() == Some("canon") {
+            self.reads_functions = true;
+        } else if !(is_function && of_postgres) {
             self.relations.push((schema, last_part(name)));
         }
         ControlFlow::Continue(())

@@ -4,8 +4,9 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
 
 use super::block::{Block, Stage};
+use super::expr::conjuncts;
 use super::native::{self, Native};
-use super::nodes::Generator;
+use super::nodes::{Generator, is_over, with_columns_of};
 use super::value::{Binding, Value};
 use super::{NotPushable, Result};
 use crate::backend::clickhouse::facts::TableFacts;
@@ -21,14 +22,19 @@ impl Generator<'_> {
         asked: &[bool],
         below: &[&Expr],
     ) -> Result<Block> {
-        let LogicalPlan::TableScan(scan) = &latest.input else {
+        let Some((scan, own)) = rows_of(&latest.input) else {
             return self.latest_by_aggregate(latest, asked, below);
         };
+        // FINAL would choose among all rows, those that the filter leaves out too.
+        let on_keys = own.iter().all(|condition| {
+            matches!(condition, Expr::Literal(..)) || is_over(condition, &latest.dedupe.by)
+        });
         let table = SourceTable::of(&scan.source).map(|source| source.table.clone());
         let facts = table.and_then(|table| self.tables.facts(&table));
         match facts {
-            Some(facts) if final_fits(&facts, &latest.dedupe) => {
-                self.latest_by_final(latest, scan, asked, below)
+            Some(facts) if on_keys && final_fits(&facts, &latest.dedupe) => {
+                let below = [below, own.as_slice()].concat();
+                self.latest_by_final(latest, scan, asked, &below)
             }
             _ => self.latest_by_aggregate(latest, asked, below),
         }
@@ -42,7 +48,7 @@ impl Generator<'_> {
         below: &[&Expr],
     ) -> Result<Block> {
         let places = Places::of(latest)?;
-        let mut asked = asked.to_vec();
+        let mut asked = with_columns_of(asked, below.iter().copied(), latest.input.schema());
         places.deleted.into_iter().for_each(|index| asked[index] = true);
         let mut block = self.scan(scan, &asked, " FINAL")?;
         self.add_filters(&mut block, below, latest.input.schema())?;
@@ -64,7 +70,7 @@ impl Generator<'_> {
         below: &[&Expr],
     ) -> Result<Block> {
         let places = Places::of(latest)?;
-        let mut needed = asked.to_vec();
+        let mut needed = with_columns_of(asked, below.iter().copied(), latest.input.schema());
         needed[places.version] = true;
         places.by.iter().chain(&places.deleted).for_each(|index| needed[*index] = true);
         let mut block = self.build(&latest.input, &needed)?;
@@ -110,6 +116,19 @@ impl Generator<'_> {
             outer.enter(Stage::Where);
         }
         Ok(outer)
+    }
+}
+
+/// The table that is deduped, and the conditions of the rows that take part; None where it is no
+/// table.
+fn rows_of(input: &LogicalPlan) -> Option<(&TableScan, Vec<&Expr>)> {
+    match input {
+        LogicalPlan::TableScan(scan) => Some((scan, Vec::new())),
+        LogicalPlan::Filter(filter) => match filter.input.as_ref() {
+            LogicalPlan::TableScan(scan) => Some((scan, conjuncts(&filter.predicate))),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -589,7 +589,8 @@ fn repeats<'e>(
 }
 
 /// Whether a condition is over columns of these names alone, and over at least one.
-fn is_over(condition: &Expr, names: &[String]) -> bool {
+/// Whether a condition reads these columns and nothing else.
+pub(crate) fn is_over(condition: &Expr, names: &[String]) -> bool {
     let columns = condition.column_refs();
     let subquery =
         matches!(condition, Expr::InSubquery(_) | Expr::Exists(_) | Expr::ScalarSubquery(_));

@@ -40,7 +40,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry { name: "date_part", signature: "text, timestamp | timestamptz | date -> float8", constants: &[0], form: Form::Scalar(date_part),
         examples: &[("date_part('year', date '2027-01-01')", Some("2027")), ("date_part('dow', timestamp '2026-05-17 13:14:15')", Some("0")),
             ("date_part('second', timestamp '2026-05-17 13:14:15.678901')", Some("15.678901")), ("date_part('epoch', timestamp '2026-05-17 13:14:15.678901')", Some("1779023655.678901"))] },
-    Entry { name: "wall_clock", signature: "timestamptz, text -> timestamp: AT TIME ZONE", constants: &[1], form: Form::Scalar(wall_clock),
+    Entry { name: "wall_clock", signature: "timestamptz, text -> timestamp: AT TIME ZONE", constants: &[], form: Form::Scalar(wall_clock),
         examples: &[("timestamptz '2026-03-29 00:59:59.5+00' AT TIME ZONE 'Europe/Berlin'", Some("2026-03-29 01:59:59.5")),
             ("timestamptz '2026-03-29 01:00:00+00' AT TIME ZONE 'Europe/Berlin'", Some("2026-03-29 03:00:00")),
             ("timestamptz '2026-10-25 00:30:00+00' AT TIME ZONE 'Europe/Berlin'", Some("2026-10-25 02:30:00")),
@@ -56,6 +56,9 @@ pub(super) const ENTRIES: &[Entry] = &[
             ("periods_between('day', timestamp '1960-02-28 23:00:00', timestamp '1960-03-01 00:00:00')", Some("2")), ("periods_between('quarter', timestamp '1969-12-31 12:00:00', timestamp '2026-04-01 00:00:00')", Some("226")),
             ("periods_between('week', timestamp '2026-05-17 23:59:59', timestamp '2026-05-18 00:00:00')", Some("1")), ("periods_between('week', timestamp '1960-05-16 00:00:00', timestamp '1960-05-22 23:00:00')", Some("0")),
             ("periods_between('week', timestamp '2026-05-18 00:00:00', timestamp '1960-05-15 23:00:00')", Some("-3445")), ("periods_between('year', timestamp '2026-12-31 00:00:00', timestamp '2027-01-01 00:00:00')", Some("1"))] },
+    Entry { name: "week_from", signature: "int8, timestamp -> timestamp: date_trunc('week', metric_time) in weeks of the project", constants: &[0], form: Form::Scalar(week_from),
+        examples: &[("week_from(6, timestamp '2027-01-03 13:14:15')", Some("2027-01-03 00:00:00")), ("week_from(6, timestamp '2027-01-02 13:14:15.5')", Some("2026-12-27 00:00:00")),
+            ("week_from(0, timestamp '2027-01-03 13:14:15')", Some("2026-12-28 00:00:00")), ("week_from(5, timestamp '1960-05-17 13:14:15')", Some("1960-05-14 00:00:00"))] },
     Entry { name: "+ -", signature: "timestamp | timestamptz, interval -> the same; the interval a constant", constants: &[], form: Form::Syntax,
         examples: &[("timestamp '2026-01-31 10:00:00' + interval '1 month'", Some("2026-02-28 10:00:00")), ("timestamp '2026-03-31 10:00:00.5' - interval '1 month'", Some("2026-02-28 10:00:00.5")),
             ("timestamp '1960-01-31 10:00:00' + interval '1 month 2 days 3 hours'", Some("1960-03-02 13:00:00")), ("timestamptz '2026-01-31 10:00:00+00' - interval '1 day'", Some("2026-01-30 10:00:00+00")),
@@ -207,9 +210,30 @@ fn date_part(call: &Call) -> Result<Value> {
     Ok(Value { binding: Binding::Sum, ..call.result(value) })
 }
 
-/// The clock reads as in UTC, moved by the zone's offset at that instant.
+/// A week from Monday of the days that lie as much earlier.
+fn week_from(call: &Call) -> Result<Value> {
+    let Some(ScalarValue::Int64(Some(first @ 0..=6))) = call.arg(0)?.literal else {
+        return Err(NotPushable::new("the first day of weeks that isn't a constant"));
+    };
+    let moment = call.arg(1)?;
+    if !is_timestamp(moment) {
+        return Err(NotPushable::new("the week of something that is no timestamp"));
+    }
+    let earlier = format!("{} - toIntervalDay({first})", moment.at(Binding::Sum));
+    let monday = format!("toDateTime64(dateTrunc('week', {earlier}, 'UTC'), 6, 'UTC')");
+    let sql = format!("{monday} + toIntervalDay({first})");
+    Ok(Value { binding: Binding::Sum, ..call.result(sql) })
+}
+
+/// The clock reads as in UTC, moved by the zone's offset at that instant. Of the functions of zones
+/// only toString takes one that isn't constant (26.7), so there the clock is read from its text.
 fn wall_clock(call: &Call) -> Result<Value> {
     let instant = &call.arg(0)?.sql;
+    let zone = call.arg(1)?;
+    if zone.literal.is_none() {
+        let text = format!("toString({instant}, {})", zone.typed()?);
+        return Ok(call.result(format!("toDateTime64({text}, 6, 'UTC')")));
+    }
     let name = call.text(1, "a time zone")?;
     let zone =
         TimeZone::parse(name).ok_or_else(|| NotPushable::new(format!("the time zone {name}")))?;

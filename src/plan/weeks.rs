@@ -1,0 +1,93 @@
+//! Weeks of `metric_time` begin on the project's day; those of all else on Postgres's Monday.
+
+use chrono::Weekday;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{Expr, LogicalPlan, lit};
+
+use super::error::PlanError;
+use super::expand::call;
+use super::trace::scan_column;
+use crate::bind::ScanKind;
+use crate::functions::Unit;
+use crate::model::Model;
+
+/// `date_trunc` of a metric's wall clock.
+pub(crate) fn truncated(model: &Model, unit: &str, moment: Expr) -> Result<Expr, PlanError> {
+    match (unit, model.project.week_start) {
+        ("week", first) if first != Weekday::Mon => week_from(first, moment),
+        _ => call("date_trunc", vec![lit(unit), moment]),
+    }
+}
+
+fn week_from(first: Weekday, moment: Expr) -> Result<Expr, PlanError> {
+    call("week_from", vec![lit(i64::from(first.num_days_from_monday())), moment])
+}
+
+/// The plan with `date_trunc('week', metric_time)` in weeks that begin on `first`. What the user
+/// writes stays the name of the column, so equal expressions still meet.
+pub(crate) fn apply(plan: &LogicalPlan, first: Weekday) -> Result<LogicalPlan, PlanError> {
+    let shifted = plan.clone().transform_up_with_subqueries(|node| {
+        let inputs: Vec<LogicalPlan> = node.inputs().into_iter().cloned().collect();
+        if inputs.is_empty() {
+            return Ok(Transformed::no(node));
+        }
+        let names = NamePreserver::new(&node);
+        let week = |expr: Expr| {
+            let name = names.save(&expr);
+            let replaced = expr.transform_up(|expr| shifted_week(expr, &inputs, first))?;
+            Ok(replaced.update_data(|expr| name.restore(expr)))
+        };
+        let replaced = node.map_expressions(|expr| match expr {
+            // Each key of a grouping set is a column of its own.
+            Expr::GroupingSet(_) => expr.map_children(week),
+            expr => week(expr),
+        })?;
+        match replaced.transformed {
+            true => Ok(Transformed::yes(replaced.data.recompute_schema()?)),
+            false => Ok(replaced),
+        }
+    })?;
+    Ok(shifted.data)
+}
+
+fn shifted_week(
+    expr: Expr,
+    inputs: &[LogicalPlan],
+    first: Weekday,
+) -> datafusion::error::Result<Transformed<Expr>> {
+    if !is_week_of_metric_time(&expr, inputs) {
+        return Ok(Transformed::no(expr));
+    }
+    let Expr::ScalarFunction(mut truncation) = expr else { return Ok(Transformed::no(expr)) };
+    week_from(first, truncation.args.remove(1))
+        .map(Transformed::yes)
+        .map_err(|error| datafusion::error::DataFusionError::Internal(error.to_string()))
+}
+
+fn is_week_of_metric_time(expr: &Expr, inputs: &[LogicalPlan]) -> bool {
+    let Expr::ScalarFunction(call) = expr else { return false };
+    let ("date_trunc", [Expr::Literal(unit, _), moment]) = (call.func.name(), call.args.as_slice())
+    else {
+        return false;
+    };
+    let unit = unit.try_as_str().flatten().and_then(Unit::parse);
+    unit == Some(Unit::Week) && is_metric_time(moment, inputs)
+}
+
+/// Clients cast it to what it is already, or to its day.
+fn is_metric_time(moment: &Expr, inputs: &[LogicalPlan]) -> bool {
+    match moment {
+        Expr::Column(column) => inputs.iter().any(|input| {
+            let scanned = scan_column(input, column);
+            scanned.is_some_and(|(.., column)| matches!(column.kind, ScanKind::MetricTime))
+        }),
+        Expr::Cast(cast) => {
+            let data_type = cast.field.data_type();
+            matches!(data_type, DataType::Timestamp(_, None) | DataType::Date32)
+                && is_metric_time(&cast.expr, inputs)
+        }
+        _ => false,
+    }
+}
