@@ -250,7 +250,8 @@ impl Case {
     async fn check_counts(&self, question: &Question) -> Option<Fault> {
         let sql = format!("EXPLAIN (CANON, FORMAT JSON) {}", question.sql());
         let mut counted: Vec<Vec<i64>> = Vec::new();
-        let fault = |text| Some(Fault { law: "explain".to_owned(), text, question: question.clone() });
+        let fault =
+            |text| Some(Fault { law: "explain".to_owned(), text, question: question.clone() });
         for (_, canon) in self.backends() {
             let asked = canon.ask(&sql, &question.pins, "UTC").await;
             match asked.as_ref().map_err(Clone::clone).and_then(counts_of) {

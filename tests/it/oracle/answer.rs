@@ -41,6 +41,8 @@ enum Step {
 #[derive(Clone)]
 struct Reader<'a> {
     version: &'a Version,
+    /// The question's own FILTER, of series: a snapshot that it leaves out stands for nothing.
+    filter: Option<&'a Condition>,
     restricted: Vec<&'a Condition>,
     steps: Vec<Step>,
 }
@@ -65,7 +67,13 @@ impl<'a> Reader<'a> {
 
     fn of(&self, version: &'a Version, filter: Option<&'a Condition>) -> Self {
         let restricted = self.restricted.iter().copied().chain(filter).chain(&version.filter);
-        Self { version, restricted: restricted.collect(), steps: self.steps.clone() }
+        Self { version, restricted: restricted.collect(), ..self.clone() }
+    }
+
+    /// Whether its rows are those of a window that ends with a period, or with a last day.
+    fn ends_with_a_period(&self) -> bool {
+        let carries = self.series().is_some_and(|series| series.carry.is_some());
+        self.steps().1.is_some() || carries
     }
 
     fn series(&self) -> Option<&'a Series> {
@@ -199,7 +207,7 @@ impl<'a> Oracle<'a> {
 
     fn reader(&self) -> Reader<'a> {
         let version = self.definitions.version((0, 1));
-        Reader { version, restricted: Vec::new(), steps: Vec::new() }
+        Reader { version, filter: None, restricted: Vec::new(), steps: Vec::new() }
     }
 
     // ---- questions ----
@@ -240,14 +248,20 @@ impl<'a> Oracle<'a> {
     /// Whether the one period of a question without periods is the same for all that is asked:
     /// else what is over time has several last days.
     pub(crate) fn is_definite(&self, question: &Question) -> bool {
-        let is_leveled = question.measures.iter().any(|it| it.level.is_some());
-        if question.period().is_some() && !is_leveled {
+        let leaves_period =
+            |level: &Vec<usize>| question.period().is_none_or(|(index, _)| !level.contains(&index));
+        let coarse = question.measures.iter().filter_map(|it| it.level.as_ref());
+        let is_coarse = coarse.into_iter().any(leaves_period);
+        let mut readers = self.readers_of(question).into_iter();
+        if is_coarse && readers.any(|reader| reader.ends_with_a_period()) {
+            return false;
+        }
+        if question.period().is_some() {
             return true;
         }
         let mut days: Vec<Option<i64>> = Vec::new();
         for reader in self.readers_of(question) {
-            let carries = reader.series().is_some_and(|series| series.carry.is_some());
-            if reader.steps().1.is_some() || carries {
+            if reader.ends_with_a_period() {
                 let day = self.last_day(&reader, question);
                 if !days.contains(&day) {
                     days.push(day);
@@ -257,10 +271,11 @@ impl<'a> Oracle<'a> {
         days.len() < 2
     }
 
-    fn readers_of(&self, question: &Question) -> Vec<Reader<'a>> {
+    fn readers_of<'q>(&'q self, question: &'q Question) -> Vec<Reader<'q>> {
         let mut readers = Vec::new();
         for measure in &question.measures {
-            self.readers(measure.reference, None, &self.reader(), &mut readers);
+            let reader = Reader { filter: measure.filter.as_ref(), ..self.reader() };
+            self.readers(measure.reference, None, &reader, &mut readers);
         }
         readers
     }
@@ -293,12 +308,12 @@ impl<'a> Oracle<'a> {
     }
 
     /// The metrics that aggregate rows for a metric.
-    fn readers(
-        &self,
+    fn readers<'q>(
+        &'q self,
         reference: Reference,
-        filter: Option<&'a Condition>,
-        outer: &Reader<'a>,
-        found: &mut Vec<Reader<'a>>,
+        filter: Option<&'q Condition>,
+        outer: &Reader<'q>,
+        found: &mut Vec<Reader<'q>>,
     ) {
         let version = self.definitions.version(reference);
         let reader = outer.of(version, filter);
@@ -470,7 +485,8 @@ impl<'a> Oracle<'a> {
                 true => Some(wall),
                 false => moved(wall, &inner, grain),
             });
-            let inside = wall.is_some_and(|wall| wall < end && from.is_none_or(|from| from <= wall));
+            let inside =
+                wall.is_some_and(|wall| wall < end && from.is_none_or(|from| from <= wall));
             inside && passes_timeless_filter(it, question)
         })
         .collect()
@@ -486,9 +502,8 @@ impl<'a> Oracle<'a> {
         filter: Option<&Condition>,
         set: &[bool],
     ) -> Vec<(Vec<Value>, Timed<'_>)> {
-        let carries = reader.series().is_some_and(|series| series.carry.is_some());
         // What has no time is in no period.
-        let is_over = reader.steps().1.is_some() || carries;
+        let is_over = reader.ends_with_a_period();
         if is_over && question.period().is_some() && period == Some(None) {
             return Vec::new();
         }
@@ -505,7 +520,8 @@ impl<'a> Oracle<'a> {
             rows.into_iter().map(|it| (key(&it), it)).collect()
         } else {
             let grain = question.period().map(|(_, grain)| grain).filter(|_| period.is_some());
-            let grain = grain.or_else(|| every(set).then(|| question.period()).flatten().map(|it| it.1));
+            let grain =
+                grain.or_else(|| every(set).then(|| question.period()).flatten().map(|it| it.1));
             let rows = self.showing(reader, question, grain).into_iter();
             let rows = rows.map(|it| (keys_of(&it, question), it));
             let place = question.period().map(|(index, _)| index);
@@ -530,15 +546,15 @@ impl<'a> Oracle<'a> {
     /// The groups in which a reader has something.
     fn cells(&self, reader: &Reader<'_>, question: &Question) -> Vec<Vec<Value>> {
         let all = vec![true; question.keys.len()];
-        let periods: Vec<Option<Option<i64>>> = match reader.steps().1.is_some()
-            || reader.series().is_some()
-        {
-            true => self.shown_periods(question).into_iter().map(Some).collect(),
-            false => vec![None],
-        };
+        let filter = reader.filter.filter(|_| reader.series().is_some());
+        let periods: Vec<Option<Option<i64>>> =
+            match reader.steps().1.is_some() || reader.series().is_some() {
+                true => self.shown_periods(question).into_iter().map(Some).collect(),
+                false => vec![None],
+            };
         let rows = periods
             .into_iter()
-            .flat_map(|period| self.in_period(reader, question, period, None, &all));
+            .flat_map(|period| self.in_period(reader, question, period, filter, &all));
         rows.map(|(keys, _)| keys).collect()
     }
 
@@ -577,9 +593,7 @@ impl<'a> Oracle<'a> {
             Shape::Derived(operator, left, right) => {
                 derived(operator, &part(*left, None, &reader), &part(*right, None, &reader))
             }
-            Shape::Cumulative(of, window) => {
-                part(*of, None, &reader.with(Step::Window(*window)))
-            }
+            Shape::Cumulative(of, window) => part(*of, None, &reader.with(Step::Window(*window))),
             Shape::Offset(of, span) => part(*of, None, &reader.with(Step::Earlier(*span))),
             shape => {
                 let period = question.period().filter(|(index, _)| group.set[*index]);

@@ -7,9 +7,7 @@ use chrono_tz::Tz;
 
 use super::dice::Dice;
 use super::expression::{Amount, Condition, Grain, Names, Span};
-use super::world::{
-    Attribute, CUSTOMERS, Entity, Kind, LINES, ORDERS, STOCKS, VISITS, World,
-};
+use super::world::{Attribute, CUSTOMERS, Entity, Kind, LINES, ORDERS, STOCKS, VISITS, World};
 
 /// A metric and its versions by major: 1, or 1 and 2.
 #[derive(Debug, Clone)]
@@ -287,7 +285,9 @@ impl Definitions {
             Shape::Max(of) => ("max", Some(amount(of))),
             Shape::First(of) => ("min", Some(quoted(of.dotted.as_ref().unwrap()))),
             Shape::Last(of) => ("max", Some(quoted(of.dotted.as_ref().unwrap()))),
-            Shape::CountDistinct(of) => ("count_distinct", Some(quoted(of.dotted.as_ref().unwrap()))),
+            Shape::CountDistinct(of) => {
+                ("count_distinct", Some(quoted(of.dotted.as_ref().unwrap())))
+            }
             Shape::Quantile(of, hundredths) => {
                 put("quantile", format!("{}.{:02}", hundredths / 100, hundredths % 100));
                 ("quantile", Some(amount(of)))
@@ -568,11 +568,18 @@ fn shape(dice: &mut Dice, entity: usize, attributes: &[Attribute]) -> Shape {
     if entity == STOCKS && dice.chance(75) {
         let of = attributes.iter().filter(|it| ["on_hand", "value"].contains(&it.name.as_str()));
         let of: Vec<&Attribute> = of.collect();
-        let pick = *dice.pick(&[Pick::Last, Pick::Last, Pick::First, Pick::Min, Pick::Max, Pick::Avg]);
+        let pick =
+            *dice.pick(&[Pick::Last, Pick::Last, Pick::First, Pick::Min, Pick::Max, Pick::Avg]);
         let carry = (pick == Pick::Last && dice.chance(50)).then(|| span(dice));
-        let per: [&[&str]; 4] = [&["place"], &["place", "sku"], &["sku"], &["customer_id", "place"]];
+        let per: [&[&str]; 4] =
+            [&["place"], &["place", "sku"], &["sku"], &["customer_id", "place"]];
         let per = dice.pick(&per).to_vec();
-        return Shape::Snapshot(Series { of: Amount::Of((*dice.pick(&of)).clone()), pick, per, carry });
+        return Shape::Snapshot(Series {
+            of: Amount::Of((*dice.pick(&of)).clone()),
+            pick,
+            per,
+            carry,
+        });
     }
     match dice.below(12) {
         0 | 1 => Shape::Count,
@@ -608,9 +615,7 @@ fn segment(dice: &mut Dice, world: &World, known: &Definitions) -> Segment {
         .filter(|it| ["country", "score", "tier"].contains(&it.name.as_str()))
         .collect();
     let metrics = known.references(|it, version| {
-        version.entities == [VISITS]
-            && !known.is_over_time(it)
-            && known.is_exact(it)
+        version.entities == [VISITS] && !known.is_over_time(it) && known.is_exact(it)
     });
     let mut rules = Vec::new();
     for name in ["gold", "silver", "lead"].iter().take(1 + dice.below(3)) {

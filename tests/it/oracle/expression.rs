@@ -308,7 +308,9 @@ impl Condition {
             Self::Not(it) => Self::Not(inner(it)),
             Self::And(left, right) => Self::And(inner(left), inner(right)),
             Self::Or(left, right) => Self::Or(inner(left), inner(right)),
-            Self::Time(..) | Self::Date(..) | Self::TimeIsNull(_) | Self::Period(..) => self.clone(),
+            Self::Time(..) | Self::Date(..) | Self::TimeIsNull(_) | Self::Period(..) => {
+                self.clone()
+            }
         }
     }
 

@@ -190,8 +190,8 @@ impl Question {
                     false => attributes.iter().filter(of_lines).cloned().collect(),
                 };
                 let over_time = definitions.is_over_time(measure.reference);
-                let drawn = (!fitting.is_empty())
-                    .then(|| Condition::random(dice, &fitting, !over_time, 1));
+                let drawn =
+                    (!fitting.is_empty()).then(|| Condition::random(dice, &fitting, !over_time, 1));
                 measure.filter = drawn;
             }
             measure.spell(dice, definitions);
@@ -546,8 +546,11 @@ impl Question {
             for index in 0..self.keys.len() {
                 let mut keys = self.keys.clone();
                 keys.remove(index);
-                let grouping =
-                    if self.grouping == Grouping::Implied { Grouping::Implied } else { Grouping::Plain };
+                let grouping = if self.grouping == Grouping::Implied {
+                    Grouping::Implied
+                } else {
+                    Grouping::Plain
+                };
                 found.push(Self { keys, grouping, ..self.clone() });
             }
         }
@@ -579,7 +582,8 @@ impl Question {
             None => call,
         };
         let Some(level) = &measure.level else { return call };
-        let keys: Vec<String> = level.iter().map(|index| self.key_sql(&self.keys[*index])).collect();
+        let keys: Vec<String> =
+            level.iter().map(|index| self.key_sql(&self.keys[*index])).collect();
         match keys.is_empty() {
             true => format!("{call} OVER ()"),
             false => format!("{call} OVER (PARTITION BY {})", keys.join(", ")),
@@ -654,9 +658,11 @@ fn of_entity(
     let name = world.tables[entity].name;
     let from = if dice.chance(70) { name.to_owned() } else { format!("public.{name}") };
     let target = Target::Entity(entity);
-    let mut question =
-        Question::of(dice, definitions, pinned, target, from, &attributes, measures);
+    let mut question = Question::of(dice, definitions, pinned, target, from, &attributes, measures);
     // `*` shows the default version under the metric's own name alone.
+    let is_pinned =
+        |it: &Measure| it.reference.1 != definitions.metrics[it.reference.0].versions.len();
+    let starless = starless || question.measures.iter().any(is_pinned);
     if starless && matches!(question.nesting, Nesting::Star | Nesting::Cte) {
         question.nesting = Nesting::None;
     }
@@ -678,8 +684,7 @@ fn of_metric(
         attributes.filter(|it| !it.hidden && !(several && it.says_when())).collect();
     let target = Target::Metric(measure.reference);
     let measures = vec![measure];
-    let mut question =
-        Question::of(dice, definitions, pinned, target, from, &attributes, measures);
+    let mut question = Question::of(dice, definitions, pinned, target, from, &attributes, measures);
     // Rows of several entities are none that could be counted.
     question.counts_rows &= !several;
     Some(question)
@@ -817,6 +822,12 @@ fn measure(
 
 fn keys(dice: &mut Dice, attributes: &[Attribute], over_time: bool) -> Vec<Key> {
     let mut keys: Vec<Key> = dice.some(attributes, 2).into_iter().map(Key::Dimension).collect();
+    if let [Key::Dimension(a), Key::Dimension(b)] = keys.as_slice()
+        && a.is_also(b)
+    {
+        // One dimension under two names would be two keys that are one.
+        keys.pop();
+    }
     match dice.below(if over_time { 6 } else { 10 }) {
         0..=4 => {
             let grains = [Grain::Day, Grain::Day, Grain::Week, Grain::Month, Grain::Hour];

@@ -105,6 +105,12 @@ impl Attribute {
         self.name.ends_with("_at_event") || self.name.ends_with("_current")
     }
 
+    /// Whether another name is one of the same thing.
+    pub(crate) fn is_also(&self, other: &Self) -> bool {
+        self.target == other.target
+            && (self.name.ends_with(&other.name) || other.name.ends_with(&self.name))
+    }
+
     /// As a column of a relation with an alias.
     pub(crate) fn of(&self, alias: &str) -> Self {
         Self { column: format!("{alias}.{}", self.name), ..self.clone() }
@@ -221,17 +227,18 @@ impl World {
     ) {
         let table = &self.tables[entity];
         let of = &self.entities[entity];
-        let mut push = |name: String, dotted: Option<String>, kind, hidden, starred, shows: &str| {
-            found.push(Attribute {
-                column: name.clone(),
-                name,
-                dotted,
-                kind,
-                hidden,
-                starred,
-                target: (entity, shows.to_owned()),
-            });
-        };
+        let mut push =
+            |name: String, dotted: Option<String>, kind, hidden, starred, shows: &str| {
+                found.push(Attribute {
+                    column: name.clone(),
+                    name,
+                    dotted,
+                    kind,
+                    hidden,
+                    starred,
+                    target: (entity, shows.to_owned()),
+                });
+            };
         for (name, column, hidden) in &of.attributes {
             let kind = table.kind(column);
             // Hidden attributes of other entities can't be named.
@@ -280,8 +287,10 @@ impl World {
             let mut values = Row::new();
             seen.fill(entity, Partner::of(row), moment, &Value::Null, "", &mut values);
             let name = self.entities[entity].name;
-            let own: Vec<(String, Value)> =
-                values.iter().map(|(key, value)| (format!("{name}_{key}"), value.clone())).collect();
+            let own: Vec<(String, Value)> = values
+                .iter()
+                .map(|(key, value)| (format!("{name}_{key}"), value.clone()))
+                .collect();
             values.extend(own);
             values.insert("id".to_owned(), table.value(row, "id").clone());
             values
@@ -329,8 +338,7 @@ impl World {
             _ => panic!("the beginning of an interval is never NULL"),
         };
         let is_valid = |row: &&Vec<Value>| {
-            let ended =
-                matches!(table.value(row, "valid_to"), Value::Instant(to) if *to <= moment);
+            let ended = matches!(table.value(row, "valid_to"), Value::Instant(to) if *to <= moment);
             table.value(row, "id") == key && from(row) <= moment && !ended
         };
         let rows = table.rows.iter().filter(is_valid).map(Vec::as_slice);
@@ -413,10 +421,9 @@ impl Seen<'_> {
                 // What lies behind an absent link is absent as that link is.
                 None => (nobody, label.clone()),
                 Some(Value::Null) => (nobody, text(link.missing)),
-                Some(key) => (
-                    self.world.partner(link.entity, key, self.now, moment),
-                    text(link.unmatched),
-                ),
+                Some(key) => {
+                    (self.world.partner(link.entity, key, self.now, moment), text(link.unmatched))
+                }
             };
             let prefix = format!("{prefix}{}_", link.role);
             self.fill(link.entity, partner, moment, &label, &prefix, values);

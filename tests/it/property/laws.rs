@@ -181,10 +181,12 @@ async fn equal(
 fn an_attribute(case: &Case, dice: &mut Dice, question: &Question) -> Option<Attribute> {
     let (entity, alias) = match question.target {
         Target::Entity(entity) => (entity, None),
-        Target::Metric(reference) => match case.definitions.version(reference).entities.as_slice() {
-            [entity] => (*entity, None),
-            _ => return None,
-        },
+        Target::Metric(reference) => {
+            match case.definitions.version(reference).entities.as_slice() {
+                [entity] => (*entity, None),
+                _ => return None,
+            }
+        }
         Target::Lines(_) => (0, Some("o")),
         Target::Across => return None,
     };
@@ -203,10 +205,7 @@ fn is_partition(question: &Question) -> bool {
 
 fn is_additive(case: &Case, measure: &Measure) -> bool {
     measure.level.is_none()
-        && matches!(
-            case.definitions.version(measure.reference).shape,
-            Shape::Count | Shape::Sum(_)
-        )
+        && matches!(case.definitions.version(measure.reference).shape, Shape::Count | Shape::Sum(_))
 }
 
 fn total_of<'r>(values: impl Iterator<Item = &'r Value>) -> Option<(i128, u32)> {
@@ -249,12 +248,7 @@ async fn parts_sum(
     }
 }
 
-async fn bounded(
-    case: &Case,
-    canon: &Canon,
-    question: &Question,
-    parts: &Rows,
-) -> Option<String> {
+async fn bounded(case: &Case, canon: &Canon, question: &Question, parts: &Rows) -> Option<String> {
     let counts: Vec<usize> = (0..question.measures.len())
         .filter(|index| {
             let measure = &question.measures[*index];

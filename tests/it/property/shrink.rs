@@ -89,10 +89,8 @@ async fn wrong(case: &Case, question: &Question) -> Option<(String, Kind)> {
 
 /// Writes a case into a folder: `metrics/`, `data/`, the question and what is wrong.
 pub(super) fn written(small: &Small<'_>, number: usize) -> PathBuf {
-    let root = std::env::var_os("CARGO_TARGET_TMPDIR").map_or_else(
-        || Path::new(env!("CARGO_TARGET_TMPDIR")).to_path_buf(),
-        PathBuf::from,
-    );
+    let root = std::env::var_os("CARGO_TARGET_TMPDIR")
+        .map_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).to_path_buf(), PathBuf::from);
     let folder = root.join(format!("property/{}-{number}", small.case.seed));
     let (data, metrics) = (folder.join("data"), folder.join("metrics"));
     std::fs::create_dir_all(&data).unwrap();
