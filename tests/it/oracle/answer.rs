@@ -6,12 +6,12 @@ use std::collections::BTreeMap;
 use chrono_tz::Tz;
 
 use super::definitions::{
-    Definitions, Pick, Reference, Rule, Series, Shape, Share, Version, Window,
+    Definitions, Late, Pick, Reference, Rule, Series, Shape, Share, Version, Window,
 };
 use super::expression::{Amount, Condition, Grain, Span, wall_clock};
 use super::question::{Key, LINE_ATTRIBUTES, Question, Target};
 use super::value::{Value, aligned, pow10};
-use super::world::{CUSTOMERS, Grades, Kind, LINES, ORDERS, Row, STOCKS, VISITS, World};
+use super::world::{ARRIVAL, CUSTOMERS, Grades, Kind, LINES, ORDERS, Row, STOCKS, VISITS, World};
 
 /// The rows that a question is answered with.
 pub(crate) type Rows = Vec<Vec<Value>>;
@@ -360,6 +360,20 @@ impl<'a> Oracle<'a> {
         rows.retain(|it| {
             let counts = |rule: &Condition| rule.holds(it.row, None) == Some(true);
             version.rules.iter().all(counts) && reader.restricted.iter().all(|it| counts(it))
+        });
+        let Some((days, after)) = version.late else { return rows };
+        rows.retain_mut(|it| {
+            let (Some(wall), Value::Instant(arrival)) = (it.wall, &it.row[ARRIVAL]) else {
+                return true;
+            };
+            let arrival = wall_clock(*arrival, version.zone);
+            // Its day is open until the window after its end is over.
+            let closed = Span { months: 0, days: days + 1 }.after(Grain::Day.floor(wall));
+            let is_late = arrival >= closed;
+            if is_late && after == Late::BookOnArrival {
+                it.wall = Some(arrival);
+            }
+            !is_late || after == Late::BookOnArrival
         });
         rows
     }

@@ -7,7 +7,9 @@ use chrono_tz::Tz;
 
 use super::dice::Dice;
 use super::expression::{Amount, Condition, Grain, Names, Span};
-use super::world::{Attribute, CUSTOMERS, Entity, Kind, LINES, ORDERS, STOCKS, VISITS, World};
+use super::world::{
+    ARRIVAL, Attribute, CUSTOMERS, Entity, Kind, LINES, ORDERS, STOCKS, VISITS, World,
+};
 
 /// A metric and its versions by major: 1, or 1 and 2.
 #[derive(Debug, Clone)]
@@ -27,6 +29,14 @@ pub(crate) struct Version {
     pub(crate) zone: Tz,
     pub(crate) shape: Shape,
     pub(crate) share: Share,
+    /// Days for which a day stays open, and what becomes of rows that come later.
+    pub(crate) late: Option<(u64, Late)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Late {
+    Drop,
+    BookOnArrival,
 }
 
 /// A metric, by index, and one of its majors.
@@ -357,7 +367,16 @@ impl Definitions {
             Share::Allocate(by) => put("allocate", format!("{{entity: line, by: {by}}}")),
         }
         put("entity", ENTITY_NAMES[version.entities[0]].to_owned());
-        put("time", format!("{{event: {}, timezone: {}}}", version.event, version.zone.name()));
+        let late = version.late.map(|(days, after)| {
+            let after = match after {
+                Late::Drop => "drop",
+                Late::BookOnArrival => "book_on_arrival",
+            };
+            format!(", late_data: {{correction_window: {days} days, after: {after}}}")
+        });
+        let (event, zone) = (version.event, version.zone.name());
+        let late = late.unwrap_or_default();
+        put("time", format!("{{event: {event}, timezone: {zone}{late}}}"));
         if !version.rules.is_empty() {
             yaml.push_str("    eligibility:\n");
         }
@@ -407,8 +426,11 @@ fn entity_yaml(world: &World, index: usize, entity: &Entity) -> String {
     if entity.history {
         yaml.push_str("  history: {from: valid_from, to: valid_to}\n");
     }
-    if let Some(event) = entity.event {
-        yaml.push_str(&format!("  time: {{event: {event}}}\n"));
+    let event = entity.event.map(|event| format!("event: {event}"));
+    let ingested = entity.keeps_arrivals().then(|| format!("ingested: {ARRIVAL}"));
+    let time: Vec<String> = event.into_iter().chain(ingested).collect();
+    if !time.is_empty() {
+        yaml.push_str(&format!("  time: {{{}}}\n", time.join(", ")));
     }
     yaml.push_str("attributes:\n");
     for (name, column, hidden) in &entity.attributes {
@@ -466,6 +488,7 @@ fn version(dice: &mut Dice, world: &World, known: &Definitions, zone: Tz) -> Ver
             zone,
             shape,
             share: Share::Once,
+            late: None,
         };
     }
     let entity = *dice.pick(&[ORDERS, ORDERS, ORDERS, ORDERS, VISITS, VISITS, LINES, STOCKS]);
@@ -493,7 +516,12 @@ fn version(dice: &mut Dice, world: &World, known: &Definitions, zone: Tz) -> Ver
         }
         _ => Share::Once,
     };
-    Version { entities: vec![entity], rules, filter, event, zone, shape, share }
+    let late = (entity == VISITS && dice.chance(30)).then(|| {
+        let has_history = world.entities[CUSTOMERS].history;
+        let after = if has_history || dice.chance(50) { Late::Drop } else { Late::BookOnArrival };
+        (dice.below(40) as u64, after)
+    });
+    Version { entities: vec![entity], rules, filter, event, zone, shape, share, late }
 }
 
 fn entities_of(known: &Definitions, parts: &[Reference]) -> Vec<usize> {

@@ -82,6 +82,13 @@ pub(crate) struct Entity {
     pub(crate) event: Option<&'static str>,
 }
 
+impl Entity {
+    /// Whether its source keeps what was known at any moment, and says when.
+    pub(crate) fn keeps_arrivals(&self) -> bool {
+        self.history || self.kind != "state"
+    }
+}
+
 /// An attribute as seen from a fact.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Attribute {
@@ -141,6 +148,8 @@ const REGIONS: usize = 2;
 pub(crate) const VISITS: usize = 3;
 pub(crate) const LINES: usize = 4;
 pub(crate) const STOCKS: usize = 5;
+/// When a row came in.
+pub(crate) const ARRIVAL: &str = "_ingested_at";
 /// The segment of customers, as a dimension.
 pub(crate) const GRADE: &str = "grade";
 
@@ -173,6 +182,17 @@ impl World {
             stock_rows(dice, stocks, customers),
         ];
         Self { tables, entities }
+    }
+
+    /// As it was known at a moment: what came in later isn't there.
+    pub(crate) fn as_of(&self, moment: i64) -> Self {
+        let mut world = self.clone();
+        for table in &mut world.tables {
+            let arrival = table.columns.iter().position(|(name, _)| *name == ARRIVAL).unwrap();
+            let came = |row: &Vec<Value>| matches!(row[arrival], Value::Instant(at) if at < moment);
+            table.rows.retain(came);
+        }
+        world
     }
 
     /// Everything that one may name about an entity's rows.
@@ -293,6 +313,7 @@ impl World {
                 .collect();
             values.extend(own);
             values.insert("id".to_owned(), table.value(row, "id").clone());
+            values.insert(ARRIVAL.to_owned(), table.value(row, ARRIVAL).clone());
             values
         };
         self.current(entity, now).into_iter().map(fact).collect()
@@ -615,6 +636,7 @@ fn rows(
             let mut values = vec![Value::Int(key), Value::Int(version)];
             let deleted = dedupe && dice.chance(15);
             values.push(maybe(dice, 10, |_| Value::Bool(deleted)));
+            values.push(Value::Instant(instant(dice)));
             values.extend(row(dice));
             if dedupe && dice.chance(20) {
                 rows.push(values.clone());
@@ -627,7 +649,12 @@ fn rows(
 }
 
 fn columns(of: &[(&'static str, Kind)]) -> Vec<(&'static str, Kind)> {
-    let common = [("id", Kind::Int64), ("_version", Kind::Int64), ("_deleted", Kind::Bool)];
+    let common = [
+        ("id", Kind::Int64),
+        ("_version", Kind::Int64),
+        ("_deleted", Kind::Bool),
+        (ARRIVAL, Kind::Instant),
+    ];
     common.into_iter().chain(of.iter().copied()).collect()
 }
 
@@ -711,6 +738,7 @@ fn history_rows(
                 Value::Int(key),
                 Value::Int(version),
                 Value::Bool(false),
+                Value::Instant(instant(dice)),
                 Value::Instant(from),
                 to,
             ];

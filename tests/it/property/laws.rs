@@ -3,12 +3,13 @@
 use chrono_tz::Tz;
 
 use super::{Asked, Canon, Case, Rows, in_memory, same};
+use crate::oracle::answer::Oracle;
 use crate::oracle::definitions::Shape;
 use crate::oracle::dice::Dice;
 use crate::oracle::expression::Condition;
 use crate::oracle::question::{Grouping, Measure, Question, Target};
-use crate::oracle::value::{Value, aligned};
-use crate::oracle::world::Attribute;
+use crate::oracle::value::{Value, aligned, wall_text};
+use crate::oracle::world::{Attribute, instant};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Law {
@@ -40,9 +41,11 @@ pub(crate) enum Law {
     /// Of an additive metric what a condition lets through, what its negation does, and what is
     /// neither, sum to all.
     FiltersSplit,
+    /// An answer as of a moment is that of the rows that had come in by then, whatever came later.
+    AsOfNeverChanges,
 }
 
-pub(crate) const LAWS: [Law; 13] = [
+pub(crate) const LAWS: [Law; 14] = [
     Law::PartsSumToTheTotal,
     Law::SpellingsAgree,
     Law::DoorsAgree,
@@ -56,6 +59,7 @@ pub(crate) const LAWS: [Law; 13] = [
     Law::OrderOfRowsChangesNothing,
     Law::DuplicatesChangeNothing,
     Law::FiltersSplit,
+    Law::AsOfNeverChanges,
 ];
 
 impl Law {
@@ -145,6 +149,7 @@ impl Law {
                 equal(case, &canon, question, question, expected).await
             }
             Self::FiltersSplit => split(case, canon, dice, question, expected).await,
+            Self::AsOfNeverChanges => as_of(case, canon, dice, question).await,
         }
     }
 }
@@ -318,6 +323,27 @@ async fn ratios(case: &Case, canon: &Canon, question: &Question) -> Option<Strin
     match &found {
         Ok(rows) if rows.iter().all(holds) => None,
         _ => Some(case.report(question, &sql, &Vec::new(), &[("no ratio of its sides", &found)])),
+    }
+}
+
+async fn as_of(case: &Case, canon: &Canon, dice: &mut Dice, question: &Question) -> Option<String> {
+    let moment = instant(dice);
+    let known = case.world.as_of(moment);
+    let expected = {
+        let oracle = Oracle::new(&known, &case.definitions, moment);
+        oracle.is_definite(question).then(|| oracle.answer(question))?
+    };
+    let sql = question.sql();
+    let setting = format!("{}+00", wall_text(moment));
+    let found = canon.ask_with(&sql, &question.pins, &[("canon.as_of", &setting)]).await;
+    match &found {
+        // Sources of current rows have no past, and nothing is known of the future.
+        Err(error) if error.starts_with("0A000") || error.starts_with("22023") => None,
+        _ if same(&expected, &found) => None,
+        _ => {
+            let sql = format!("SET canon.as_of = '{setting}'; {sql}");
+            Some(case.report(question, &sql, &expected, &[("found", &found)]))
+        }
     }
 }
 
