@@ -19,7 +19,7 @@ use datafusion::logical_expr::{
     Aggregate, Distinct, Expr, ExprSchemable, LogicalPlan, Union, Window, and, cast, lit, or,
 };
 
-use super::atoms::{Atom, Atoms, Over, atom_name};
+use super::atoms::{Atom, Atoms, Earlier, Over, atom_name};
 use super::error::PlanError;
 use super::expand::{TimeOf, row_time};
 use super::journey;
@@ -73,6 +73,7 @@ pub(super) struct Branch {
     entity: Option<String>,
     time: Option<TimeOf>,
     over: Over,
+    earlier: Option<Earlier>,
     /// How its rows count in groups of a many-side.
     share: Share,
     /// Indices of atoms.
@@ -303,15 +304,23 @@ impl Evaluation<'_, '_, '_> {
                     && it.entity == entity
                     && it.time == time
                     && it.over == atom.over
+                    && it.earlier == atom.earlier
                     && it.share == share
                     && together
             };
             match branches.iter_mut().find(same) {
                 Some(branch) => branch.atoms.push(index),
                 None => {
-                    let (atoms, over) = (vec![index], atom.over.clone());
-                    let has_plain = false;
-                    branches.push(Branch { instance, entity, time, over, share, atoms, has_plain });
+                    branches.push(Branch {
+                        instance,
+                        entity,
+                        time,
+                        over: atom.over.clone(),
+                        earlier: atom.earlier,
+                        share,
+                        atoms: vec![index],
+                        has_plain: false,
+                    });
                 }
             }
         }
@@ -354,6 +363,7 @@ impl Evaluation<'_, '_, '_> {
                 entity: None,
                 time: None,
                 over: Over::Group,
+                earlier: None,
                 share: Share::Once,
                 atoms: Vec::new(),
                 has_plain: true,
@@ -363,9 +373,9 @@ impl Evaluation<'_, '_, '_> {
     }
 
     /// The rows of one branch, aggregated by the keys: columns `__g…`, `__gid`, `__a…`, `__p…`.
-    fn branch(&mut self, branch: &Branch) -> Result<LogicalPlan, PlanError> {
+    fn branch(&mut self, branch: &Branch, all: &[Branch]) -> Result<LogicalPlan, PlanError> {
         if branch.over != Over::Group {
-            return self.over_time(branch);
+            return self.over_time(branch, all);
         }
         let mut needs = Needs::default();
         let mut columns = Columns::default();
@@ -438,17 +448,18 @@ impl Evaluation<'_, '_, '_> {
         Ok(aggregates)
     }
 
-    /// That a row has a place in the period to which it is shifted: March 31 has none in April.
+    /// That a row has a place in the period to which it is shifted: March 31 has none in April. A row
+    /// without a time is in no period, however much earlier.
     fn has_partner(&self, branch: &Branch) -> Result<Option<Expr>, PlanError> {
         let (Some(instance), Some(time)) = (branch.instance, &branch.time) else { return Ok(None) };
         let Some(span) = time.shift else { return Ok(None) };
         let periods = windows::Periods::of(self, instance)?;
         periods.check_shift(span)?;
-        if span.months == 0 || !periods.are_finer_than_months() {
-            return Ok(None);
-        }
-        let back = time.wall_clock()? - span.interval();
-        Ok(Some(back.eq(time.unshifted()?)))
+        let shift = branch.earlier.map_or(Some(span), |earlier| earlier.rows);
+        let Some(span) = shift.filter(|span| periods.has_gaps(*span)) else { return Ok(None) };
+        let clock = time.unshifted()?;
+        let back = TimeOf { shift, ..time.clone() }.wall_clock()? - span.interval();
+        Ok(Some(or(back.eq(clock.clone()), clock.is_null())))
     }
 
     fn padded(&self, branch: &Branch) -> bool {
@@ -591,7 +602,7 @@ impl Evaluation<'_, '_, '_> {
         &mut self,
         branches: &[Branch],
     ) -> Result<(LogicalPlan, BTreeMap<String, Expr>), PlanError> {
-        let plans = branches.iter().map(|branch| self.branch(branch));
+        let plans = branches.iter().map(|branch| self.branch(branch, branches));
         let plans = plans.collect::<Result<Vec<_>, _>>()?;
         let mut values = BTreeMap::new();
         let column = |name: &String| Expr::Column(Column::new_unqualified(name));

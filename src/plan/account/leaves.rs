@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::Expr;
 
-use super::super::atoms::{Atom, AtomFunction, Over};
+use super::super::atoms::{Atom, AtomFunction, Earlier, Over};
 use super::super::clock;
 use super::super::error::PlanError;
 use super::super::expand::TimeOf;
@@ -21,6 +21,8 @@ pub(super) struct Leaf {
     /// How much earlier the rows are that count.
     pub(super) shift: Option<Span>,
     pub(super) over: Over,
+    /// Of an offset of a window.
+    earlier: Option<Earlier>,
     /// For how long the days of the metric above stay open: these rows' days too.
     window_days: Option<u32>,
     /// Which events of a journey the rows are.
@@ -52,6 +54,7 @@ impl Leaf {
             && self.shift == other.shift
             && self.window_days == other.window_days
             && self.over == other.over
+            && self.earlier == other.earlier
             && followed(self) == followed(other)
     }
 
@@ -86,6 +89,7 @@ impl Leaf {
             conditions: rules.chain(self.late_data()?).chain(filters).collect(),
             time: self.time()?,
             over: self.over.clone(),
+            earlier: self.earlier,
             many_side: None,
             filter: filter.cloned(),
         })
@@ -97,7 +101,10 @@ impl Leaf {
 struct Above {
     filters: Vec<EntityFilter>,
     shift: Option<Span>,
-    window: Option<Window>,
+    /// With how much earlier it is.
+    window: Option<(Window, Option<Span>)>,
+    /// How much earlier than the window's period its rows are.
+    inside: Option<Span>,
     window_days: Option<u32>,
     role: Vec<String>,
 }
@@ -149,18 +156,22 @@ fn collect(
         }
         MetricKind::Derived { parts, .. } => parts.iter().try_for_each(|it| part(it, &above)),
         MetricKind::Cumulative { metric, window } => {
-            let above = Above { window: Some(*window), ..above };
+            let above = Above { window: Some((*window, above.shift)), ..above };
             part(metric, &above.role(window_role(*window)))
         }
         MetricKind::Offset { metric, by } => {
             let too_long = || PlanError::Internal("an offset is too long".to_owned());
-            let shift = above.shift.map_or(Some(*by), |shift| shift.plus(*by));
-            let above = Above { shift: Some(shift.ok_or_else(too_long)?), ..above };
+            let after = |shift: Option<Span>| match shift {
+                None => Ok(*by),
+                Some(shift) => shift.plus(*by).ok_or_else(too_long),
+            };
+            let inside = above.window.map(|_| after(above.inside)).transpose()?;
+            let above = Above { shift: Some(after(above.shift)?), inside, ..above };
             part(metric, &above.role(format!("{by} earlier")))
         }
         MetricKind::Journey(journey) => followed(model, journey, &above, found),
         MetricKind::Aggregate(_) => {
-            let over = above.window.map_or(Over::Group, Over::Window);
+            let over = above.window.map_or(Over::Group, |(window, _)| Over::Window(window));
             leaf(version, over, None, above, found);
             Ok(())
         }
@@ -180,11 +191,17 @@ fn leaf(
 ) {
     let mut filters = above.filters;
     filters.retain(|filter| filter.entity == version.entity);
+    let by = match &over {
+        Over::Window(_) => above.window.and_then(|(_, by)| by),
+        Over::Series(series) => above.shift.filter(|_| series.carry.is_some()),
+        Over::Group => None,
+    };
     let leaf = Leaf {
         version: Arc::clone(version),
         filters,
         shift: above.shift,
         over,
+        earlier: by.map(|by| Earlier { by, rows: above.inside }),
         window_days: above.window_days,
         followed,
         role: above.role,

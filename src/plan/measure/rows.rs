@@ -54,8 +54,7 @@ pub(crate) fn counted_over_time(
 ) -> Result<LogicalPlan, PlanError> {
     let mut evaluation = of_atom(rewriter, aggregate, atom, row_key);
     let branches = evaluation.branches()?;
-    let missing = || PlanError::Internal("an atom without a branch".to_owned());
-    evaluation.rows_over_time(branches.first().ok_or_else(missing)?)
+    evaluation.rows_over_time(&branches)
 }
 
 /// A measure's rows before its window of time, or its series, chooses among them.

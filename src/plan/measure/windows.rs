@@ -14,13 +14,13 @@ use datafusion::common::{Column, JoinConstraint, NullEquality, ScalarValue};
 use datafusion::logical_expr::expr::{Sort, WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
-    Distinct, Expr, Filter, Join, JoinType, LogicalPlan, WindowFrame, WindowFunctionDefinition,
-    and, cast, lit,
+    Distinct, Expr, Filter, Join, JoinType, LogicalPlan, Union, WindowFrame,
+    WindowFunctionDefinition, and, cast, lit,
 };
 
 use super::super::atoms::{AtomFunction, Over, atom_name};
 use super::super::error::PlanError;
-use super::super::expand::call;
+use super::super::expand::{TimeOf, call};
 use super::super::rewrite::{Needs, aggregated, filtered, projected};
 use super::super::trace::{followed, reads, scan_column};
 use super::super::weeks;
@@ -33,6 +33,16 @@ use crate::model::{Pick, Series, Span, Window};
 const PERIOD: &str = "__period";
 /// A row's wall clock, or the beginning of its day.
 pub(super) const WALL: &str = "__wall";
+
+/// Which of a branch's rows are left.
+#[derive(Clone, Copy)]
+pub(super) enum Kept {
+    All,
+    /// Those that make groups: that any atom counts, whatever the statement's own FILTER says.
+    Existing,
+    /// Those that any atom counts and its FILTER lets through.
+    Counted,
+}
 
 /// How a statement groups by a scan's time.
 pub(super) struct Periods {
@@ -69,11 +79,10 @@ impl Periods {
         Ok(Self { key })
     }
 
-    pub(super) fn are_finer_than_months(&self) -> bool {
-        match &self.key {
-            None => false,
-            Some((_, grain, _)) => !matches!(grain.as_str(), "month" | "quarter" | "year"),
-        }
+    /// Whether some of the periods have none that is as much earlier, or later.
+    pub(super) fn has_gaps(&self, span: Span) -> bool {
+        let is_fine = |grain: &str| !matches!(grain, "month" | "quarter" | "year");
+        span.months != 0 && self.key.as_ref().is_some_and(|(_, grain, _)| is_fine(grain))
     }
 
     /// Refuses a shift that isn't by whole periods.
@@ -174,7 +183,11 @@ pub(super) fn rows_before_time(
 
 impl Evaluation<'_, '_, '_> {
     /// The rows of a branch over time, aggregated by the keys: columns `__g…`, `__a…`.
-    pub(super) fn over_time(&mut self, branch: &Branch) -> Result<LogicalPlan, PlanError> {
+    pub(super) fn over_time(
+        &mut self,
+        branch: &Branch,
+        all: &[Branch],
+    ) -> Result<LogicalPlan, PlanError> {
         let missing = || PlanError::Internal("a branch without a scan".to_owned());
         let instance = branch.instance.ok_or_else(missing)?;
         if matches!(self.aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]) {
@@ -191,8 +204,8 @@ impl Evaluation<'_, '_, '_> {
         }
         let periods = Periods::of(self, instance)?;
         let plan = match &branch.over {
-            Over::Window(window) => self.windowed(branch, instance, &periods, *window)?,
-            Over::Series(series) => self.series(branch, instance, &periods, series)?,
+            Over::Window(window) => self.windowed(branch, all, instance, &periods, *window)?,
+            Over::Series(series) => self.series(branch, all, instance, &periods, series)?,
             Over::Group => return Err(missing()),
         };
         self.keys_named(plan)
@@ -204,20 +217,22 @@ impl Evaluation<'_, '_, '_> {
     }
 
     /// The keys of the rows that a branch over time counts in any of the periods shown, each once.
-    pub(super) fn rows_over_time(&mut self, branch: &Branch) -> Result<LogicalPlan, PlanError> {
-        let missing = || PlanError::Internal("a branch without a scan".to_owned());
+    pub(super) fn rows_over_time(&mut self, all: &[Branch]) -> Result<LogicalPlan, PlanError> {
+        let missing = || PlanError::Internal("an atom without a branch".to_owned());
+        let branch = all.first().ok_or_else(missing)?;
         let instance = branch.instance.ok_or_else(missing)?;
         let periods = Periods::of(self, instance)?;
         let rows = match &branch.over {
             Over::Window(window) => {
-                let shown = self.shown_periods(branch, instance, &periods)?;
+                let shown = self.shown_periods(branch, all, instance, &periods)?;
                 let rows = without_time(self.input, instance)?;
-                let rows = self.narrow(branch, instance, &rows, Vec::new())?;
-                self.within(rows, shown, &periods, *window)?
+                let rows = self.narrow(branch, instance, &rows, Kept::Counted, Vec::new())?;
+                self.within(rows, shown, &periods, branch, *window)?
             }
             Over::Series(series) => {
                 let atom = *branch.atoms.first().ok_or_else(missing)?;
-                let (rows, of_series) = self.series_rows(branch, instance, &periods, series)?;
+                let (rows, of_series) =
+                    self.series_rows(branch, all, instance, &periods, series)?;
                 match series.pick {
                     Pick::Last | Pick::First => picked_row(rows, of_series, series.pick, atom)?,
                     Pick::Min | Pick::Max | Pick::Avg => rows,
@@ -235,20 +250,21 @@ impl Evaluation<'_, '_, '_> {
     fn windowed(
         &mut self,
         branch: &Branch,
+        all: &[Branch],
         instance: usize,
         periods: &Periods,
         window: Window,
     ) -> Result<LogicalPlan, PlanError> {
-        let shown = self.shown_periods(branch, instance, periods)?;
+        let shown = self.shown_periods(branch, all, instance, periods)?;
         let rows = without_time(self.input, instance)?;
-        let rows = self.narrow(branch, instance, &rows, Vec::new())?;
+        let rows = self.narrow(branch, instance, &rows, Kept::Existing, Vec::new())?;
         let parts = branch.atoms.iter().map(|index| self.atoms[*index].combines());
         let parts: Option<Vec<&str>> = parts.collect();
         let rows = match &parts {
             Some(_) => self.by_part(branch, periods, rows)?,
             None => rows,
         };
-        let rows = self.within(rows, shown, periods, window)?;
+        let rows = self.within(rows, shown, periods, branch, window)?;
         let mut aggregates = Vec::new();
         for (position, index) in branch.atoms.iter().enumerate() {
             let value = match &parts {
@@ -285,10 +301,12 @@ impl Evaluation<'_, '_, '_> {
         projected(plan, exprs)
     }
 
-    /// The periods of the rows that pass all filters: column `__period`.
+    /// The periods of the rows that pass all filters: column `__period`. They are those of all that
+    /// the statement asks for, so that a number doesn't depend on what is asked beside it.
     fn shown_periods(
         &mut self,
         branch: &Branch,
+        all: &[Branch],
         instance: usize,
         periods: &Periods,
     ) -> Result<LogicalPlan, PlanError> {
@@ -299,13 +317,21 @@ impl Evaluation<'_, '_, '_> {
                 Ok(LogicalPlan::Distinct(Distinct::All(Arc::new(shown))))
             }
             (Some((_, _, key)), None) => {
-                let rows =
-                    self.narrow(branch, instance, &input, vec![key.clone().alias(PERIOD)])?;
-                let shown = projected(rows, vec![column(PERIOD)])?;
+                let mut shown = vec![self.periods_of(branch, periods, &input, key)?];
+                for other in self.shown_beside(branch, all) {
+                    shown.push(self.periods_of(other, periods, &input, key)?);
+                }
+                let shown = match <[LogicalPlan; 1]>::try_from(shown) {
+                    Ok([only]) => only,
+                    Err(several) => {
+                        let several = several.into_iter().map(Arc::new).collect();
+                        LogicalPlan::Union(Union::try_new_with_loose_types(several)?)
+                    }
+                };
                 Ok(LogicalPlan::Distinct(Distinct::All(Arc::new(shown))))
             }
             (None, _) => {
-                let rows = self.narrow(branch, instance, &input, Vec::new())?;
+                let rows = self.narrow(branch, instance, &input, Kept::Existing, Vec::new())?;
                 let last = registry().aggregate.get("max");
                 let last =
                     last.ok_or_else(|| PlanError::Internal("no aggregate max".to_owned()))?;
@@ -315,6 +341,53 @@ impl Evaluation<'_, '_, '_> {
         }
     }
 
+    /// The branches whose rows show other periods than a branch's own do.
+    fn shown_beside<'b>(&self, branch: &Branch, all: &'b [Branch]) -> Vec<&'b Branch> {
+        let rows = |it: &Branch| {
+            let mut conditions: Vec<&[Expr]> = Vec::new();
+            for index in it.atoms.iter().filter(|_| !it.has_plain) {
+                let own = self.atoms[*index].conditions.as_slice();
+                if !conditions.contains(&own) {
+                    conditions.push(own);
+                }
+            }
+            (it.instance, it.entity.clone(), it.time.clone(), it.earlier, it.has_plain, conditions)
+        };
+        let mut known = vec![rows(branch)];
+        let mut beside = Vec::new();
+        for other in all {
+            let is_of_scan = other.instance.is_none() || other.instance == branch.instance;
+            let shows = rows(other);
+            if is_of_scan && !known.contains(&shows) {
+                known.push(shows);
+                beside.push(other);
+            }
+        }
+        beside
+    }
+
+    /// The periods of a branch's rows that pass all filters, each as often as there are rows.
+    fn periods_of(
+        &mut self,
+        branch: &Branch,
+        periods: &Periods,
+        input: &LogicalPlan,
+        key: &Expr,
+    ) -> Result<LogicalPlan, PlanError> {
+        let period = key.clone().alias(PERIOD);
+        let Some(instance) = branch.instance else {
+            let rows = self.rewriter.rewrite(input, &Needs::default())?;
+            return projected(rows, vec![period]);
+        };
+        let kept = if branch.has_plain { Kept::All } else { Kept::Existing };
+        let mut rows = self.narrow(branch, instance, input, kept, vec![period])?;
+        if let Some(by) = branch.earlier.map(|it| it.by).filter(|by| periods.has_gaps(*by)) {
+            let there_and_back = column(WALL) + by.interval() - by.interval();
+            rows = filtered(rows, there_and_back.eq(column(WALL)))?;
+        }
+        projected(rows, vec![column(PERIOD)])
+    }
+
     /// The branch's rows with what is needed of them only: the other keys `__k…`, the wall clock, and
     /// for each atom its argument `__v…` and whether it counts the row `__f…`.
     pub(super) fn narrow(
@@ -322,12 +395,16 @@ impl Evaluation<'_, '_, '_> {
         branch: &Branch,
         instance: usize,
         input: &LogicalPlan,
+        kept: Kept,
         more: Vec<Expr>,
     ) -> Result<LogicalPlan, PlanError> {
         let mut needs = Needs::default();
         let time = branch.time.clone();
         let time = time.ok_or_else(|| PlanError::Internal("a window without a time".to_owned()))?;
-        let wall = time.wall_clock()?;
+        let wall = match branch.earlier {
+            Some(earlier) => TimeOf { shift: earlier.rows, ..time.clone() }.wall_clock()?,
+            None => time.wall_clock()?,
+        };
         needs.times.insert(instance, time);
         needs.entities.extend(branch.entity.clone().map(|entity| (instance, entity)));
         let columns = self.carry(branch, instance, &mut needs)?;
@@ -357,13 +434,18 @@ impl Evaluation<'_, '_, '_> {
         for index in &branch.atoms {
             let value = columns.arguments.get(index).cloned().unwrap_or_else(|| lit(1i64));
             exprs.push(located(value, &schema)?.alias(argument(*index)));
-            let own = columns.conditions.get(index).into_iter().flatten().cloned();
-            let own = own.chain(self.atoms[*index].filter.clone()).reduce(and);
+            let rules = columns.conditions.get(index).into_iter().flatten().cloned();
+            let own = rules.clone().chain(self.atoms[*index].filter.clone()).reduce(and);
             let own = located(own.unwrap_or_else(|| lit(true)), &schema)?;
             exprs.push(own.clone().alias(condition(*index)));
+            let is_kept = match kept {
+                Kept::All => lit(true),
+                Kept::Existing => located(rules.reduce(and).unwrap_or_else(|| lit(true)), &schema)?,
+                Kept::Counted => own,
+            };
             counted = Some(match counted {
-                None => own,
-                Some(known) => super::or(known, own),
+                None => is_kept,
+                Some(known) => super::or(known, is_kept),
             });
         }
         for expr in series.into_iter().chain(rows_key).chain(more) {
@@ -420,12 +502,20 @@ impl Evaluation<'_, '_, '_> {
         rows: LogicalPlan,
         shown: LogicalPlan,
         periods: &Periods,
+        branch: &Branch,
         shape: impl Into<Shape>,
     ) -> Result<LogicalPlan, PlanError> {
         let Shape { window, beside_period } = shape.into();
-        let end = periods.end(column(PERIOD))?;
+        // Without periods the last day is that of the rows themselves.
+        let by = branch.earlier.map(|it| it.by).filter(|_| periods.key.is_some());
+        let shown_period = as_timestamp(column(PERIOD));
+        let period = match by {
+            Some(by) => shown_period.clone() - by.interval(),
+            None => column(PERIOD),
+        };
+        let end = periods.end(period.clone())?;
         let start = match (window, beside_period) {
-            (Window::Trailing(span), true) => Some(as_timestamp(column(PERIOD)) - span.interval()),
+            (Window::Trailing(span), true) => Some(as_timestamp(period.clone()) - span.interval()),
             (Window::Trailing(span), false) => Some(end.clone() - span.interval()),
             (Window::ToDate(unit), _) => {
                 let instant = ScalarValue::new_interval_mdn(0, 0, 1_000);
@@ -437,6 +527,9 @@ impl Evaluation<'_, '_, '_> {
         let mut inside = column(WALL).lt(end);
         if let Some(start) = start {
             inside = and(column(WALL).gt_eq(start), inside);
+        }
+        if let Some(by) = by.filter(|by| periods.has_gaps(*by)) {
+            inside = and(inside, (period + by.interval()).eq(shown_period));
         }
         let pairs = Join::try_new(
             Arc::new(rows),
@@ -457,6 +550,7 @@ impl Evaluation<'_, '_, '_> {
     fn series_rows(
         &mut self,
         branch: &Branch,
+        all: &[Branch],
         instance: usize,
         periods: &Periods,
         series: &Series,
@@ -465,15 +559,16 @@ impl Evaluation<'_, '_, '_> {
         let atom = *branch.atoms.first().ok_or_else(missing)?;
         let rows = match series.carry {
             Some(carry) => {
-                let shown = self.shown_periods(branch, instance, periods)?;
+                let shown = self.shown_periods(branch, all, instance, periods)?;
                 let rows = without_time(self.input, instance)?;
-                let rows = self.narrow(branch, instance, &rows, Vec::new())?;
-                self.within(rows, shown, periods, Window::Trailing(carry).beside_period())?
+                let rows = self.narrow(branch, instance, &rows, Kept::Counted, Vec::new())?;
+                let carried = Window::Trailing(carry).beside_period();
+                self.within(rows, shown, periods, branch, carried)?
             }
             None => {
                 let period = periods.key.iter().map(|(_, _, key)| key.clone().alias(PERIOD));
                 let input = self.input.clone();
-                self.narrow(branch, instance, &input, period.collect())?
+                self.narrow(branch, instance, &input, Kept::Counted, period.collect())?
             }
         };
         let present = column(argument(atom)).is_not_null();
@@ -487,13 +582,14 @@ impl Evaluation<'_, '_, '_> {
     fn series(
         &mut self,
         branch: &Branch,
+        all: &[Branch],
         instance: usize,
         periods: &Periods,
         series: &Series,
     ) -> Result<LogicalPlan, PlanError> {
         let missing = || PlanError::Internal("a series without a value".to_owned());
         let atom = *branch.atoms.first().ok_or_else(missing)?;
-        let (rows, mut of_series) = self.series_rows(branch, instance, periods, series)?;
+        let (rows, mut of_series) = self.series_rows(branch, all, instance, periods, series)?;
         let picked = match series.pick {
             Pick::Last | Pick::First => picked_row(rows, of_series, series.pick, atom)?,
             Pick::Min | Pick::Max | Pick::Avg => {
