@@ -6,7 +6,7 @@ use super::super::atoms::{Atom, Over};
 use super::super::error::PlanError;
 use super::super::rewrite::Rewriter;
 use super::super::trace::Fanout;
-use super::{Evaluation, windows};
+use super::{Evaluation, fill, windows};
 
 /// An evaluation of one atom, to look at its rows.
 fn of_atom<'a, 'r, 'm>(
@@ -16,15 +16,14 @@ fn of_atom<'a, 'r, 'm>(
     row_key: Vec<Expr>,
 ) -> Evaluation<'a, 'r, 'm> {
     let input = aggregate.input.as_ref();
-    let (asked, plain, fanout) = (Vec::new(), Vec::new(), Fanout::of(input));
     Evaluation {
         rewriter,
         aggregate,
         input,
         atoms: vec![atom],
-        asked,
-        plain,
-        fanout,
+        asked: Vec::new(),
+        plain: Vec::new(),
+        fanout: Fanout::of(input),
         row_key,
         filling: None,
         spine: None,
@@ -54,6 +53,9 @@ pub(crate) fn counted_over_time(
 ) -> Result<LogicalPlan, PlanError> {
     let mut evaluation = of_atom(rewriter, aggregate, atom, row_key);
     let branches = evaluation.branches()?;
+    // The periods shown are those that are filled, where the statement asks for them.
+    evaluation.filling = fill::asked(aggregate, aggregate.input.as_ref())?;
+    evaluation.spine = evaluation.spine(&branches)?;
     evaluation.rows_over_time(&branches)
 }
 
