@@ -1,6 +1,7 @@
 //! Errors of the backends.
 
 use crate::error::ClientError;
+use crate::functions::time::PERIODS_MAX;
 
 /// Why a backend gave no answer, or broke it off.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -24,6 +25,9 @@ pub enum BackendError {
     /// A row's time zone that isn't one.
     #[error("time zone \"{name}\" not recognized")]
     InvalidTimeZone { name: String },
+    /// A gap-filled answer of too long a range for its grain.
+    #[error("the answer would have more than {PERIODS_MAX} periods")]
+    TooManyPeriods,
     #[error("the query needs more memory than is allowed")]
     OutOfMemory,
     #[error("the {backend} backend has too many queries running")]
@@ -50,6 +54,7 @@ impl ClientError for BackendError {
                 crate::sql::value::invalid(data_type, text).sqlstate
             }
             Self::InvalidTimeZone { .. } => "22023",
+            Self::TooManyPeriods => "54000",
             Self::OutOfMemory => "53200",
             Self::TooBusy { .. } => "53400",
             Self::SourceChanged { .. } => "55000",
@@ -68,6 +73,10 @@ impl ClientError for BackendError {
             }
             Self::InvalidTimeZone { .. } => Some(
                 "Rows need a full name of the IANA database, such as Europe/Berlin.".to_owned(),
+            ),
+            Self::TooManyPeriods => Some(
+                "Ask for a shorter range of metric_time or a coarser grain, or SET canon.fill = off."
+                    .to_owned(),
             ),
             Self::OutOfMemory => {
                 Some("Filter on metric_time, or group by fewer dimensions.".to_owned())

@@ -35,7 +35,7 @@ use tokio::sync::mpsc;
 use super::guard::{BATCHES_AHEAD, Guarded};
 use super::latest::NewestPlanner;
 use super::{BackendError, Run};
-use crate::functions::time::UnknownZone;
+use crate::functions::time::{TooManyPeriods, UnknownZone};
 use crate::functions::{self, registry};
 use crate::sql::value::BadCast;
 
@@ -242,6 +242,9 @@ fn known_external(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Op
     }
     if let Some(UnknownZone { name }) = error.downcast_ref::<UnknownZone>() {
         return Some(BackendError::InvalidTimeZone { name: name.clone() });
+    }
+    if error.is::<TooManyPeriods>() {
+        return Some(BackendError::TooManyPeriods);
     }
     error.downcast_ref::<datafusion::arrow::error::ArrowError>().and_then(known_arrow)
 }

@@ -42,6 +42,8 @@ pub struct BindSettings {
     pub as_of: Option<DateTime<Utc>>,
     /// The session's TimeZone, for metrics that declare its days as theirs.
     pub time_zone: String,
+    /// Each period of the asked range has a row.
+    pub fill: bool,
 }
 
 /// A reference to a relation, and what is used of it.
@@ -51,8 +53,16 @@ struct Instance {
     /// Position in the relation to what it is in the scan.
     used: BTreeMap<usize, ScanColumn>,
     segments: BTreeMap<String, Arc<SegmentVersion>>,
-    /// Where it is read as of another moment than the session's.
-    as_of: Option<DateTime<Utc>>,
+    reading: Reading,
+}
+
+/// How relations are read: as the session says, or the table function in which they stand.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reading {
+    /// Rows that came in at this moment or later don't count.
+    pub(crate) as_of: Option<DateTime<Utc>>,
+    /// Each period of the asked range has a row.
+    pub(crate) fill: bool,
 }
 
 /// A common table expression, kept to be bound anew at each reference.
@@ -147,6 +157,7 @@ pub(crate) struct Binder<'m> {
     pub(crate) model: &'m Model,
     pub(crate) relations: &'m Relations,
     pub(crate) settings: &'m BindSettings,
+    pub(crate) reading: Reading,
     text: &'m str,
     /// By number of alias; None for derived tables.
     instances: Vec<Option<Instance>>,
@@ -172,22 +183,22 @@ impl<'m> Binder<'m> {
     ) -> Self {
         let (instances, ctes, versions) = (Vec::new(), Vec::new(), Vec::new());
         let own_relations = Vec::new();
-        Self { model, relations, settings, text, instances, ctes, versions, own_relations }
+        let reading = Reading { as_of: settings.as_of, fill: settings.fill };
+        Self { model, relations, settings, reading, text, instances, ctes, versions, own_relations }
     }
 
     /// The scans of the statement by number of alias, and the versions of the metrics in it.
     pub(crate) fn finish(mut self) -> (Vec<Option<Arc<RelationScan>>>, Vec<Arc<MetricVersion>>) {
         let instances = std::mem::take(&mut self.instances);
-        let BindSettings { as_of, time_zone, .. } = self.settings.clone();
-        let clock = ScanClock { as_of, now: None, time_zone };
+        let time_zone = self.settings.time_zone.clone();
         let scan = |instance: Instance| {
             let columns = instance.used.into_values().collect();
             let parts = instance.relation.parts.iter().map(|part| &*part.relation);
             let parts: Vec<&Relation> = [&*instance.relation].into_iter().chain(parts).collect();
             let measures = parts.into_iter().filter_map(|part| part.metric.as_ref());
             let versions = measures.filter_map(|measure| self.meant(measure)).cloned().collect();
-            let as_of = instance.as_of.or(clock.as_of);
-            let clock = ScanClock { as_of, ..clock.clone() };
+            let Reading { as_of, fill } = instance.reading;
+            let clock = ScanClock { as_of, now: None, time_zone: time_zone.clone(), fill };
             let scan = RelationScan::new(instance.relation, columns, versions, clock);
             Arc::new(scan.with_segments(instance.segments))
         };
@@ -217,7 +228,8 @@ impl<'m> Binder<'m> {
         }
         let instance = |relation: Arc<Relation>| {
             let segments = self.own_segment(&relation, None)?;
-            Ok(Instance { relation, used: BTreeMap::new(), segments, as_of: None })
+            let reading = self.reading;
+            Ok(Instance { relation, used: BTreeMap::new(), segments, reading })
         };
         let instance = relation.map(instance).transpose()?;
         self.instances.push(instance);
@@ -227,8 +239,8 @@ impl<'m> Binder<'m> {
     /// Reads a relation as of a moment; never as of a later one than the session does.
     pub(crate) fn read_as_of(&mut self, instance: usize, as_of: Option<DateTime<Utc>>) {
         if let Some(Some(instance)) = self.instances.get_mut(instance) {
-            let moments = [as_of, self.settings.as_of];
-            instance.as_of = moments.into_iter().flatten().min();
+            let moments = [as_of, instance.reading.as_of];
+            instance.reading.as_of = moments.into_iter().flatten().min();
         }
     }
 

@@ -45,6 +45,8 @@ pub struct ScanClock {
     pub now: Option<DateTime<Utc>>,
     /// The session's TimeZone.
     pub time_zone: String,
+    /// Whether each period of the asked range has a row.
+    pub fill: bool,
 }
 
 impl ScanClock {

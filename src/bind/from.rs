@@ -7,8 +7,9 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::across::Across;
-use super::binder::{Binder, Clause};
+use super::binder::{Binder, Clause, Reading};
 use super::error::BindError;
+use super::metric_query::Written;
 use super::query::rename;
 use super::scope::{Columns, Item, OutputColumn, Scope, Shared, folded, quoted};
 use super::select::{object_name, table};
@@ -152,8 +153,13 @@ impl Binder<'_> {
                 Ok(if is_part && known { Bound::Known } else { Bound::Scanned })
             }
             TableFactor::Table { name, alias, args: Some(args), sample: None, .. } => {
-                let mut query = self.table_function(name, args)?;
-                let columns = self.bind_query(&mut query, None, false)?;
+                let Written { mut query, as_of, fill } = self.table_function(name, args)?;
+                let reading = self.reading;
+                let as_of = [as_of, reading.as_of].into_iter().flatten().min();
+                self.reading = Reading { as_of, fill: fill.unwrap_or(reading.fill) };
+                let columns = self.bind_query(&mut query, None, false);
+                self.reading = reading;
+                let columns = columns?;
                 let called = name.0.last().and_then(|part| part.as_ident()).cloned();
                 let own = called.map(|name| TableAlias {
                     explicit: true,

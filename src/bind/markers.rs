@@ -44,6 +44,40 @@ pub(crate) fn measure_of_row() -> Arc<ScalarUDF> {
     Arc::clone(&UDF)
 }
 
+/// The condition, always true, that reads what must not be pruned.
+pub const KEPT: &str = "__kept";
+
+pub(crate) fn kept() -> Arc<ScalarUDF> {
+    static UDF: LazyLock<Arc<ScalarUDF>> = LazyLock::new(|| {
+        let signature = Signature::variadic_any(Volatility::Stable);
+        Arc::new(ScalarUDF::from(KeptMarker { signature }))
+    });
+    Arc::clone(&UDF)
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct KeptMarker {
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for KeptMarker {
+    fn name(&self) -> &str {
+        KEPT
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Boolean)
+    }
+
+    fn invoke_with_args(&self, _args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        internal_err!("what was kept was not let go")
+    }
+}
+
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct MeasureMarker {
     name: &'static str,

@@ -14,6 +14,7 @@ mod error;
 mod from;
 mod literal;
 pub mod markers;
+mod metric_query;
 mod names;
 mod query;
 pub mod relation;

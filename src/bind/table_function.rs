@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 
 use super::binder::Binder;
 use super::error::BindError;
+use super::metric_query::Written;
 use super::relation::{MeasureColumn, is_additive};
 use super::scope::{folded, nearest};
 use crate::model::{AfterClose, Aggregation, MetricKind, MetricVersion, Zone};
@@ -26,13 +27,15 @@ impl Binder<'_> {
         &mut self,
         name: &ObjectName,
         args: &TableFunctionArgs,
-    ) -> Result<Query, BindError> {
+    ) -> Result<Written, BindError> {
         let parts: Vec<String> =
             name.0.iter().filter_map(|part| part.as_ident().map(folded)).collect();
         match parts.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
-            ["canon", "restatements"] => self.restatements(&args.args),
+            ["canon", "query"] => self.metric_query(&args.args),
+            ["canon", "restatements"] => self.restatements(&args.args).map(Written::from),
             _ => {
-                let near = nearest(&parts.join("."), ["canon.restatements"].into_iter());
+                let known = ["canon.query", "canon.restatements"];
+                let near = nearest(&parts.join("."), known.into_iter());
                 let position = self.position_of(name);
                 Err(BindError::UnknownFunction { name: parts.join("."), near, position })
             }
@@ -80,7 +83,7 @@ impl Binder<'_> {
     }
 
     /// The metric by its name, with the version that the session means.
-    fn asked_metric(&mut self, written: &str) -> Result<Asked, BindError> {
+    pub(super) fn named_metric(&self, written: &str) -> Result<Named, BindError> {
         let (name, major) = match written.split_once('@') {
             None => (written, None),
             Some((name, major)) => (name, major.parse::<u64>().ok()),
@@ -97,6 +100,12 @@ impl Binder<'_> {
         };
         let measure = MeasureColumn { metric: Arc::clone(metric), major };
         let version = self.meant(&measure).cloned().ok_or_else(unknown)?;
+        Ok(Named { relation, metric: name.to_owned(), version })
+    }
+
+    /// A metric whose restatements can be told.
+    fn asked_metric(&self, written: &str) -> Result<Asked, BindError> {
+        let Named { relation, metric: name, version } = self.named_metric(written)?;
         let counts = matches!(
             version.kind,
             MetricKind::Aggregate(Aggregation::Count | Aggregation::CountDistinct { .. })
@@ -113,7 +122,7 @@ impl Binder<'_> {
             });
         }
         let adds = is_additive(self.model, &version);
-        Ok(Asked { relation, metric: name.to_owned(), version, counts, adds })
+        Ok(Asked { relation, metric: name, version, counts, adds })
     }
 
     /// When a day of a metric closes.
@@ -151,6 +160,14 @@ impl Binder<'_> {
         let late = relation.counting_late(&asked.version).ok_or_else(missing)?;
         Ok(self.own_relation(Arc::new(late)))
     }
+}
+
+/// A metric that a table function names.
+pub(super) struct Named {
+    /// Its relation in schema `metrics`.
+    pub(super) relation: String,
+    pub(super) metric: String,
+    version: Arc<MetricVersion>,
 }
 
 /// The metric of a call, and how it is named in queries.
@@ -281,7 +298,7 @@ pub(crate) fn as_of(version: &TableVersion) -> Result<DateTime<Utc>, BindError> 
     }
 }
 
-fn parsed(text: &str) -> Result<Query, BindError> {
+pub(super) fn parsed(text: &str) -> Result<Query, BindError> {
     let fault = |error: &dyn std::fmt::Display| BindError::Internal(error.to_string());
     let statements =
         Parser::parse_sql(&PostgreSqlDialect {}, text).map_err(|error| fault(&error))?;
@@ -292,7 +309,7 @@ fn parsed(text: &str) -> Result<Query, BindError> {
 }
 
 /// A name that means exactly this.
-fn identifier(name: &str) -> String {
+pub(super) fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 

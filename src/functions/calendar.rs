@@ -1,6 +1,6 @@
 //! Calendar arithmetic on wall clocks in microseconds since 1970-01-01 00:00.
 
-use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Timelike};
+use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime, Timelike};
 
 pub(super) const SECOND: i64 = 1_000_000;
 pub(super) const DAY: i64 = 86_400 * SECOND;
@@ -78,6 +78,33 @@ impl Unit {
     }
 }
 
+/// A moment so many units later, or in a month that is too short for its day, that month's last.
+/// None beyond what a timestamp holds.
+pub(super) fn later(unit: Unit, micros: i64, count: i64) -> Option<i64> {
+    let fixed = match unit {
+        Unit::Second => SECOND,
+        Unit::Minute => 60 * SECOND,
+        Unit::Hour => 3_600 * SECOND,
+        Unit::Day => DAY,
+        Unit::Week => 7 * DAY,
+        Unit::Month => return months_later(micros, count),
+        Unit::Quarter => return months_later(micros, count.checked_mul(3)?),
+        Unit::Year => return months_later(micros, count.checked_mul(12)?),
+        _ => return None,
+    };
+    micros.checked_add(fixed.checked_mul(count)?)
+}
+
+fn months_later(micros: i64, count: i64) -> Option<i64> {
+    let months = Months::new(u32::try_from(count.unsigned_abs()).ok()?);
+    let moment = moment_of(micros)?;
+    let moved = match count {
+        0.. => moment.checked_add_months(months),
+        _ => moment.checked_sub_months(months),
+    };
+    Some(moved?.and_utc().timestamp_micros())
+}
+
 /// The beginning of the unit that a moment is in. None beyond what a timestamp holds.
 pub(super) fn truncated(unit: Unit, micros: i64) -> Option<i64> {
     let fixed = match unit {
@@ -114,8 +141,15 @@ fn truncated_date(unit: Unit, micros: i64) -> Option<i64> {
     i64::from(begin.to_epoch_days()).checked_mul(DAY)
 }
 
-/// A number for the day, week, month, quarter or year that a moment is in: one more for the next.
+/// A number for the second, minute, hour, day, week, month, quarter or year that a moment is in: one
+/// more for the next.
 pub(super) fn period_number(unit: Unit, micros: i64) -> Option<i64> {
+    match unit {
+        Unit::Second => return Some(micros.div_euclid(SECOND)),
+        Unit::Minute => return Some(micros.div_euclid(60 * SECOND)),
+        Unit::Hour => return Some(micros.div_euclid(3_600 * SECOND)),
+        _ => {}
+    }
     let date = date_of(micros)?;
     let months = i64::from(date.year()) * 12 + i64::from(date.month0());
     let day = i64::from(date.to_epoch_days());

@@ -91,11 +91,31 @@ function!(
 );
 
 function!(
-    /// `periods_between(unit, from, to)`: how many days, weeks (from Monday on), months, quarters or
-    /// years the period of one timestamp is behind that of another; negative where it is before it.
+    /// `periods_between(unit, from, to)`: how many seconds, minutes, hours, days, weeks (from Monday
+    /// on), months, quarters or years the period of one timestamp is behind that of another; negative where it is before it.
     periods_between,
     Function::new("periods_between", unit_and_two, |_, _| Ok(DataType::Int64), count_periods)
 );
+
+function!(
+    /// `periods_after(unit, from, count)`: the timestamp so many seconds, minutes, hours, days, weeks,
+    /// months, quarters or years later; in a month that is too short for its day, that month's last.
+    periods_after,
+    Function::new("periods_after", unit_moment_and_count, |_, _| Ok(TIMESTAMP), move_by_periods)
+);
+function!(
+    /// The number of periods that an answer is to have, if it isn't more than [`PERIODS_MAX`].
+    checked_periods,
+    Function::new("checked_periods", one_count, |_, _| Ok(DataType::Int64), check_periods)
+);
+
+/// Answers with more periods than this are a mistake in the range that is asked for.
+pub const PERIODS_MAX: i64 = 100_000;
+
+/// An answer would have more than [`PERIODS_MAX`] periods.
+#[derive(Debug, Clone, thiserror::Error)]
+#[error("more than {PERIODS_MAX} periods")]
+pub struct TooManyPeriods;
 
 /// All of them, for the registry.
 pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
@@ -110,6 +130,8 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
         add_days(),
         subtract_days(),
         periods_between(),
+        periods_after(),
+        checked_periods(),
     ]
     .into_iter()
     .map(Arc::clone)
@@ -192,6 +214,22 @@ fn unit_and_two(types: &[DataType]) -> Result<Vec<DataType>> {
             Ok(vec![DataType::Utf8, TIMESTAMP, TIMESTAMP])
         }
         _ => plan_err!("a unit and two timestamps are expected"),
+    }
+}
+
+fn unit_moment_and_count(types: &[DataType]) -> Result<Vec<DataType>> {
+    match types {
+        [_, moment, count] if canonical(moment).is_some() && count.is_integer() => {
+            Ok(vec![DataType::Utf8, TIMESTAMP, DataType::Int64])
+        }
+        _ => plan_err!("a unit, a timestamp and a count are expected"),
+    }
+}
+
+fn one_count(types: &[DataType]) -> Result<Vec<DataType>> {
+    match types {
+        [count] if count.is_integer() => Ok(vec![DataType::Int64]),
+        _ => plan_err!("a count is expected"),
     }
 }
 
@@ -362,7 +400,7 @@ fn count_periods(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
     let Some(unit) = unit_of(unit.map(ScalarValue::from).as_ref())? else {
         return all_null(args);
     };
-    if !(Unit::Day..=Unit::Year).contains(&unit) {
+    if !(Unit::Second..=Unit::Year).contains(&unit) {
         return plan_err!("periods_between has no unit {unit:?}");
     }
     let [from, to] = [1, 2].map(|index| args.args[index].to_array(args.number_rows));
@@ -378,6 +416,35 @@ fn count_periods(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
         _ => Ok(None),
     });
     result(args, Arc::new(counts.collect::<Result<Int64Array>>()?))
+}
+
+fn move_by_periods(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
+    let unit = constant(args, 0, "the unit of periods_after")?;
+    let Some(unit) = unit_of(unit.map(ScalarValue::from).as_ref())? else {
+        return all_null(args);
+    };
+    if !(Unit::Second..=Unit::Year).contains(&unit) {
+        return plan_err!("periods_after has no unit {unit:?}");
+    }
+    let arrays = super::udf::arrays(args)?;
+    let moments = arrays[1].as_primitive::<TimestampMicrosecondType>();
+    let counts = arrays[2].as_primitive::<Int64Type>();
+    let moved = moments.iter().zip(counts).map(|pair| match pair {
+        (Some(moment), Some(count)) => {
+            calendar::later(unit, moment, count).map(Some).ok_or_else(out_of_range)
+        }
+        _ => Ok(None),
+    });
+    result(args, Arc::new(moved.collect::<Result<TimestampMicrosecondArray>>()?))
+}
+
+fn check_periods(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
+    let arrays = super::udf::arrays(args)?;
+    let counts = arrays[0].as_primitive::<Int64Type>();
+    if counts.iter().flatten().any(|count| count > PERIODS_MAX) {
+        return Err(DataFusionError::External(Box::new(TooManyPeriods)));
+    }
+    Ok(args.args[0].clone())
 }
 
 fn to_week(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {

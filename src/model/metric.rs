@@ -83,6 +83,8 @@ pub struct MetricVersion {
     /// What groups of a many-side get of it; None: it can't be grouped so.
     pub many_side: Option<ManySide>,
     pub freshness: Option<Freshness>,
+    /// What it is in a period without rows, of gap-filled answers; None: what it is over no rows.
+    pub fill: Option<Fill>,
     pub change: Option<String>,
 }
 
@@ -227,6 +229,15 @@ pub struct Eligibility {
     pub why: String,
     /// Boolean.
     pub expr: Expr,
+}
+
+/// A metric in a period without rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Fill {
+    Zero,
+    Null,
+    /// As in the last period before that has rows.
+    Previous,
 }
 
 /// How old an answer may be, and for the sake of which decision.

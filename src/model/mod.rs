@@ -33,8 +33,8 @@ pub use entity::{
 };
 pub use journey::{Journey, JourneyKind};
 pub use metric::{
-    Aggregation, Allocation, Eligibility, EntityFilter, Freshness, ManySide, Metric, MetricKind,
-    MetricRef, MetricVersion, QuantileMethod, Side, Status,
+    Aggregation, Allocation, Eligibility, EntityFilter, Fill, Freshness, ManySide, Metric,
+    MetricKind, MetricRef, MetricVersion, QuantileMethod, Side, Status,
 };
 pub use project::{BackendConfig, Consumer, Owner, Project};
 pub use segment::{Segment, SegmentVersion};

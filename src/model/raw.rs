@@ -421,7 +421,7 @@ pub struct RawVersion {
     pub filter: Option<Text>,
     #[serde(default)]
     pub time: Option<RawTime>,
-    /// In gap-filled answers. Not supported yet.
+    /// What it is in a period without rows, of gap-filled answers.
     #[serde(default)]
     pub fill: Option<RawFill>,
     /// Dimensions by which it may be grouped and filtered; default: all.

@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction, Sort};
-use datafusion::logical_expr::{BinaryExpr, Expr, Operator, and, cast, lit, when};
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator, and, cast, lit, not, or, when};
 
 use super::clock;
 use super::error::PlanError;
 use super::expand::TimeOf;
+use super::measure::KNOWN;
 use crate::functions::{numeric, registry};
 use crate::model::entity::reads_history;
 use crate::model::{
-    Aggregation, EntityFilter, ManySide, MetricKind, MetricRef, MetricVersion, Model,
+    Aggregation, EntityFilter, Fill, ManySide, MetricKind, MetricRef, MetricVersion, Model,
     QuantileMethod, Series, Side, Span, Window,
 };
 
@@ -184,6 +185,10 @@ pub(crate) fn atom_name(index: usize) -> String {
     format!("__a{index}")
 }
 
+fn atom_index(name: &str) -> Option<usize> {
+    name.strip_prefix("__a")?.parse().ok()
+}
+
 /// Where a metric is evaluated.
 struct Place<'p> {
     model: &'p Model,
@@ -225,6 +230,24 @@ pub(crate) struct Atoms {
     pub(crate) list: Vec<Atom>,
     /// The metrics that were asked for, by scan.
     pub(crate) asked: Vec<(usize, Arc<MetricVersion>)>,
+    /// Whether groups are filled up: then a metric says what it is in one without rows.
+    pub(crate) is_filled: bool,
+    /// Values that groups without rows take from the period before: by position the name that stands
+    /// for each in formulas.
+    pub(crate) carried: Vec<Carried>,
+}
+
+/// A value that a group without rows takes from the period before.
+#[derive(Debug)]
+pub(crate) struct Carried {
+    pub(crate) formula: Expr,
+    /// Whether the group has rows.
+    pub(crate) is_present: Expr,
+}
+
+/// The name of a carried value in a formula.
+pub(crate) fn carried_name(index: usize) -> String {
+    format!("__carried{index}")
 }
 
 impl Atoms {
@@ -247,7 +270,55 @@ impl Atoms {
             inside: None,
             window_days: None,
         };
-        self.formula_at(&place, version)
+        let formula = self.formula_at(&place, version)?;
+        match version.fill.filter(|_| self.is_filled) {
+            Some(fill) => self.filled(formula, version, fill),
+            None => Ok(formula),
+        }
+    }
+
+    /// A formula that is the metric's fill in groups without rows, as far as its sources are known.
+    fn filled(
+        &mut self,
+        formula: Expr,
+        version: &MetricVersion,
+        fill: Fill,
+    ) -> Result<Expr, PlanError> {
+        let is_known = Expr::Column(Column::new_unqualified(KNOWN)).is_not_null();
+        let Some(is_present) = self.presence(&formula) else { return Ok(formula) };
+        let filler = match fill {
+            Fill::Zero => cast(lit(0i64), version.data_type.clone()),
+            Fill::Null => cast(lit(ScalarValue::Null), version.data_type.clone()),
+            Fill::Previous => {
+                let name = carried_name(self.carried.len());
+                self.carried
+                    .push(Carried { formula: formula.clone(), is_present: is_present.clone() });
+                Expr::Column(Column::new_unqualified(name))
+            }
+        };
+        let is_filled = and(is_known, not(is_present));
+        Ok(when(is_filled, filler).otherwise(formula)?)
+    }
+
+    /// Whether any row counts for a formula's atoms.
+    fn presence(&mut self, formula: &Expr) -> Option<Expr> {
+        let of_atom = |column: &&Column| atom_index(&column.name);
+        let mut indices: Vec<usize> =
+            formula.column_refs().iter().filter_map(|column| of_atom(column)).collect();
+        indices.sort_unstable();
+        let present = indices.into_iter().map(|index| {
+            let atom = self.list[index].clone();
+            let is_counted = atom.over == Over::Group && atom.many_side.is_none();
+            let value = match is_counted {
+                true => self.add(Atom { function: AtomFunction::Count, argument: None, ..atom }),
+                false if atom.counts() => Expr::Column(Column::new_unqualified(atom_name(index))),
+                false => {
+                    return Expr::Column(Column::new_unqualified(atom_name(index))).is_not_null();
+                }
+            };
+            value.gt(lit(0i64))
+        });
+        present.collect::<Vec<_>>().into_iter().reduce(or)
     }
 
     fn formula_at(

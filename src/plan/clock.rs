@@ -56,25 +56,28 @@ impl TimeOf {
 
     /// Whether a row's day is closed, as judged by a scan's clock.
     pub(crate) fn is_final(&self, clock: &ScanClock) -> Result<Expr, PlanError> {
-        let judged_at = clock.judged_at();
-        let judged_at =
-            judged_at.ok_or_else(|| PlanError::Internal("the statement has no time".to_owned()))?;
-        if let Some(zone) = constant_zone(&self.zone, clock) {
-            let offset = TimeDelta::seconds(i64::from(zone.offset_at(judged_at.naive_utc())));
-            let today = (judged_at.naive_utc() + offset).date();
-            let closed = today - TimeDelta::days(i64::from(self.window_days) + 1);
-            let closed = ScalarValue::Date32(Some(closed.to_epoch_days()));
-            return Ok(binary_expr(
-                self.day_of(&self.instant)?,
-                Operator::LtEq,
-                Expr::Literal(closed, None),
-            ));
+        if constant_zone(&self.zone, clock).is_some() {
+            return self.is_final_on(self.day_of(&self.instant)?, clock);
         }
         // Offsets of zones are whole minutes: so equal questions within a minute are one.
-        let minute = judged_at.timestamp().div_euclid(60) * 60_000_000;
+        let minute = judged_at(clock)?.timestamp().div_euclid(60) * 60_000_000;
         let minute = ScalarValue::TimestampMicrosecond(Some(minute), Some("UTC".into()));
         let today = self.day_of(&Expr::Literal(minute, None))?;
         Ok(binary_expr(self.last_open_day()?, Operator::Lt, today))
+    }
+
+    /// Whether a day is closed, where all rows have one zone.
+    pub(crate) fn is_final_on(&self, day: Expr, clock: &ScanClock) -> Result<Expr, PlanError> {
+        let no_zone = || PlanError::NotSupported {
+            what: "is_final of a period where rows have zones of their own".to_owned(),
+            hint: Some("Leave out is_final, or SET canon.fill = off.".to_owned()),
+        };
+        let zone = constant_zone(&self.zone, clock).ok_or_else(no_zone)?;
+        let now = judged_at(clock)?.naive_utc();
+        let today = (now + TimeDelta::seconds(i64::from(zone.offset_at(now)))).date();
+        let closed = today - TimeDelta::days(i64::from(self.window_days) + 1);
+        let closed = ScalarValue::Date32(Some(closed.to_epoch_days()));
+        Ok(binary_expr(day, Operator::LtEq, Expr::Literal(closed, None)))
     }
 
     /// The last day on which a row of its day is in time.
@@ -106,7 +109,11 @@ pub(crate) fn counts(time: &MetricTime) -> Result<Option<Expr>, PlanError> {
     }
 }
 
-fn constant_zone(zone: &Expr, clock: &ScanClock) -> Option<TimeZone> {
+fn judged_at(clock: &ScanClock) -> Result<DateTime<Utc>, PlanError> {
+    clock.judged_at().ok_or_else(|| PlanError::Internal("the statement has no time".to_owned()))
+}
+
+pub(crate) fn constant_zone(zone: &Expr, clock: &ScanClock) -> Option<TimeZone> {
     match zone {
         Expr::Literal(name, _) => TimeZone::parse(name.try_as_str()??),
         Expr::Column(column) if is_session(column) => TimeZone::parse(&clock.time_zone),

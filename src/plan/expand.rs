@@ -14,7 +14,7 @@ use super::error::PlanError;
 use super::history;
 use super::journey;
 use super::latest::Latest;
-use super::rewrite::{Rewriter, filtered};
+use super::rewrite::{Rewriter, aggregated, filtered, projected};
 use super::segment;
 use super::source::SourceTable;
 use super::trace::columns_of;
@@ -22,7 +22,7 @@ use crate::bind::relation::instant_type;
 use crate::bind::{RelationScan, ScanClock, ScanKind};
 use crate::functions::registry;
 use crate::model::entity::{AT_EVENT, BASE, reads_history};
-use crate::model::{Entity, Journey, Model, SourceKind, Span};
+use crate::model::{Entity, Journey, Model, Source, SourceKind, Span};
 
 /// When a row counts: an instant over source columns, and the zone of its wall clock.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -200,6 +200,32 @@ pub(crate) fn joined_sources<'e>(
         plan = plan.join(right, JoinType::Left, (left_keys, right_keys), holds)?;
     }
     Ok(plan.build()?)
+}
+
+/// The newest ingestion of an entity's source, as one row with the column `name`, a timestamp with
+/// time zone; where the source doesn't tell ingestions, the newest of `at`. Of rows that others
+/// replaced too: they came in as well.
+pub(crate) fn newest(
+    from: Reading<'_>,
+    entity: &Entity,
+    at: &Expr,
+    name: &str,
+) -> Result<LogicalPlan, PlanError> {
+    let (rows, time) = match &entity.source.ingested {
+        Some(column) => {
+            let plain = Source { dedupe: None, ..entity.source.clone() };
+            let plain = Entity { source: plain, ..entity.clone() };
+            let columns = BTreeSet::from([column.clone()]);
+            let time = Expr::Column(Column::new(Some(TableReference::bare(BASE)), column));
+            (source_scan(&plain, BASE, &columns, from.clock)?, time)
+        }
+        None => (joined_sources(from, entity, None, [at].into_iter(), None)?, at.clone()),
+    };
+    let rows = projected(rows, vec![cast(time, instant_type()).alias(name)])?;
+    let max = registry().aggregate.get("max");
+    let max = max.ok_or_else(|| PlanError::Internal("no aggregate max".to_owned()))?;
+    let newest = max.call(vec![Expr::Column(Column::new_unqualified(name))]);
+    aggregated(rows, Vec::new(), vec![newest.alias(name)])
 }
 
 /// A join to a related entity.

@@ -30,7 +30,10 @@ use crate::functions::registry;
 use crate::model::entity::BASE;
 use crate::model::{Dimension, MetricVersion};
 
+mod fill;
 mod windows;
+
+pub(crate) use fill::KNOWN;
 
 /// Whether an aggregation evaluates measures.
 pub(crate) fn is_forced(aggregate: &Aggregate) -> bool {
@@ -59,7 +62,7 @@ pub(crate) fn marked<'e>(expr: &'e Expr, mark: &str) -> Option<(&'e [Expr], Opti
 }
 
 /// The rows that some atoms are aggregated over.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Branch {
     /// The scan whose rows they are; None for aggregates of plain rows.
     pub(super) instance: Option<usize>,
@@ -87,6 +90,10 @@ pub(super) struct Evaluation<'a, 'r, 'm> {
     /// Aggregates of plain rows.
     plain: Vec<Expr>,
     pub(super) fanout: Fanout,
+    /// Where each period of the asked range is to have a row.
+    filling: Option<fill::Filling>,
+    /// The keys of those periods.
+    spine: Option<LogicalPlan>,
 }
 
 /// The aggregation without measures; its output columns have the names that they had.
@@ -95,7 +102,8 @@ pub(crate) fn evaluate(
     aggregate: &Aggregate,
 ) -> Result<LogicalPlan, PlanError> {
     let input = aggregate.input.as_ref();
-    let mut atoms = Atoms::default();
+    let filling = fill::asked(aggregate, input)?;
+    let mut atoms = Atoms { is_filled: filling.is_some(), ..Atoms::default() };
     let mut outputs = Vec::with_capacity(aggregate.aggr_expr.len());
     let mut plain = Vec::new();
     for expr in &aggregate.aggr_expr {
@@ -111,11 +119,23 @@ pub(crate) fn evaluate(
         }
     }
     let fanout = Fanout::of(input);
-    let Atoms { list: atoms, asked, .. } = atoms;
-    let mut evaluation = Evaluation { rewriter, aggregate, input, atoms, asked, plain, fanout };
+    let Atoms { list: atoms, asked, carried, .. } = atoms;
+    let mut evaluation = Evaluation {
+        rewriter,
+        aggregate,
+        input,
+        atoms,
+        asked,
+        plain,
+        fanout,
+        filling,
+        spine: None,
+    };
     evaluation.check()?;
     let branches = evaluation.branches()?;
+    evaluation.spine = evaluation.spine(&branches)?;
     let (plan, values) = evaluation.combined(&branches)?;
+    let plan = evaluation.carried_on(plan, carried, &values)?;
     evaluation.named(plan, outputs, &values)
 }
 
@@ -583,6 +603,14 @@ impl Evaluation<'_, '_, '_> {
                     .map(|(index, expr)| (plain_name(index), is_count(expr))),
             )
             .collect();
+        let (plans, names) = match self.spine.clone() {
+            Some(spine) => {
+                let filled = self.filled_groups(&spine, &plans)?;
+                let known = (KNOWN.to_owned(), false);
+                (plans.into_iter().chain([filled]).collect(), [names, vec![known]].concat())
+            }
+            None => (plans, names),
+        };
         let [single] = plans.as_slice() else {
             let plan = self.united(&plans, &names)?;
             for (name, counts) in names {

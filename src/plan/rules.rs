@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc, Weekday};
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::logical_expr::{Expr, Filter, LogicalPlan};
 use datafusion::optimizer::analyzer::AnalyzerRule;
 use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
@@ -14,10 +14,11 @@ use tracing::debug_span;
 
 use super::error::PlanError;
 use super::journey;
+use super::measure::marked;
 use super::rewrite::{Needs, Rewriter};
 use super::trace::judges_days;
 use super::{time_ranges, weeks};
-use crate::bind::RelationScan;
+use crate::bind::{RelationScan, markers};
 use crate::functions;
 use crate::model::Model;
 
@@ -58,7 +59,7 @@ pub(crate) fn pruned(model: &Model, bound: &LogicalPlan) -> Result<LogicalPlan, 
         }
         false => bound,
     };
-    debug_span!("prune").in_scope(|| without_unread(resolved))
+    debug_span!("prune").in_scope(|| let_go(without_unread(&keep_measures(resolved)?)?))
 }
 
 /// Rules 4 to 8: a plan over sources, finished.
@@ -78,6 +79,42 @@ pub(crate) fn finished(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
 /// The plan without columns that nobody reads.
 pub(super) fn without_unread(plan: &LogicalPlan) -> Result<LogicalPlan, PlanError> {
     optimized(plan.clone(), Arc::new(OptimizeProjections::new()))
+}
+
+/// The plan with a condition over each aggregation of measures that reads them: which groups there
+/// are depends on the measures, so those that nobody reads can't be pruned.
+fn keep_measures(plan: &LogicalPlan) -> Result<LogicalPlan, PlanError> {
+    let kept = plan.clone().transform_up_with_subqueries(|node| {
+        let LogicalPlan::Aggregate(aggregate) = &node else { return Ok(Transformed::no(node)) };
+        let keys = aggregate.schema.fields().len() - aggregate.aggr_expr.len();
+        let outputs = aggregate.schema.columns().into_iter().skip(keys);
+        let marked = aggregate.aggr_expr.iter().zip(outputs);
+        let marked = marked.filter(|(expr, _)| is_mark(expr)).map(|(_, column)| column);
+        let marked: Vec<Expr> = marked.map(Expr::Column).collect();
+        if marked.is_empty() {
+            return Ok(Transformed::no(node));
+        }
+        let condition = markers::kept().call(marked);
+        Ok(Transformed::yes(LogicalPlan::Filter(Filter::try_new(condition, Arc::new(node))?)))
+    })?;
+    Ok(kept.data)
+}
+
+fn is_mark(expr: &Expr) -> bool {
+    [markers::MEASURE, markers::MEASURE_AT].into_iter().any(|mark| marked(expr, mark).is_some())
+}
+
+/// The plan without the conditions of [`keep_measures`].
+fn let_go(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
+    let without = plan.transform_up_with_subqueries(|node| match node {
+        LogicalPlan::Filter(filter)
+            if matches!(&filter.predicate, Expr::ScalarFunction(call) if call.func.name() == markers::KEPT) =>
+        {
+            Ok(Transformed::yes(Arc::unwrap_or_clone(filter.input)))
+        }
+        node => Ok(Transformed::no(node)),
+    })?;
+    Ok(without.data)
 }
 
 /// Whether any scan gives a column that is judged by the statement's time.

@@ -80,12 +80,8 @@ pub static SETTINGS: &[Setting] = &[
         "The day or moment as of which numbers are answered: what came in later doesn't count.",
     ),
     described(
-        setting(
-            "canon.fill",
-            "off",
-            Kind::Later("Leave it out; periods without rows are left out too."),
-        ),
-        "Gives each period of the asked range a row.",
+        setting("canon.fill", "off", ON_OFF),
+        "Gives each period of the asked range a row, up to the newest data.",
     ),
     described(
         setting("canon.pins", "", Kind::Pins),
@@ -484,7 +480,7 @@ mod tests {
             ("canon.pins", "revenue", "22023"),
             ("canon.pins", "revenue=a", "22023"),
             ("canon.pins", "a=1,a=2", "22023"),
-            ("canon.fill", "on", "0A000"),
+            ("canon.fill", "zero", "22023"),
             ("canon.as_of", "yesterday", "22023"),
             ("canon.as_of", "2026-02-30", "22023"),
             ("canon.as_of", "infinity", "22023"),

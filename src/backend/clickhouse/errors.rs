@@ -57,6 +57,9 @@ pub(super) fn code_of(text: &str) -> Option<i64> {
     digits.parse().ok()
 }
 
+/// What generated statements throw where an answer would have too many periods.
+pub(super) const TOO_MANY_PERIODS: &str = "too many periods";
+
 /// Numbers of ClickHouse's ErrorCodes.cpp, as of 26.7.
 fn of_code(code: i64, text: &str, statement: Statement) -> BackendError {
     let invalid = |data_type: &str| BackendError::InvalidText {
@@ -68,6 +71,7 @@ fn of_code(code: i64, text: &str, statement: Statement) -> BackendError {
         // What generated expressions throw themselves, by the text that they throw.
         395 if text.contains("division by zero") => BackendError::DivisionByZero,
         395 if text.contains("out of range") => BackendError::OutOfRange,
+        395 if text.contains(TOO_MANY_PERIODS) => BackendError::TooManyPeriods,
         // BAD_ARGUMENTS and ILLEGAL_TYPE_OF_ARGUMENT, where they are about a row's time zone.
         36 if text.contains(NO_ZONE) => BackendError::InvalidTimeZone { name: zone_in(text) },
         43 if text.contains("time zone must be non-empty") => {

@@ -349,6 +349,7 @@ impl Walk<'_, '_, '_> {
             // Each of its parts counts as that part says.
             many_side: None,
             freshness: whole.freshness,
+            fill: super::metric::fill(raw),
             change: raw.change.as_ref().map(|text| text.to_string()),
         })
     }

@@ -128,6 +128,7 @@ impl One<'_, '_, '_, '_> {
             dimensions: dimensions?,
             many_side: None,
             freshness: freshness?,
+            fill: super::metric::fill(raw),
             change: raw.change.as_ref().map(|text| text.to_string()),
         })
     }

@@ -17,10 +17,10 @@ use super::{Context, aggregation, journey, many_side, over_time, time, units, va
 use crate::diagnostic::Finding;
 use crate::model::expr::{self, Compiled};
 use crate::model::load::{Body, Document};
-use crate::model::raw::{RawMetric, RawMetricType, RawVersion, Text};
+use crate::model::raw::{RawFill, RawMetric, RawMetricType, RawVersion, Text};
 use crate::model::types::{self};
 use crate::model::{
-    Eligibility, Metric, MetricKind, MetricRef, MetricVersion, Project, Status, near,
+    Eligibility, Fill, Metric, MetricKind, MetricRef, MetricVersion, Project, Status, near,
 };
 
 /// All metrics of a folder.
@@ -335,11 +335,19 @@ fn keys_of(
     }
 }
 
+/// What the metric is in a period without rows.
+pub(super) fn fill(raw: &RawVersion) -> Option<Fill> {
+    raw.fill.as_ref().map(|fill| match fill {
+        RawFill::Zero => Fill::Zero,
+        RawFill::Null => Fill::Null,
+        RawFill::Previous => Fill::Previous,
+    })
+}
+
 /// Which keys stand there: those of another type, those that are missing, those not executed yet.
 fn keys(context: &mut Context<'_>, raw: &RawVersion, at: At<'_>) {
     let name = raw.metric_type.name();
     let later = [
-        ("fill", "Periods without rows are left out for now."),
         ("reconcile", "Nothing compares it with a ledger yet."),
         ("stale_if_error", "While the backend is down, queries fail."),
     ];
@@ -437,6 +445,7 @@ fn aggregate(
         dimensions: dimensions?,
         many_side: many_side?,
         freshness: freshness?,
+        fill: fill(raw),
         change: raw.change.as_ref().map(|text| text.to_string()),
     })
 }

@@ -14,21 +14,20 @@ use std::sync::Arc;
 use chrono::Weekday;
 use chrono_tz::Tz;
 use datafusion::arrow::datatypes::IntervalMonthDayNano;
-use datafusion::common::{Column, ScalarValue, TableReference};
+use datafusion::common::ScalarValue;
 use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::logical_expr::{
     Expr, LogicalPlan, LogicalPlanBuilder, Operator, Union, and, binary_expr, cast, lit,
 };
 
 use super::super::error::PlanError;
-use super::super::expand::{Reading, call, joined_sources};
+use super::super::expand::{self, Reading, call};
 use super::super::rewrite::{aggregated, filtered, projected};
 use super::super::spread::Spread;
 use super::super::weeks;
 use super::col;
 use super::events::{KIND, Over, case, is_kind, partition, united, windowed};
 use crate::functions::{registry, time::timestamptz};
-use crate::model::entity::BASE;
 use crate::model::journey::{
     ACTIVE, AGE, AT, COMPLETE, CohortGrain, Events, PERIOD, member_column,
 };
@@ -102,12 +101,12 @@ impl Calendar {
 
     /// Periods from that of one wall clock to that of another.
     fn between(self, from: Expr, to: Expr) -> Result<Expr, PlanError> {
-        let (from, to) = (self.from_monday(from), self.from_monday(to));
+        let (from, to) = (self.monday_based(from), self.monday_based(to));
         call("periods_between", vec![lit(self.grain.name()), from, to])
     }
 
     /// A wall clock as if weeks began on Monday.
-    fn from_monday(self, wall: Expr) -> Expr {
+    fn monday_based(self, wall: Expr) -> Expr {
         match (self.grain, self.week_start.num_days_from_monday()) {
             (CohortGrain::Week, days @ 1..) => {
                 let days = ScalarValue::new_interval_mdn(0, days as i32, 0);
@@ -186,17 +185,11 @@ fn watermark(
     aggregated(both, Vec::new(), vec![aggregate("min", col(NEWEST))?.alias(NEWEST)])
 }
 
-/// The newest ingestion time of a source; where it has none, the newest event.
+/// Of the events' source.
 fn newest(from: Reading<'_>, events: &Events) -> Result<LogicalPlan, PlanError> {
     let missing = || PlanError::Internal(format!("no entity {}", events.entity));
     let entity = from.model.entities.get(&events.entity).ok_or_else(missing)?;
-    let time = match &entity.source.ingested {
-        Some(column) => Expr::Column(Column::new(Some(TableReference::bare(BASE)), column)),
-        None => events.at.clone(),
-    };
-    let rows = joined_sources(from, entity, None, [&time].into_iter(), None)?;
-    let rows = projected(rows, vec![cast(time, timestamptz()).alias(NEWEST)])?;
-    aggregated(rows, Vec::new(), vec![aggregate("max", col(NEWEST))?.alias(NEWEST)])
+    expand::newest(from, entity, &events.at, NEWEST)
 }
 
 fn aggregate(name: &str, value: Expr) -> Result<Expr, PlanError> {

@@ -24,18 +24,18 @@ use super::super::expand::{TimeOf, call};
 use super::super::rewrite::{Needs, aggregated, filtered, projected};
 use super::super::trace::{followed, reads};
 use super::super::weeks;
-use super::{Branch, Evaluation, Window as WindowNode, located, rows_schema};
+use super::{Branch, Evaluation, Window as WindowNode, key_name, located, rows_schema};
 use crate::functions::registry;
 use crate::model::{Pick, Series, Span, Window};
 
 /// The end of the period that a window ends with, before its length is added.
 const PERIOD: &str = "__period";
 /// A row's wall clock, or the beginning of its day.
-const WALL: &str = "__wall";
+pub(super) const WALL: &str = "__wall";
 
 /// Which of a branch's rows are left.
 #[derive(Clone, Copy)]
-enum Kept {
+pub(super) enum Kept {
     All,
     /// Those that make groups: that any atom counts, whatever the statement's own FILTER says.
     Existing,
@@ -261,8 +261,12 @@ impl Evaluation<'_, '_, '_> {
         periods: &Periods,
     ) -> Result<LogicalPlan, PlanError> {
         let input = self.input.clone();
-        match &periods.key {
-            Some((_, _, key)) => {
+        match (&periods.key, &self.spine) {
+            (Some((index, ..)), Some(spine)) => {
+                let shown = projected(spine.clone(), vec![column(key_name(*index)).alias(PERIOD)])?;
+                Ok(LogicalPlan::Distinct(Distinct::All(Arc::new(shown))))
+            }
+            (Some((_, _, key)), None) => {
                 let mut shown = vec![self.periods_of(branch, periods, &input, key)?];
                 for other in self.shown_beside(branch, all) {
                     shown.push(self.periods_of(other, periods, &input, key)?);
@@ -276,7 +280,7 @@ impl Evaluation<'_, '_, '_> {
                 };
                 Ok(LogicalPlan::Distinct(Distinct::All(Arc::new(shown))))
             }
-            None => {
+            (None, _) => {
                 let rows = self.narrow(branch, instance, &input, Kept::Existing, Vec::new())?;
                 let last = registry().aggregate.get("max");
                 let last =
@@ -336,7 +340,7 @@ impl Evaluation<'_, '_, '_> {
 
     /// The branch's rows with what is needed of them only: the other keys `__k…`, the wall clock, and
     /// for each atom its argument `__v…` and whether it counts the row `__f…`.
-    fn narrow(
+    pub(super) fn narrow(
         &mut self,
         branch: &Branch,
         instance: usize,

@@ -431,7 +431,8 @@ fn bind_settings(model: &Model, context: &RequestContext) -> Result<BindSettings
     }
     let time_zone = setting("timezone").unwrap_or("UTC").to_owned();
     let as_of = as_of(model, setting("canon.as_of").unwrap_or_default())?;
-    Ok(BindSettings { pins, strict, search_path, as_of, time_zone })
+    let fill = setting("canon.fill").is_some_and(on);
+    Ok(BindSettings { pins, strict, search_path, as_of, time_zone, fill })
 }
 
 /// The moment as of which numbers are asked. A date is its beginning in the project's zone, as is

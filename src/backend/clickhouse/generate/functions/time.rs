@@ -8,7 +8,9 @@ use super::super::literal;
 use super::super::value::{Binding, Value};
 use super::super::{NotPushable, Result};
 use super::{Call, Entry, Form};
+use crate::backend::clickhouse::errors::TOO_MANY_PERIODS;
 use crate::functions::Unit;
+use crate::functions::time::PERIODS_MAX;
 use crate::sql::timezone::TimeZone;
 
 #[rustfmt::skip]
@@ -51,11 +53,17 @@ pub(super) const ENTRIES: &[Entry] = &[
             ("timestamptz '2026-11-01 06:30:00+00' AT TIME ZONE 'America/New_York'", Some("2026-11-01 01:30:00")),
             ("timestamptz '1960-07-01 12:00:00.000001+00' AT TIME ZONE 'America/New_York'", Some("1960-07-01 08:00:00.000001")),
             ("timestamptz '2026-07-01 12:00:00+00' AT TIME ZONE 'UTC'", Some("2026-07-01 12:00:00"))] },
-    Entry { name: "periods_between", signature: "text, timestamp, timestamp -> int8; day, week, month, quarter or year", constants: &[0], form: Form::Scalar(periods_between),
+    Entry { name: "periods_between", signature: "text, timestamp, timestamp -> int8; second, minute, hour, day, week, month, quarter or year", constants: &[0], form: Form::Scalar(periods_between),
         examples: &[("periods_between('month', timestamp '2026-01-31 23:00:00', timestamp '2026-02-01 00:00:00')", Some("1")), ("periods_between('month', timestamp '2026-03-01 00:00:00', timestamp '1959-12-31 23:59:59.9')", Some("-795")),
+            ("periods_between('hour', timestamp '1969-12-31 21:59:59', timestamp '1970-01-01 00:00:00')", Some("3")), ("periods_between('hour', timestamp '1960-05-17 13:30:00', timestamp '1960-05-17 14:00:00')", Some("1")), ("periods_between('minute', timestamp '1960-05-17 13:00:59.5', timestamp '1960-05-17 13:59:00')", Some("59")), ("periods_between('second', timestamp '2026-03-01 00:00:00.9', timestamp '2026-03-01 00:00:01')", Some("1")),
             ("periods_between('day', timestamp '1960-02-28 23:00:00', timestamp '1960-03-01 00:00:00')", Some("2")), ("periods_between('quarter', timestamp '1969-12-31 12:00:00', timestamp '2026-04-01 00:00:00')", Some("226")),
             ("periods_between('week', timestamp '2026-05-17 23:59:59', timestamp '2026-05-18 00:00:00')", Some("1")), ("periods_between('week', timestamp '1960-05-16 00:00:00', timestamp '1960-05-22 23:00:00')", Some("0")),
             ("periods_between('week', timestamp '2026-05-18 00:00:00', timestamp '1960-05-15 23:00:00')", Some("-3445")), ("periods_between('year', timestamp '2026-12-31 00:00:00', timestamp '2027-01-01 00:00:00')", Some("1"))] },
+    Entry { name: "periods_after", signature: "text, timestamp, int8 -> timestamp; second, minute, hour, day, week, month, quarter or year", constants: &[0], form: Form::Scalar(periods_after),
+        examples: &[("periods_after('month', timestamp '2026-01-31 23:00:00', 1)", Some("2026-02-28 23:00:00")), ("periods_after('quarter', timestamp '1960-01-31 00:00:00', 5)", Some("1961-04-30 00:00:00")), ("periods_after('year', timestamp '2024-02-29 00:00:00', 1)", Some("2025-02-28 00:00:00")),
+            ("periods_after('hour', timestamp '1969-12-31 23:30:00', 2)", Some("1970-01-01 01:30:00")), ("periods_after('week', timestamp '2026-05-18 00:00:00', 2)", Some("2026-06-01 00:00:00")), ("periods_after('day', timestamp '2026-02-28 00:00:00', 1)", Some("2026-03-01 00:00:00"))] },
+    Entry { name: "checked_periods", signature: "int8 -> int8: the same, or an error where it is more than an answer may have", constants: &[], form: Form::Scalar(checked_periods),
+        examples: &[("checked_periods(100000)", Some("100000"))] },
     Entry { name: "week_from", signature: "int8, timestamp -> timestamp: date_trunc('week', metric_time) in weeks of the project", constants: &[0], form: Form::Scalar(week_from),
         examples: &[("week_from(6, timestamp '2027-01-03 13:14:15')", Some("2027-01-03 00:00:00")), ("week_from(6, timestamp '2027-01-02 13:14:15.5')", Some("2026-12-27 00:00:00")),
             ("week_from(0, timestamp '2027-01-03 13:14:15')", Some("2026-12-28 00:00:00")), ("week_from(5, timestamp '1960-05-17 13:14:15')", Some("1960-05-14 00:00:00"))] },
@@ -126,6 +134,9 @@ fn periods_between(call: &Call) -> Result<Value> {
     let name = match unit_of(call)? {
         // dateDiff rounds weeks before 1970 towards later ones (26.7), so days between Mondays it is.
         Unit::Day | Unit::Week => "day",
+        Unit::Second => "second",
+        Unit::Minute => "minute",
+        Unit::Hour => "hour",
         Unit::Month => "month",
         Unit::Quarter => "quarter",
         Unit::Year => "year",
@@ -140,6 +151,32 @@ fn periods_between(call: &Call) -> Result<Value> {
         return Ok(call.result(format!("intDiv(dateDiff('day', {from}, {to}, 'UTC'), 7)")));
     }
     Ok(call.result(format!("dateDiff('{name}', {}, {}, 'UTC')", from.sql, to.sql)))
+}
+
+fn periods_after(call: &Call) -> Result<Value> {
+    let function = match unit_of(call)? {
+        Unit::Second => "addSeconds",
+        Unit::Minute => "addMinutes",
+        Unit::Hour => "addHours",
+        Unit::Day => "addDays",
+        Unit::Week => "addWeeks",
+        Unit::Month => "addMonths",
+        Unit::Quarter => "addQuarters",
+        Unit::Year => "addYears",
+        other => return Err(NotPushable::new(format!("periods of {other:?}"))),
+    };
+    let (from, count) = (call.arg(1)?, call.arg(2)?);
+    if !is_timestamp(from) {
+        return Err(NotPushable::new("periods after something that is no timestamp"));
+    }
+    Ok(call.result(format!("{function}({}, {})", from.sql, count.typed()?)))
+}
+
+fn checked_periods(call: &Call) -> Result<Value> {
+    let count = call.arg(0)?;
+    let too_many =
+        format!("throwIf({} > {PERIODS_MAX}, '{TOO_MANY_PERIODS}')", count.at(Binding::Sum));
+    Ok(call.result(format!("{} + {too_many}", count.at(Binding::Sum))))
 }
 
 /// A field as an integer, or None for the ones with a fraction.

@@ -1,0 +1,652 @@
+//! Gap-filled answers: each period of the asked range has a row, up to the watermark.
+//!
+//! The asked range is what the statement's own filters say of a scan's time: its first moment, or
+//! that of the first row that counts, and its last, or the last moment before the watermark. From the
+//! first moment on one moment is taken in each period, by steps of the grain, and the statement's own
+//! key is computed for it: so the key may be any expression that cuts time. These keys are united
+//! with the groups of the branches, like a branch that has no values.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema, ScalarValue};
+use datafusion::logical_expr::expr::{Between, Sort, WindowFunction};
+use datafusion::logical_expr::utils::{grouping_set_to_exprlist, split_conjunction};
+use datafusion::logical_expr::{
+    Aggregate, BinaryExpr, Cast, Distinct, Expr, ExprFunctionExt, ExprSchemable, LogicalPlan,
+    LogicalPlanBuilder, Operator, Union, Window, WindowFrame, WindowFrameBound, WindowFrameUnits,
+    WindowFunctionDefinition, cast, lit, when,
+};
+
+use super::super::atoms::{Carried, carried_name};
+use super::super::clock;
+use super::super::error::PlanError;
+use super::super::expand::{Reading, TimeOf, call, newest, row_time};
+use super::super::rewrite::{aggregated, filtered, projected};
+use super::super::spread::Spread;
+use super::super::trace::{Below, below, followed, reads, scans_of};
+use super::super::weeks;
+use super::windows::{Kept, WALL};
+use super::{Branch, Evaluation, collect_filters, key_name, substitute};
+use crate::bind::{ScanClock, ScanKind};
+use crate::functions::time::{TIMESTAMP, timestamptz};
+use crate::functions::{Unit, registry};
+use crate::model::Model;
+
+/// 1 in groups whose period is in the asked range, before the watermark.
+pub(crate) const KNOWN: &str = "__known";
+
+const FIRST: &str = "__first";
+const LAST: &str = "__last";
+const NEWEST: &str = "__newest";
+const COUNT: &str = "__count";
+const NUMBER: &str = "__n";
+const MOMENT: &str = "__moment";
+
+/// The scan by whose periods an aggregation is to be filled, and where the key is among its keys.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Filling {
+    instance: usize,
+    /// The key's position.
+    pub(super) key: usize,
+    unit: Unit,
+    /// Whether the key is a time with time zone.
+    of_instants: bool,
+}
+
+/// How finely an expression tells moments apart.
+#[derive(Debug, Clone, Copy)]
+struct Cut {
+    /// None: it is the time itself.
+    unit: Option<Unit>,
+    /// Of `metric_instant`.
+    of_instants: bool,
+    /// Whether intervals are added to it.
+    moved: bool,
+}
+
+fn column(name: &str) -> Expr {
+    Expr::Column(Column::new_unqualified(name))
+}
+
+fn refused(what: &str, hint: &str) -> PlanError {
+    PlanError::NotSupported { what: format!("canon.fill {what}"), hint: Some(hint.to_owned()) }
+}
+
+/// What an expression over a scan's time makes of it; None where that isn't one cut.
+fn cut(plan: &LogicalPlan, expr: &Expr) -> Option<Cut> {
+    let coarser = |inner: Cut, unit: Unit| {
+        let unit = inner.unit.map_or(unit, |own| own.max(unit));
+        Cut { unit: Some(unit), ..inner }
+    };
+    match expr {
+        Expr::Alias(alias) => cut(plan, &alias.expr),
+        Expr::Column(name) => match below(plan, name) {
+            Below::Scan(_, scanned) => {
+                let of_instants = match scanned.kind {
+                    ScanKind::MetricTime => false,
+                    ScanKind::MetricInstant => true,
+                    _ => return None,
+                };
+                Some(Cut { unit: None, of_instants, moved: false })
+            }
+            Below::Expr(input, inner) => cut(input, inner),
+            Below::Value => None,
+        },
+        Expr::Cast(Cast { expr, field }) => {
+            let inner = cut(plan, expr)?;
+            match field.data_type() {
+                DataType::Date32 => Some(coarser(inner, Unit::Day)),
+                DataType::Timestamp(_, zone) if zone.is_some() == inner.of_instants => Some(inner),
+                _ => None,
+            }
+        }
+        Expr::ScalarFunction(call) => match (call.func.name(), call.args.as_slice()) {
+            ("date_trunc", [Expr::Literal(unit, _), inner, ..]) => {
+                Some(coarser(cut(plan, inner)?, Unit::parse(unit.try_as_str()??)?))
+            }
+            ("week_from", [_, inner]) => Some(coarser(cut(plan, inner)?, Unit::Week)),
+            _ => None,
+        },
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus | Operator::Minus, right })
+            if right.column_refs().is_empty() =>
+        {
+            Some(Cut { moved: true, ..cut(plan, left)? })
+        }
+        _ => None,
+    }
+}
+
+/// The name by which periods of a unit are counted.
+fn name_of(unit: Unit) -> Option<&'static str> {
+    Some(match unit {
+        Unit::Second => "second",
+        Unit::Minute => "minute",
+        Unit::Hour => "hour",
+        Unit::Day => "day",
+        Unit::Week => "week",
+        Unit::Month => "month",
+        Unit::Quarter => "quarter",
+        Unit::Year => "year",
+        _ => return None,
+    })
+}
+
+/// How an aggregation is to be filled; None where that isn't asked for, or where it doesn't group by
+/// time.
+pub(super) fn asked(
+    aggregate: &Aggregate,
+    input: &LogicalPlan,
+) -> Result<Option<Filling>, PlanError> {
+    let scans = scans_of(input);
+    let is_filled = |scan: &usize| scans.get(scan).is_some_and(|scan| scan.relation.clock.fill);
+    for instance in scans.keys().copied().filter(is_filled) {
+        let keys = grouping_set_to_exprlist(&aggregate.group_expr)?;
+        if !keys.iter().any(|key| reads(input, key, instance).time && !is_final(input, key)) {
+            continue;
+        }
+        if matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]) {
+            return Err(refused(
+                "with ROLLUP, CUBE or GROUPING SETS",
+                "Ask for each level by itself, or SET canon.fill = off.",
+            ));
+        }
+        return filling(aggregate, input, instance).map(Some);
+    }
+    Ok(None)
+}
+
+fn filling(
+    aggregate: &Aggregate,
+    input: &LogicalPlan,
+    instance: usize,
+) -> Result<Filling, PlanError> {
+    let one = || {
+        refused(
+            "with other keys of time than one period",
+            "Group by one date_trunc of metric_time, such as date_trunc('day', metric_time), or SET canon.fill = off.",
+        )
+    };
+    let mut found = None;
+    for (key, expr) in aggregate.group_expr.iter().enumerate() {
+        let read = reads(input, expr, instance);
+        if !read.time || is_final(input, expr) {
+            continue;
+        }
+        let cut = cut(input, expr).filter(|_| !read.other && found.is_none()).ok_or_else(one)?;
+        let unit = cut.unit.filter(|unit| name_of(*unit).is_some()).ok_or_else(one)?;
+        if cut.of_instants && unit >= Unit::Day {
+            return Err(refused(
+                "by days of metric_instant",
+                "Group by date_trunc('day', metric_time): its days are those of the metric's zone.",
+            ));
+        }
+        found = Some(Filling { instance, key, unit, of_instants: cut.of_instants });
+    }
+    found.ok_or_else(one)
+}
+
+fn is_final(input: &LogicalPlan, key: &Expr) -> bool {
+    let (plan, meant) = followed(input, key);
+    matches!(meant, Expr::Column(name) if matches!(below(plan, name),
+        Below::Scan(_, scanned) if matches!(scanned.kind, ScanKind::IsFinal)))
+}
+
+/// The asked range: moments, the first and the last of which are in it.
+#[derive(Debug, Default)]
+struct Range {
+    first: Vec<Expr>,
+    last: Vec<Expr>,
+    /// Conditions on closed days.
+    closed: Vec<Expr>,
+}
+
+/// How moments are written while they are counted: as wall clocks; or, where periods are shorter
+/// than a day and rows have one zone, as instants in UTC, so that no hour is counted twice or missed.
+struct Moments<'a> {
+    model: &'a Model,
+    clock: &'a ScanClock,
+    time: TimeOf,
+    as_instants: bool,
+    unit: Unit,
+}
+
+impl Moments<'_> {
+    fn zone(&self) -> Expr {
+        match clock::constant_zone(&self.time.zone, self.clock) {
+            Some(zone) => lit(zone.name()),
+            None => lit(self.model.project.timezone.name()),
+        }
+    }
+
+    /// A constant that is compared with the time.
+    fn constant(&self, constant: &Expr, of_instants: bool) -> Result<Expr, PlanError> {
+        let data_type = constant.get_type(&DFSchema::empty())?;
+        let zoned = matches!(data_type, DataType::Timestamp(_, Some(_)));
+        let utc = || lit("UTC");
+        if of_instants || (self.as_instants && zoned) {
+            let instant = cast(constant.clone(), timestamptz());
+            return match self.as_instants {
+                true => call("wall_clock", vec![instant, utc()]),
+                false => call("wall_clock", vec![instant, self.zone()]),
+            };
+        }
+        // As Postgres compares a timestamp with one that has a time zone.
+        let wall = match zoned {
+            true => call("wall_clock", vec![constant.clone(), lit(self.clock.time_zone.as_str())])?,
+            false => cast(constant.clone(), TIMESTAMP),
+        };
+        match self.as_instants {
+            true => call("wall_clock", vec![call("instant_at", vec![wall, self.zone()])?, utc()]),
+            false => Ok(wall),
+        }
+    }
+
+    /// A counted moment as the time of a row.
+    fn as_time(&self, kind: &ScanKind) -> Result<Option<Expr>, PlanError> {
+        let moment = column(MOMENT);
+        let instant = || cast(column(MOMENT), timestamptz());
+        Ok(Some(match (kind, self.as_instants) {
+            (ScanKind::MetricTime, true) => call("wall_clock", vec![instant(), self.zone()])?,
+            (ScanKind::MetricTime, false) => moment,
+            (ScanKind::MetricInstant, true) => instant(),
+            (ScanKind::IsFinal, true) => {
+                let wall = call("wall_clock", vec![instant(), self.zone()])?;
+                self.time.is_final_on(cast(wall, DataType::Date32), self.clock)?
+            }
+            (ScanKind::IsFinal, false) => {
+                self.time.is_final_on(cast(moment, DataType::Date32), self.clock)?
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    /// An expression over a scan's time, of a counted moment.
+    fn of_moment(&self, plan: &LogicalPlan, expr: &Expr) -> Result<Expr, PlanError> {
+        let mut fault = None;
+        let replaced = expr.clone().transform_up(|node| {
+            let Expr::Column(name) = &node else { return Ok(Transformed::no(node)) };
+            let found = match below(plan, name) {
+                Below::Scan(_, scanned) => self.as_time(&scanned.kind),
+                Below::Expr(input, inner) => self.of_moment(input, inner).map(Some),
+                Below::Value => Ok(None),
+            };
+            match found {
+                Ok(Some(found)) => Ok(Transformed::yes(found)),
+                Ok(None) => Ok(Transformed::no(node)),
+                Err(error) => {
+                    fault = Some(error);
+                    Ok(Transformed::no(node))
+                }
+            }
+        });
+        match fault {
+            Some(error) => Err(error),
+            None => Ok(replaced?.data),
+        }
+    }
+
+    /// Adds what one condition says of the range.
+    fn narrow(
+        &self,
+        range: &mut Range,
+        plan: &LogicalPlan,
+        condition: &Expr,
+        instance: usize,
+    ) -> Result<(), PlanError> {
+        let read = reads(plan, condition, instance);
+        if !read.time {
+            return Ok(());
+        }
+        let no_range = || {
+            refused(
+                "with a condition on time that is no range",
+                "Write the range as metric_time >= '2026-01-01' AND metric_time < '2026-02-01', or SET canon.fill = off.",
+            )
+        };
+        if read.other {
+            return Err(no_range());
+        }
+        if judges_only(plan, condition) {
+            range.closed.push(self.of_moment(plan, condition)?);
+            return Ok(());
+        }
+        match condition {
+            Expr::Between(Between { expr, negated: false, low, high }) => {
+                self.compare(range, plan, expr, Operator::GtEq, low)?.ok_or_else(no_range)?;
+                self.compare(range, plan, expr, Operator::LtEq, high)?.ok_or_else(no_range)
+            }
+            Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
+                let (time, op, constant) = match (left.column_refs().is_empty(), op.swap()) {
+                    (true, Some(swapped)) => (right, swapped, left),
+                    _ => (left, *op, right),
+                };
+                self.compare(range, plan, time, op, constant)?.ok_or_else(no_range)
+            }
+            _ => Err(no_range()),
+        }
+    }
+
+    /// None where the comparison isn't one of time with a constant.
+    fn compare(
+        &self,
+        range: &mut Range,
+        plan: &LogicalPlan,
+        time: &Expr,
+        op: Operator,
+        constant: &Expr,
+    ) -> Result<Option<()>, PlanError> {
+        let Some(cut) = cut(plan, time).filter(|cut| !cut.moved) else { return Ok(None) };
+        if !constant.column_refs().is_empty() || (cut.of_instants && cut.unit.is_some()) {
+            return Ok(None);
+        }
+        let at = self.constant(constant, cut.of_instants)?;
+        // Of periods the one that a constant is in, or the next, begins the range or ends it.
+        let (begin, after) = match cut.unit {
+            None => (at.clone(), at + instant_long()),
+            Some(_) if self.as_instants => return Ok(None),
+            Some(unit) => {
+                let Some(name) = name_of(unit) else { return Ok(None) };
+                let floor = weeks::truncated(self.model, name, at.clone())?;
+                let next = call("periods_after", vec![lit(name), floor.clone(), lit(1i64)])?;
+                (when(floor.clone().eq(at), floor).otherwise(next.clone())?, next)
+            }
+        };
+        let before = |moment: Expr| moment - instant_long();
+        match op {
+            Operator::GtEq => range.first.push(begin),
+            Operator::Gt => range.first.push(after),
+            Operator::Lt => range.last.push(before(begin)),
+            Operator::LtEq => range.last.push(before(after)),
+            Operator::Eq => {
+                range.first.push(begin);
+                range.last.push(before(after));
+            }
+            _ => return Ok(None),
+        }
+        Ok(Some(()))
+    }
+
+    /// The last moment before the watermark.
+    fn known(&self) -> Result<Expr, PlanError> {
+        let zone = if self.as_instants { lit("UTC") } else { self.zone() };
+        Ok(call("wall_clock", vec![column(NEWEST), zone])? - instant_long())
+    }
+}
+
+/// The shortest step of time.
+fn instant_long() -> Expr {
+    Expr::Literal(ScalarValue::new_interval_mdn(0, 0, 1_000), None)
+}
+
+fn judges_only(plan: &LogicalPlan, expr: &Expr) -> bool {
+    expr.column_refs().into_iter().all(|name| is_final(plan, &Expr::Column(name.clone())))
+}
+
+fn extreme(name: &str, mut of: Vec<Expr>) -> Result<Expr, PlanError> {
+    match of.len() {
+        1 => Ok(of.remove(0)),
+        _ => call(name, of),
+    }
+}
+
+impl Evaluation<'_, '_, '_> {
+    /// The keys that read time, one row for each period of the asked range: columns `__g…`.
+    pub(super) fn spine(&mut self, branches: &[Branch]) -> Result<Option<LogicalPlan>, PlanError> {
+        let Some(filling) = self.filling else { return Ok(None) };
+        let scans = scans_of(self.input);
+        let missing = || PlanError::Internal("a filled scan is missing".to_owned());
+        let scan = scans.get(&filling.instance).ok_or_else(missing)?.relation;
+        let own = |it: &&Branch| it.instance == Some(filling.instance) && it.time.is_some();
+        let time = match branches.iter().find(own) {
+            Some(branch) => branch.time.clone(),
+            None => row_time(self.rewriter.model, scan)?,
+        };
+        let time = time.ok_or_else(missing)?;
+        let has_zone = clock::constant_zone(&time.zone, &scan.clock).is_some();
+        let moments = Moments {
+            model: self.rewriter.model,
+            clock: &scan.clock,
+            as_instants: filling.unit < Unit::Day && has_zone,
+            unit: filling.unit,
+            time,
+        };
+        if filling.of_instants && !moments.as_instants {
+            return Err(refused(
+                "of metric_instant where rows have zones of their own",
+                "Group by metric_time.",
+            ));
+        }
+        let mut range = Range::default();
+        let mut filters = Vec::new();
+        collect_filters(self.input, &mut filters);
+        for (plan, predicate) in filters {
+            for condition in split_conjunction(predicate) {
+                moments.narrow(&mut range, plan, condition, filling.instance)?;
+            }
+        }
+        let periods = self.periods(branches, &moments, filling, range)?;
+        Ok(Some(periods))
+    }
+
+    fn periods(
+        &mut self,
+        branches: &[Branch],
+        moments: &Moments<'_>,
+        filling: Filling,
+        mut range: Range,
+    ) -> Result<LogicalPlan, PlanError> {
+        let mut bounds = self.watermark(branches, moments)?;
+        if range.first.is_empty() {
+            if moments.as_instants {
+                return Err(refused(
+                    "by periods shorter than a day needs the first of them",
+                    "Add WHERE metric_time >= '2026-01-01'.",
+                ));
+            }
+            let first = self.first_row(branches, filling)?;
+            bounds = LogicalPlanBuilder::from(bounds).cross_join(first)?.build()?;
+            range.first.push(column(WALL));
+        }
+        range.last.push(moments.known()?);
+        let first = extreme("greatest", range.first)?.alias(FIRST);
+        let last = extreme("least", range.last)?.alias(LAST);
+        let bounds = projected(bounds, vec![first, last])?;
+        let bounds = filtered(bounds, column(FIRST).lt_eq(column(LAST)))?;
+        let unit = lit(name_of(moments.unit).unwrap_or_default());
+        // Weeks may begin on any day: one more step, cut off at the last moment, misses none.
+        let count = call("periods_between", vec![unit.clone(), column(FIRST), column(LAST)])?;
+        let count = call("checked_periods", vec![count + lit(2i64)])?.alias(COUNT);
+        let bounds = projected(bounds, vec![column(FIRST), column(LAST), count])?;
+        let steps = Spread::plan(bounds, NUMBER, lit(0i64), column(COUNT))?;
+        let moment = call("periods_after", vec![unit, column(FIRST), column(NUMBER)])?;
+        let moment = when(moment.clone().lt(column(LAST)), moment).otherwise(column(LAST))?;
+        let mut steps = projected(steps, vec![moment.alias(MOMENT)])?;
+        for closed in range.closed {
+            steps = filtered(steps, closed)?;
+        }
+        let mut keys = Vec::new();
+        for (index, key) in self.aggregate.group_expr.iter().enumerate() {
+            if reads(self.input, key, filling.instance).time {
+                let key = moments.of_moment(self.input, key)?;
+                let declared = self.aggregate.schema.field(index).data_type();
+                keys.push(cast(key, declared.clone()).alias(key_name(index)));
+            }
+        }
+        Ok(LogicalPlan::Distinct(Distinct::All(Arc::new(projected(steps, keys)?))))
+    }
+
+    /// Up to when all sources are known, as one row.
+    fn watermark(
+        &self,
+        branches: &[Branch],
+        moments: &Moments<'_>,
+    ) -> Result<LogicalPlan, PlanError> {
+        let from = Reading { model: self.rewriter.model, clock: moments.clock };
+        let scans = scans_of(self.input);
+        let mut known: Vec<LogicalPlan> = Vec::new();
+        for branch in branches {
+            let scan = branch.instance.and_then(|instance| scans.get(&instance));
+            let (Some(scan), Some(name)) = (scan, &branch.entity) else { continue };
+            let entity = match &scan.relation.relation.entity {
+                own if own.name == *name => own.as_ref(),
+                _ => self.rewriter.entity(name)?,
+            };
+            let Some(time) = branch.time.as_ref().or(Some(&moments.time)) else { continue };
+            let newest = newest(from, entity, &time.instant, NEWEST)?;
+            if !known.contains(&newest) {
+                known.push(newest);
+            }
+        }
+        match known.len() {
+            0 => {
+                let missing = || PlanError::Internal("nothing tells a watermark".to_owned());
+                let filling = self.filling.ok_or_else(missing)?;
+                let scan = scans.get(&filling.instance).ok_or_else(missing)?.relation;
+                newest(from, &scan.relation.entity, &moments.time.instant, NEWEST)
+            }
+            1 => Ok(known.remove(0)),
+            _ => {
+                let known = known.into_iter().map(Arc::new).collect();
+                let known = LogicalPlan::Union(Union::try_new_with_loose_types(known)?);
+                least_of(known, NEWEST)
+            }
+        }
+    }
+
+    /// The time of the first row that counts, as one row.
+    fn first_row(
+        &mut self,
+        branches: &[Branch],
+        filling: Filling,
+    ) -> Result<LogicalPlan, PlanError> {
+        let input = self.input.clone();
+        let mut firsts = Vec::new();
+        for branch in branches {
+            if branch.instance == Some(filling.instance) && branch.time.is_some() {
+                // At the periods that offsets move them to.
+                let branch = Branch { earlier: None, ..branch.clone() };
+                let rows =
+                    self.narrow(&branch, filling.instance, &input, Kept::Counted, Vec::new())?;
+                firsts.push(Arc::new(least_of(rows, WALL)?));
+            }
+        }
+        match firsts.len() {
+            0 => Err(refused(
+                "of plain rows needs the first period",
+                "Add WHERE metric_time >= '2026-01-01'.",
+            )),
+            1 => Ok(Arc::unwrap_or_clone(firsts.remove(0))),
+            _ => least_of(LogicalPlan::Union(Union::try_new_with_loose_types(firsts)?), WALL),
+        }
+    }
+
+    /// The spine beside each combination of the other keys that the branches' groups have: columns
+    /// `__g…` and [`KNOWN`].
+    pub(super) fn filled_groups(
+        &self,
+        spine: &LogicalPlan,
+        groups: &[LogicalPlan],
+    ) -> Result<LogicalPlan, PlanError> {
+        let width = self.aggregate.group_expr.len();
+        let has = |name: &str| spine.schema().fields().iter().any(|field| field.name() == name);
+        let others: Vec<String> = (0..width).map(key_name).filter(|name| !has(name)).collect();
+        let filled = match others.is_empty() {
+            true => spine.clone(),
+            false => {
+                let mut inputs = Vec::with_capacity(groups.len());
+                for plan in groups {
+                    let keys = others.iter().map(|name| column(name)).collect();
+                    inputs.push(Arc::new(projected(plan.clone(), keys)?));
+                }
+                let all = match inputs.len() {
+                    1 => inputs.remove(0),
+                    _ => Arc::new(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?)),
+                };
+                let others = LogicalPlan::Distinct(Distinct::All(all));
+                LogicalPlanBuilder::from(others).cross_join(spine.clone())?.build()?
+            }
+        };
+        let keys = (0..width).map(|index| column(&key_name(index)));
+        projected(filled, keys.chain([lit(1i64).alias(KNOWN)]).collect())
+    }
+}
+
+fn least_of(rows: LogicalPlan, name: &str) -> Result<LogicalPlan, PlanError> {
+    let least = registry().aggregate.get("min");
+    let least = least.ok_or_else(|| PlanError::Internal("no aggregate min".to_owned()))?;
+    aggregated(rows, Vec::new(), vec![least.call(vec![column(name)]).alias(name)])
+}
+
+// ---- values of the period before ----
+
+impl Evaluation<'_, '_, '_> {
+    /// The plan with the values that groups without rows take from the period before. Each is the
+    /// one value among the groups that follow a group with rows up to the next one.
+    pub(super) fn carried_on(
+        &self,
+        plan: LogicalPlan,
+        carried: Vec<Carried>,
+        values: &BTreeMap<String, Expr>,
+    ) -> Result<LogicalPlan, PlanError> {
+        let Some(filling) = self.filling.filter(|_| !carried.is_empty()) else { return Ok(plan) };
+        let kept = plan.schema().columns().into_iter().map(Expr::Column).collect::<Vec<_>>();
+        let mut exprs = kept.clone();
+        for (index, Carried { formula, is_present }) in carried.iter().enumerate() {
+            let (formula, is_present) =
+                (substitute(formula.clone(), values)?, substitute(is_present.clone(), values)?);
+            exprs.push(when(is_present.clone(), formula).end()?.alias(own_name(index)));
+            exprs.push(when(is_present, lit(1i64)).end()?.alias(present_name(index)));
+        }
+        let plan = projected(plan, exprs)?;
+        let others = (0..self.aggregate.group_expr.len()).filter(|index| *index != filling.key);
+        let others: Vec<Expr> = others.map(|index| column(&key_name(index))).collect();
+        let order = vec![column(&key_name(filling.key)).sort(true, false)];
+        let runs = (0..carried.len()).map(|index| {
+            let count = over("count", column(&present_name(index)), &others, order.clone())?;
+            Ok(count.alias(run_name(index)))
+        });
+        let runs = runs.collect::<Result<Vec<_>, PlanError>>()?;
+        let plan = LogicalPlan::Window(Window::try_new(runs, Arc::new(plan))?);
+        let mut plan = plan;
+        for index in 0..carried.len() {
+            let run = [others.clone(), vec![column(&run_name(index))]].concat();
+            let value = over("max", column(&own_name(index)), &run, Vec::new())?;
+            let value = value.alias(carried_name(index));
+            plan = LogicalPlan::Window(Window::try_new(vec![value], Arc::new(plan))?);
+        }
+        let values = (0..carried.len()).map(|index| column(&carried_name(index)));
+        projected(plan, kept.into_iter().chain(values).collect())
+    }
+}
+
+fn own_name(index: usize) -> String {
+    format!("__own{index}")
+}
+
+fn present_name(index: usize) -> String {
+    format!("__present{index}")
+}
+
+fn run_name(index: usize) -> String {
+    format!("__run{index}")
+}
+
+/// An aggregate over a partition: of the rows so far where they have an order, else of all.
+fn over(name: &str, value: Expr, partition: &[Expr], order: Vec<Sort>) -> Result<Expr, PlanError> {
+    let udf = registry().aggregate.get(name);
+    let udf = udf.ok_or_else(|| PlanError::Internal(format!("no aggregate {name}")))?;
+    let call =
+        WindowFunction::new(WindowFunctionDefinition::AggregateUDF(Arc::clone(udf)), vec![value]);
+    let unbounded = || ScalarValue::UInt64(None);
+    let end = match order.is_empty() {
+        true => WindowFrameBound::Following(unbounded()),
+        false => WindowFrameBound::CurrentRow,
+    };
+    let start = WindowFrameBound::Preceding(unbounded());
+    let frame = WindowFrame::new_bounds(WindowFrameUnits::Rows, start, end);
+    let call = Expr::from(call).partition_by(partition.to_vec()).order_by(order);
+    Ok(call.window_frame(frame).build()?)
+}
