@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ScalarValue, TableReference};
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
@@ -31,9 +32,11 @@ use crate::model::entity::BASE;
 use crate::model::{Dimension, MetricVersion};
 
 mod fill;
+mod rows;
 mod windows;
 
 pub(crate) use fill::KNOWN;
+pub(crate) use rows::{counted_over_time, partner_condition, rows_before_time};
 
 /// Whether an aggregation evaluates measures.
 pub(crate) fn is_forced(aggregate: &Aggregate) -> bool {
@@ -90,6 +93,9 @@ pub(super) struct Evaluation<'a, 'r, 'm> {
     /// Aggregates of plain rows.
     plain: Vec<Expr>,
     pub(super) fanout: Fanout,
+    /// What tells a row of a branch over time from the others, where that is asked; over source
+    /// columns.
+    row_key: Vec<Expr>,
     /// Where each period of the asked range is to have a row.
     filling: Option<fill::Filling>,
     /// The keys of those periods.
@@ -128,6 +134,7 @@ pub(crate) fn evaluate(
         asked,
         plain,
         fanout,
+        row_key: Vec::new(),
         filling,
         spine: None,
     };
@@ -216,9 +223,14 @@ impl Evaluation<'_, '_, '_> {
         let Some(allowed) = grains else { return Ok(()) };
         for key in keys {
             let (plan, key) = followed(self.input, key);
-            let Some((grain, column)) = truncation(key) else { continue };
+            let (grain, column) = match (truncation(key), key) {
+                (Some(truncated), _) => truncated,
+                (None, Expr::Column(column)) => (column.name.clone(), column),
+                (None, _) => continue,
+            };
             let Some((number, _, scanned)) = scan_column(plan, column) else { continue };
             let is_time = matches!(scanned.kind, ScanKind::MetricTime | ScanKind::MetricInstant);
+            let grain = if grain == column.name { scanned.name.clone() } else { grain };
             if number == instance && is_time && !allowed.contains(&grain) {
                 return Err(PlanError::GrainNotAllowed {
                     metric: version.metric.clone(),
@@ -826,12 +838,27 @@ pub(super) fn collect_filters<'p>(
     }
 }
 
-/// The grain and the column of `date_trunc('grain', column)`.
+/// The grain and the column of `date_trunc('grain', column)`, cast to a date or not, and of
+/// `column::date`.
 fn truncation(expr: &Expr) -> Option<(String, &Column)> {
-    if let Expr::Alias(alias) = expr {
-        return truncation(&alias.expr);
-    }
-    let Expr::ScalarFunction(call) = expr else { return None };
+    let call = match expr {
+        Expr::Alias(alias) => return truncation(&alias.expr),
+        Expr::ScalarFunction(call) => call,
+        Expr::Cast(cast) => {
+            let is_date = match cast.field.data_type() {
+                DataType::Date32 => true,
+                DataType::Timestamp(_, None) => false,
+                _ => return None,
+            };
+            if let (true, Expr::Column(column)) = (is_date, cast.expr.as_ref()) {
+                return Some(("day".to_owned(), column));
+            }
+            let (grain, column) = truncation(&cast.expr)?;
+            let is_finer = matches!(grain.as_str(), "hour" | "minute" | "second");
+            return Some((if is_date && is_finer { "day".to_owned() } else { grain }, column));
+        }
+        _ => return None,
+    };
     if let ("week_from", [_, Expr::Column(column)]) = (call.func.name(), call.args.as_slice()) {
         return Some(("week".to_owned(), column));
     }

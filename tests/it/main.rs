@@ -18,6 +18,7 @@ mod journeys;
 mod oracle;
 mod parameters;
 mod property;
+mod questions;
 mod render;
 mod segments;
 mod servers;

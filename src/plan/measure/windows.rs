@@ -22,9 +22,10 @@ use super::super::atoms::{AtomFunction, Over, atom_name};
 use super::super::error::PlanError;
 use super::super::expand::{TimeOf, call};
 use super::super::rewrite::{Needs, aggregated, filtered, projected};
-use super::super::trace::{followed, reads};
+use super::super::trace::{followed, reads, scan_column};
 use super::super::weeks;
 use super::{Branch, Evaluation, Window as WindowNode, key_name, located, rows_schema};
+use crate::bind::ScanKind;
 use crate::functions::registry;
 use crate::model::{Pick, Series, Span, Window};
 
@@ -61,9 +62,15 @@ impl Periods {
             if !evaluation.reads_time(expr, instance) {
                 continue;
             }
-            let (_, meant) = followed(evaluation.input, expr);
-            let grain = super::truncation(meant).map(|(grain, _)| grain);
-            let grain = grain.or_else(|| is_day(meant).then(|| "day".to_owned()));
+            let (plan, meant) = followed(evaluation.input, expr);
+            // A cast of an instant is by the clock of the session, not of the metric.
+            let is_wall_clock = |column: &Column| match scan_column(plan, column) {
+                Some((.., scanned)) => matches!(scanned.kind, ScanKind::MetricTime),
+                None => false,
+            };
+            let grain = super::truncation(meant)
+                .filter(|(_, column)| !matches!(meant, Expr::Cast(_)) || is_wall_clock(column))
+                .map(|(grain, _)| grain);
             match (grain, &key) {
                 (Some(grain), None) => key = Some((index, grain, expr.clone())),
                 _ => return Err(one_period()),
@@ -127,11 +134,6 @@ impl Periods {
     }
 }
 
-fn is_day(expr: &Expr) -> bool {
-    matches!(expr, Expr::Cast(cast)
-        if matches!(cast.expr.as_ref(), Expr::Column(_)) && *cast.field.data_type() == DataType::Date32)
-}
-
 fn as_timestamp(expr: Expr) -> Expr {
     cast(expr, DataType::Timestamp(TimeUnit::Microsecond, None))
 }
@@ -158,6 +160,25 @@ fn argument(index: usize) -> String {
 
 fn condition(index: usize) -> String {
     format!("__f{index}")
+}
+
+fn row_key(index: usize) -> String {
+    format!("__row{index}")
+}
+
+/// The rows of a measure over time before its window, or its series, chooses among them: filters of
+/// time say which periods are shown, but for series that nothing is carried in.
+pub(super) fn rows_before_time(
+    input: &LogicalPlan,
+    instance: usize,
+    over: &Over,
+) -> Result<LogicalPlan, PlanError> {
+    match over {
+        Over::Window(_) | Over::Series(Series { carry: Some(_), .. }) => {
+            without_time(input, instance)
+        }
+        Over::Group | Over::Series(_) => Ok(input.clone()),
+    }
 }
 
 impl Evaluation<'_, '_, '_> {
@@ -193,6 +214,35 @@ impl Evaluation<'_, '_, '_> {
     /// Whether an expression reads a scan's time.
     fn reads_time(&self, expr: &Expr, instance: usize) -> bool {
         reads(self.input, expr, instance).time
+    }
+
+    /// The keys of the rows that a branch over time counts in any of the periods shown, each once.
+    pub(super) fn rows_over_time(&mut self, all: &[Branch]) -> Result<LogicalPlan, PlanError> {
+        let missing = || PlanError::Internal("an atom without a branch".to_owned());
+        let branch = all.first().ok_or_else(missing)?;
+        let instance = branch.instance.ok_or_else(missing)?;
+        let periods = Periods::of(self, instance)?;
+        let rows = match &branch.over {
+            Over::Window(window) => {
+                let shown = self.shown_periods(branch, all, instance, &periods)?;
+                let rows = without_time(self.input, instance)?;
+                let rows = self.narrow(branch, instance, &rows, Kept::Counted, Vec::new())?;
+                self.within(rows, shown, &periods, branch, *window)?
+            }
+            Over::Series(series) => {
+                let atom = *branch.atoms.first().ok_or_else(missing)?;
+                let (rows, of_series) =
+                    self.series_rows(branch, all, instance, &periods, series)?;
+                match series.pick {
+                    Pick::Last | Pick::First => picked_row(rows, of_series, series.pick, atom)?,
+                    Pick::Min | Pick::Max | Pick::Avg => rows,
+                }
+            }
+            Over::Group => return Err(missing()),
+        };
+        let key = (0..self.row_key.len()).map(|index| column(row_key(index)));
+        let rows = projected(rows, key.collect())?;
+        Ok(LogicalPlan::Distinct(Distinct::All(Arc::new(rows))))
     }
 
     // ---- windows ----
@@ -370,6 +420,10 @@ impl Evaluation<'_, '_, '_> {
                 series.push(carried(self.rewriter, expr.clone()).alias(series_key(index)));
             }
         }
+        let mut rows_key = Vec::new();
+        for (index, expr) in self.row_key.clone().into_iter().enumerate() {
+            rows_key.push(carried(self.rewriter, expr).alias(row_key(index)));
+        }
         let rows = self.rewriter.rewrite(input, &needs)?;
         let schema = rows_schema(&rows);
         let mut exprs = vec![located(wall, &schema)?.alias(WALL)];
@@ -394,7 +448,7 @@ impl Evaluation<'_, '_, '_> {
                 Some(known) => super::or(known, is_kept),
             });
         }
-        for expr in series.into_iter().chain(more) {
+        for expr in series.into_iter().chain(rows_key).chain(more) {
             exprs.push(located(expr, &schema)?);
         }
         let rows = match counted {
@@ -492,15 +546,15 @@ impl Evaluation<'_, '_, '_> {
 
     // ---- series ----
 
-    /// One row of each series and period, added up.
-    fn series(
+    /// The rows among which each series has its value, and what tells series and periods apart.
+    fn series_rows(
         &mut self,
         branch: &Branch,
         all: &[Branch],
         instance: usize,
         periods: &Periods,
         series: &Series,
-    ) -> Result<LogicalPlan, PlanError> {
+    ) -> Result<(LogicalPlan, Vec<Expr>), PlanError> {
         let missing = || PlanError::Internal("a series without a value".to_owned());
         let atom = *branch.atoms.first().ok_or_else(missing)?;
         let rows = match series.carry {
@@ -521,6 +575,21 @@ impl Evaluation<'_, '_, '_> {
         let rows = filtered(rows, and(present, column(WALL).is_not_null()))?;
         let mut of_series: Vec<Expr> = periods.key.iter().map(|_| column(PERIOD)).collect();
         of_series.extend((0..series.per.len()).map(|index| column(series_key(index))));
+        Ok((rows, of_series))
+    }
+
+    /// One row of each series and period, added up.
+    fn series(
+        &mut self,
+        branch: &Branch,
+        all: &[Branch],
+        instance: usize,
+        periods: &Periods,
+        series: &Series,
+    ) -> Result<LogicalPlan, PlanError> {
+        let missing = || PlanError::Internal("a series without a value".to_owned());
+        let atom = *branch.atoms.first().ok_or_else(missing)?;
+        let (rows, mut of_series) = self.series_rows(branch, all, instance, periods, series)?;
         let picked = match series.pick {
             Pick::Last | Pick::First => picked_row(rows, of_series, series.pick, atom)?,
             Pick::Min | Pick::Max | Pick::Avg => {
