@@ -65,7 +65,7 @@ pub(crate) fn marked<'e>(expr: &'e Expr, mark: &str) -> Option<(&'e [Expr], Opti
 }
 
 /// The rows that some atoms are aggregated over.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Branch {
     /// The scan whose rows they are; None for aggregates of plain rows.
     pub(super) instance: Option<usize>,

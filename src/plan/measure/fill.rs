@@ -526,8 +526,10 @@ impl Evaluation<'_, '_, '_> {
         let mut firsts = Vec::new();
         for branch in branches {
             if branch.instance == Some(filling.instance) && branch.time.is_some() {
+                // At the periods that offsets move them to.
+                let branch = Branch { earlier: None, ..branch.clone() };
                 let rows =
-                    self.narrow(branch, filling.instance, &input, Kept::Counted, Vec::new())?;
+                    self.narrow(&branch, filling.instance, &input, Kept::Counted, Vec::new())?;
                 firsts.push(Arc::new(least_of(rows, WALL)?));
             }
         }

@@ -660,25 +660,24 @@ fn part_of(whole: i128, line: &Row, lines: &[&Row], weight: &str) -> Option<i128
     if line["l.id"].is_null() {
         return Some(whole);
     }
-    let weights: Vec<Option<i128>> =
-        lines.iter().map(|it| it[weight].exact().map(|(digits, _)| digits)).collect();
-    let total: i128 = weights.iter().flatten().sum();
+    let weight = |it: &&Row| it[weight].exact().map_or(0, |(digits, _)| digits);
+    let weights: Vec<i128> = lines.iter().map(weight).collect();
+    let total: i128 = weights.iter().sum();
     let count = i128::try_from(lines.len()).unwrap();
-    let mut parts: Vec<Option<i128>> = weights
+    let mut parts: Vec<i128> = weights
         .iter()
         .map(|weight| match total {
-            0 => Some(super::value::rounded(whole, count, 0)),
-            total => weight.map(|weight| super::value::rounded(whole * weight, total, 0)),
+            0 => super::value::rounded(whole, count, 0),
+            total => super::value::rounded(whole * weight, total, 0),
         })
         .collect();
-    let rest = whole - parts.iter().flatten().sum::<i128>();
-    let greatest = parts.iter().flatten().map(|part| part.abs()).max();
-    let first = parts.iter_mut().flatten().find(|part| Some(part.abs()) == greatest);
-    if let Some(part) = first {
+    let rest = whole - parts.iter().sum::<i128>();
+    let greatest = parts.iter().map(|part| part.abs()).max();
+    if let Some(part) = parts.iter_mut().find(|part| Some(part.abs()) == greatest) {
         *part += rest;
     }
     let place = lines.iter().position(|it| it["l.id"] == line["l.id"])?;
-    parts[place]
+    Some(parts[place])
 }
 
 /// Whether a set has all keys.

@@ -516,7 +516,8 @@ fn version(dice: &mut Dice, world: &World, known: &Definitions, zone: Tz) -> Ver
         }
         _ => Share::Once,
     };
-    let late = (entity == VISITS && dice.chance(30)).then(|| {
+    let is_kept = entity == VISITS && !world.entities[VISITS].dedupe;
+    let late = (is_kept && dice.chance(30)).then(|| {
         let has_history = world.entities[CUSTOMERS].history;
         let after = if has_history || dice.chance(50) { Late::Drop } else { Late::BookOnArrival };
         (dice.below(40) as u64, after)
@@ -580,7 +581,8 @@ fn built(dice: &mut Dice, world: &World, known: &Definitions, zone: Tz) -> Optio
             (!inner.is_empty()).then(|| Shape::Cumulative(*dice.pick(&inner), window))
         }
         _ => {
-            let inner = known.references(|_, _| true);
+            // Lengths after each other are added, months first: at ends of months another day.
+            let inner = known.references(|it, _| known.shifts(it).is_empty());
             (!inner.is_empty()).then(|| Shape::Offset(*dice.pick(&inner), span(dice)))
         }
     }
