@@ -303,8 +303,7 @@ impl Atoms {
     /// Whether any row counts for a formula's atoms.
     fn presence(&mut self, formula: &Expr) -> Option<Expr> {
         let of_atom = |column: &&Column| atom_index(&column.name);
-        let mut indices: Vec<usize> =
-            formula.column_refs().iter().filter_map(|column| of_atom(column)).collect();
+        let mut indices: Vec<usize> = formula.column_refs().iter().filter_map(of_atom).collect();
         indices.sort_unstable();
         let present = indices.into_iter().map(|index| {
             let atom = self.list[index].clone();
