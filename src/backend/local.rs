@@ -20,6 +20,8 @@ use datafusion::execution::{
     SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext,
 };
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::eliminate_duplicated_expr::EliminateDuplicatedExpr;
+use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::joins::{
     CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec,
@@ -72,12 +74,23 @@ pub(crate) fn session_state(
     let builder = SessionStateBuilder::new_with_default_features()
         .with_config(config)
         .with_runtime_env(runtime)
+        .with_optimizer_rules(optimizer_rules())
         .with_query_planner(Arc::new(Planner { extension_planners }))
         .with_expr_planners(registry.expr_planners.clone())
         .with_scalar_functions(registry.scalar.values().cloned().collect())
         .with_aggregate_functions(registry.aggregate.values().cloned().collect())
         .with_window_functions(registry.window.values().cloned().collect());
     Ok(builder.build())
+}
+
+/// DataFusion's own rules but for one: `EliminateDuplicatedExpr` drops keys of ORDER BY that others
+/// determine, and DataFusion 55.2 takes the groups of an aggregation for determined by any of its
+/// keys that is unique in one of the tables joined below. With it, groups by period and country
+/// over periods that are distinct came in the order of the period only.
+fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
+    let mut rules = Optimizer::new().rules;
+    rules.retain(|rule| rule.name() != EliminateDuplicatedExpr::new().name());
+    rules
 }
 
 /// DataFusion's planner, with the nodes of the backends.

@@ -73,6 +73,9 @@ pub enum BindError {
     TooComplex,
     #[error("could not determine data type of parameter ${number}")]
     UntypedParameter { number: usize },
+    /// A function that there is, with arguments of types that it doesn't take.
+    #[error("function {name} does not exist for arguments of these types")]
+    WrongArguments { name: String, reason: Option<String> },
     /// What DataFusion's planner says of types and functions, in its words.
     #[error("{message}")]
     Types { message: String, sqlstate: &'static str },
@@ -103,7 +106,7 @@ impl ClientError for BindError {
             Self::UnknownMetric { .. } => "42704",
             Self::AmbiguousColumn { .. } => "42702",
             Self::DuplicateTable { .. } => "42712",
-            Self::UnknownFunction { .. } => "42883",
+            Self::UnknownFunction { .. } | Self::WrongArguments { .. } => "42883",
             Self::MeasureNotAllowed { .. }
             | Self::NotAMeasure { .. }
             | Self::MisleadingAggregate { .. }
@@ -145,6 +148,7 @@ impl ClientError for BindError {
             | Self::SetOperationWidth { .. }
             | Self::TooComplex
             | Self::UntypedParameter { .. }
+            | Self::WrongArguments { .. }
             | Self::Types { .. }
             | Self::Internal(_) => None,
         }
@@ -186,6 +190,10 @@ impl ClientError for BindError {
             Self::UntypedParameter { number } => {
                 Some(format!("Write a cast, such as ${number}::text."))
             }
+            Self::WrongArguments { reason, .. } => Some(match reason {
+                Some(reason) => format!("{reason}."),
+                None => "You might need to add explicit type casts.".to_owned(),
+            }),
             Self::TooComplex => Some("Split it into several statements.".to_owned()),
             Self::NotSupported { hint, .. } => hint.clone(),
             Self::AmbiguousColumn { .. } => {

@@ -142,9 +142,25 @@ pub(crate) fn types_error(error: &DataFusionError) -> BindError {
     };
     let message = root.strip_backtrace();
     let message = message.lines().next().unwrap_or_default();
+    if let Some(error) = wrong_arguments(message) {
+        return error;
+    }
     let message = ["Error during planning: ", "This feature is not implemented: "]
         .iter()
         .find_map(|prefix| message.strip_prefix(prefix))
         .unwrap_or(message);
     BindError::Types { message: message.to_owned(), sqlstate }
+}
+
+/// A function that refuses its arguments: which one, and why where our own functions say so.
+fn wrong_arguments(message: &str) -> Option<BindError> {
+    let (before, after) = message.split_once("No function matches the given name and argument")?;
+    let (name, _) = after.split_once('\'')?.1.split_once('(')?;
+    let reason = before.split_once("coercion failed with: Error during planning: ");
+    let reason = reason.map(|(_, reason)| reason.trim_end_matches(['.', ' ']));
+    let reason = reason.filter(|reason| !reason.is_empty()).map(|reason| {
+        let (first, rest) = reason.split_at(reason.chars().next().map_or(0, char::len_utf8));
+        format!("{}{rest}", first.to_uppercase())
+    });
+    Some(BindError::WrongArguments { name: name.to_owned(), reason })
 }

@@ -132,42 +132,51 @@ pub(super) async fn open_backend(
     args: &SourceArgs,
     read: &Read,
 ) -> Result<Arc<dyn Backend>, Failure> {
-    let project = read.project();
-    if let Some(url) = &args.clickhouse_url {
-        let configured = match project.map(|project| &project.backend) {
-            Some(BackendConfig::ClickHouse { database, user, .. }) => {
-                (Some(database), user.as_ref())
-            }
-            _ => (None, None),
-        };
-        let default = || "default".to_owned();
-        let database =
-            args.clickhouse_database.clone().or(configured.0.cloned()).unwrap_or_else(default);
-        let user = args.clickhouse_user.clone().or(configured.1.cloned());
-        return clickhouse(url, &database, user, password(args, PASSWORD_ENV)?);
+    if let Some(options) = clickhouse_options(args, read)? {
+        return Ok(Arc::new(ClickHouse::new(options)?));
     }
-    let Some(project) = project else {
-        let folder = args.metrics.display();
-        return Err(Failure::Message(format!(
-            "definitions folder \"{folder}\" has no usable project file canon.yaml; run canon check"
-        )));
-    };
-    match &project.backend {
-        BackendConfig::ClickHouse { url, database, user, password_env } => {
-            let variable = password_env.as_deref().unwrap_or(PASSWORD_ENV);
-            let database = args.clickhouse_database.as_ref().unwrap_or(database);
-            let user = args.clickhouse_user.clone().or_else(|| user.clone());
-            clickhouse(url, database, user, password(args, variable)?)
-        }
-        BackendConfig::Embedded { path } => {
-            if project.name == DEMO_PROJECT {
+    match read.project().map(|project| (&project.backend, &project.name)) {
+        Some((BackendConfig::Embedded { path }, name)) => {
+            if name == DEMO_PROJECT {
                 ensure_demo(path).await?;
             }
             Ok(Arc::new(Embedded::open(path).map_err(|_| {
                 Failure::Message(format!("data folder \"{}\" can't be opened", path.display()))
             })?))
         }
+        _ => {
+            let folder = args.metrics.display();
+            Err(Failure::Message(format!(
+                "definitions folder \"{folder}\" has no usable project file canon.yaml; run canon check"
+            )))
+        }
     }
+}
+
+/// The ClickHouse that the arguments or the project file name; None where neither does.
+pub(super) fn clickhouse_options(
+    args: &SourceArgs,
+    read: &Read,
+) -> Result<Option<ClickHouseOptions>, Failure> {
+    let configured = match read.project().map(|project| &project.backend) {
+        Some(BackendConfig::ClickHouse { url, database, user, password_env }) => {
+            Some((url, database, user, password_env))
+        }
+        _ => None,
+    };
+    let (url, variable) = match (&args.clickhouse_url, configured) {
+        (Some(url), _) => (url, PASSWORD_ENV),
+        (None, Some((url, .., variable))) => (url, variable.as_deref().unwrap_or(PASSWORD_ENV)),
+        (None, None) => return Ok(None),
+    };
+    let database = args.clickhouse_database.as_ref();
+    let database = database.or(configured.map(|(_, database, ..)| database));
+    let database = database.map_or("default", String::as_str);
+    let user = args.clickhouse_user.clone();
+    let user = user.or_else(|| configured.and_then(|(_, _, user, _)| user.clone()));
+    let password = password(args, variable)?;
+    let options = ClickHouseOptions::new(url, database);
+    Ok(Some(ClickHouseOptions { user, password, ..options }))
 }
 
 async fn ensure_demo(path: &Path) -> Result<(), Failure> {
@@ -177,16 +186,6 @@ async fn ensure_demo(path: &Path) -> Result<(), Failure> {
     tracing::info!(folder = %path.display(), "making the demo's data; this takes some seconds");
     demo::ensure_demo_data(path).await.map_err(Failure::message)?;
     Ok(())
-}
-
-fn clickhouse(
-    url: &str,
-    database: &str,
-    user: Option<String>,
-    password: Option<String>,
-) -> Result<Arc<dyn Backend>, Failure> {
-    let options = ClickHouseOptions { user, password, ..ClickHouseOptions::new(url, database) };
-    Ok(Arc::new(ClickHouse::new(options)?))
 }
 
 /// The password from the file, else from the environment.

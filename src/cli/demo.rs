@@ -13,6 +13,7 @@ mod error;
 mod orders;
 mod parquet;
 mod people;
+mod stock;
 mod table;
 #[cfg(test)]
 mod tests;

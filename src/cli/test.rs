@@ -1,5 +1,5 @@
 //! `canon test`: the examples of metrics, run by the planner that answers questions, over rows in
-//! memory.
+//! memory, or in a ClickHouse database that is there only meanwhile.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,9 +14,12 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::common::ScalarValue;
 use serde_json::{Value, json};
 
-use super::definitions::{self, describe, open_backend};
+use super::definitions::{self, clickhouse_options, describe, open_backend};
 use super::query;
 use super::{Failure, SourceArgs, exit_code};
+use crate::backend::Backend;
+use crate::backend::clickhouse::ClickHouse;
+use crate::backend::clickhouse::scratch::Scratch;
 use crate::backend::embedded::Memory;
 use crate::cache::Cache;
 use crate::cli::check::{EXIT_ERRORS, EXIT_OK, EXIT_UNREADABLE};
@@ -34,7 +37,9 @@ const QUOTIENT_SCALE: i8 = 16;
 
 /// Run the examples of metrics.
 ///
-/// Each runs over the rows that it gives, in this process: canon creates nothing in ClickHouse.
+/// Each runs over the rows that it gives: in this process, or with --on clickhouse in a database of
+/// the ClickHouse named by the other options or the project file, which is dropped afterwards. The
+/// user then has to be allowed to create and drop databases named canon_test_….
 #[derive(Debug, Args)]
 pub(super) struct TestArgs {
     /// Folder of the definitions
@@ -45,9 +50,28 @@ pub(super) struct TestArgs {
     /// Only the examples of this metric
     #[arg(long, value_name = "NAME")]
     metric: Option<String>,
+    /// Where the examples run
+    #[arg(long, default_value = "memory", value_name = "BACKEND")]
+    on: Place,
     /// How to print the results
     #[arg(long, default_value = "human")]
     format: TestFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Place {
+    Memory,
+    #[value(name = "clickhouse")]
+    ClickHouse,
+}
+
+impl Place {
+    fn in_words(self) -> &'static str {
+        match self {
+            Self::Memory => "over rows in memory",
+            Self::ClickHouse => "over rows in ClickHouse",
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -87,8 +111,8 @@ struct Difference {
 pub(super) async fn run(args: TestArgs, out: &mut impl Write) -> ExitCode {
     let folder = args.folder.clone().unwrap_or_else(|| args.source.metrics.clone());
     let source = SourceArgs { metrics: folder, ..args.source.clone() };
-    let (read, model) = match load(&source).await {
-        Ok(loaded) => loaded,
+    let (code, text) = match tested(&args, &source).await {
+        Ok(tested) => tested,
         Err(failure) => {
             let code = match &failure {
                 Failure::Findings(_) => EXIT_ERRORS,
@@ -99,61 +123,116 @@ pub(super) async fn run(args: TestArgs, out: &mut impl Write) -> ExitCode {
             return ExitCode::from(code);
         }
     };
+    exit_code(out.write_all(text.as_bytes()).map(|()| code))
+}
+
+/// The exit code, and what is printed.
+async fn tested(args: &TestArgs, source: &SourceArgs) -> Result<(u8, String), Failure> {
+    let read = load::read(&source.metrics).map_err(Failure::message)?;
+    let backend = open_backend(source, &read).await?;
+    let mut sources = describe(backend.as_ref(), &read).await?;
+    for column in sources.values_mut().flatten() {
+        // Rows of an example leave out what doesn't matter to it, and are of canonical types.
+        column.nullable = true;
+        column.native = column.data_type.to_string();
+    }
+    match args.on {
+        Place::Memory => results(args, &read, &sources, None).await,
+        Place::ClickHouse => {
+            let none = || {
+                let message =
+                    "there is no ClickHouse to run examples on; name one with --clickhouse-url";
+                Failure::Message(message.to_owned())
+            };
+            let options = clickhouse_options(source, &read)?.ok_or_else(none)?;
+            let scratch = Scratch::create(options).await.map_err(Failure::message)?;
+            let done = tokio::select! {
+                done = on_clickhouse(args, &read, sources, &scratch) => done,
+                _ = tokio::signal::ctrl_c() => Err(Failure::Message("interrupted".to_owned())),
+            };
+            let dropped = scratch.drop_database().await.map_err(Failure::message);
+            let done = done?;
+            dropped.map(|()| done)
+        }
+    }
+}
+
+/// Runs the examples over the tables of a database, which are made here.
+async fn on_clickhouse(
+    args: &TestArgs,
+    read: &Read,
+    sources: BTreeMap<String, Vec<SourceColumn>>,
+    scratch: &Scratch,
+) -> Result<(u8, String), Failure> {
+    for (table, columns) in &sources {
+        scratch.create_table(table, columns).await.map_err(Failure::message)?;
+    }
+    let backend: Arc<dyn Backend> = Arc::new(ClickHouse::new(scratch.options().clone())?);
+    let mut made = describe(backend.as_ref(), read).await?;
+    made.values_mut().flatten().for_each(|column| column.nullable = true);
+    results(args, read, &made, Some((&backend, scratch))).await
+}
+
+async fn results(
+    args: &TestArgs,
+    read: &Read,
+    sources: &BTreeMap<String, Vec<SourceColumn>>,
+    on: Option<(&Arc<dyn Backend>, &Scratch)>,
+) -> Result<(u8, String), Failure> {
+    let model = checked(read, sources)?;
     if let Some(metric) = args.metric.as_ref().filter(|metric| !model.metrics.contains_key(*metric))
     {
-        let _ = writeln!(std::io::stderr(), "metric \"{metric}\" does not exist");
-        return ExitCode::from(EXIT_UNREADABLE);
+        return Err(Failure::Message(format!("metric \"{metric}\" does not exist")));
     }
     let is_wanted =
         |example: &&Example| args.metric.as_ref().is_none_or(|it| *it == example.metric);
     let mut outcomes = Vec::new();
     for example in model.examples.iter().filter(is_wanted) {
-        outcomes.push((example, outcome(&model, example).await));
+        let tables = tables(&model, example).map_err(Failure::message)?;
+        let outcome = match on {
+            None => outcome(&model, example, Arc::new(Memory::new(tables)?)).await,
+            Some((backend, scratch)) => {
+                let given = || tables.iter().filter(|(_, rows)| rows.num_rows() > 0);
+                for (table, rows) in given() {
+                    scratch.insert(table, rows).await.map_err(Failure::message)?;
+                }
+                let outcome = outcome(&model, example, Arc::clone(backend)).await;
+                for (table, _) in given() {
+                    scratch.clear(table).await.map_err(Failure::message)?;
+                }
+                outcome
+            }
+        };
+        outcomes.push((example, outcome));
     }
+    let metric = args.metric.as_deref();
     let text = match args.format {
-        TestFormat::Human => human(&model, read.texts(), &outcomes, args.metric.as_deref()),
+        TestFormat::Human => human(&model, read.texts(), &outcomes, args.on, metric),
         TestFormat::Json => in_json(read.texts(), &outcomes),
     };
     let failed = outcomes.iter().any(|(_, outcome)| !outcome.passed());
-    let code = if failed { EXIT_ERRORS } else { EXIT_OK };
-    exit_code(out.write_all(text.as_bytes()).map(|()| code))
+    Ok((if failed { EXIT_ERRORS } else { EXIT_OK }, text))
 }
 
-/// The definitions, checked against their sources as if every column could be empty: rows of an
-/// example leave out what doesn't matter to it.
-async fn load(source: &SourceArgs) -> Result<(Read, Arc<Model>), Failure> {
-    let read = load::read(&source.metrics).map_err(Failure::message)?;
-    let backend = open_backend(source, &read).await?;
-    let mut sources = describe(backend.as_ref(), &read).await?;
-    for column in sources.values_mut().flatten() {
-        column.nullable = true;
-        // Rows in memory are of canonical types.
-        column.native = column.data_type.to_string();
-    }
-    let checked = crate::model::check::check(&read, &sources);
-    match checked.model {
-        Some(model) => Ok((read, model)),
-        None => {
-            let color = definitions::color_of_stderr();
-            let shown = diagnostic::render_human(&checked.findings, read.texts(), color);
-            Err(Failure::Findings(shown))
-        }
-    }
+/// The definitions, checked against the tables that examples run over.
+fn checked(
+    read: &Read,
+    sources: &BTreeMap<String, Vec<SourceColumn>>,
+) -> Result<Arc<Model>, Failure> {
+    let checked = crate::model::check::check(read, sources);
+    checked.model.ok_or_else(|| {
+        let color = definitions::color_of_stderr();
+        Failure::Findings(diagnostic::render_human(&checked.findings, read.texts(), color))
+    })
 }
 
 // ---- one example ----
 
-async fn outcome(model: &Model, example: &Example) -> Outcome {
+async fn outcome(model: &Model, example: &Example, backend: Arc<dyn Backend>) -> Outcome {
     let sql = question(example);
     let mut outcome =
         Outcome { sql: sql.clone(), differences: Vec::new(), error: None, rows: Vec::new() };
-    let engine = match engine(model, example) {
-        Ok(engine) => engine,
-        Err(failure) => {
-            outcome.error = Some(failure.to_string());
-            return outcome;
-        }
-    };
+    let engine = engine(model, example, backend);
     match query::answer(&engine, &sql).await {
         Ok(answer) => match differences(example, &answer.batches) {
             Ok(differences) => outcome.differences = differences,
@@ -196,9 +275,23 @@ fn question(example: &Example) -> String {
     sql
 }
 
-/// An engine over the example's rows, in which its version is the one of its major that answers,
-/// whatever its status.
-fn engine(model: &Model, example: &Example) -> Result<QueryEngine, Failure> {
+/// The example's rows, by table; tables that it doesn't name have none.
+fn tables(
+    model: &Model,
+    example: &Example,
+) -> Result<BTreeMap<String, RecordBatch>, datafusion::error::DataFusionError> {
+    let mut tables: BTreeMap<String, RecordBatch> = BTreeMap::new();
+    for entity in model.entities.values() {
+        let source = &entity.source;
+        let rows = example.given.get(&source.table).map(Vec::as_slice).unwrap_or_default();
+        tables.insert(source.table.clone(), batch(&source.columns, rows)?);
+    }
+    Ok(tables)
+}
+
+/// An engine in which the example's version is the one of its major that answers, whatever its
+/// status. Its cache is new: what it keeps are answers over other rows.
+fn engine(model: &Model, example: &Example, backend: Arc<dyn Backend>) -> QueryEngine {
     let mut metrics = model.metrics.clone();
     if let Some(metric) = model.metrics.get(&example.metric) {
         let tested = Arc::new(with_version(metric, example));
@@ -213,17 +306,9 @@ fn engine(model: &Model, example: &Example) -> Result<QueryEngine, Failure> {
         examples: Vec::new(),
         fingerprint: model.fingerprint,
     });
-    let mut tables: BTreeMap<String, RecordBatch> = BTreeMap::new();
-    for entity in model.entities.values() {
-        let source = &entity.source;
-        let rows = example.given.get(&source.table).map(Vec::as_slice).unwrap_or_default();
-        let batch = batch(&source.columns, rows).map_err(Failure::message)?;
-        tables.insert(source.table.clone(), batch);
-    }
-    let backend = Memory::new(tables)?;
     let cache = Cache::default();
     let state = Arc::new(DefinitionsState::new(Definitions::of(model, &cache)));
-    Ok(QueryEngine::new(state, Arc::new(backend), cache))
+    QueryEngine::new(state, backend, cache)
 }
 
 fn with_version(metric: &Metric, example: &Example) -> Metric {
@@ -274,6 +359,8 @@ async fn counted_rows(engine: &QueryEngine, sql: &str) -> Vec<String> {
         return Vec::new();
     };
     let lines = answer.rows().unwrap_or_default().into_iter().flatten();
+    // What comes behind the metrics is about sources, and what they are sent.
+    let lines = lines.take_while(|line| !line.starts_with("Source "));
     lines.filter(|line| line.starts_with("  Rows for") || line.starts_with("    ")).collect()
 }
 
@@ -384,6 +471,7 @@ fn human(
     model: &Model,
     texts: &Texts,
     outcomes: &[(&Example, Outcome)],
+    on: Place,
     metric: Option<&str>,
 ) -> String {
     let mut text = String::new();
@@ -417,7 +505,8 @@ fn human(
     let versions = model.metrics.values().flat_map(|metric| &metric.versions);
     let without = versions.filter(wanted).filter(has_example).count();
     line(format!(
-        "{all} over rows in memory: {} passed, {failed} failed; {without} versions have none",
+        "{all} {}: {} passed, {failed} failed; {without} versions have none",
+        on.in_words(),
         outcomes.len() - failed
     ));
     text

@@ -153,6 +153,8 @@ pub struct Side {
 #[derive(Debug, Clone, PartialEq)]
 pub struct EntityFilter {
     pub entity: String,
+    /// As written.
+    pub text: String,
     /// Boolean, over that entity's sources.
     pub expr: Expr,
 }

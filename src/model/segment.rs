@@ -9,7 +9,7 @@ use datafusion::common::{Column, TableReference};
 use datafusion::logical_expr::Expr;
 use semver::Version;
 
-use super::entity::BASE;
+use super::entity::{AT_EVENT, BASE};
 use super::{Dimension, MetricRef, Owner, Status};
 
 /// A named rule with versions.
@@ -173,13 +173,23 @@ const MARK: char = '@';
 /// The expression of a segment seen over a path of relationships: no column of a source, but of the
 /// segment's own rows, which the plan joins under this qualifier.
 pub(super) fn dimension_expr(path: &[String], segment: &str) -> Expr {
+    Expr::Column(Column::new(Some(TableReference::bare(qualifier(path, segment))), segment))
+}
+
+/// As [`dimension_expr`], of the group that the member was in at the fact's own time.
+pub(super) fn dimension_expr_at_event(path: &[String], segment: &str) -> Expr {
+    let qualifier = qualifier(path, segment) + AT_EVENT;
+    Expr::Column(Column::new(Some(TableReference::bare(qualifier)), segment))
+}
+
+fn qualifier(path: &[String], segment: &str) -> String {
     let mut qualifier = path.join(".");
     if !qualifier.is_empty() {
         qualifier.push('.');
     }
     qualifier.push(MARK);
     qualifier.push_str(segment);
-    Expr::Column(Column::new(Some(TableReference::bare(qualifier)), segment))
+    qualifier
 }
 
 /// A column that is a segment over a path.
@@ -190,6 +200,8 @@ pub struct SegmentColumn {
     /// The path of relationships to its entity; empty for the own one.
     pub path: Vec<String>,
     pub segment: String,
+    /// Whether it is as of the fact's own time.
+    pub at_event: bool,
 }
 
 impl SegmentColumn {
@@ -198,11 +210,16 @@ impl SegmentColumn {
         let qualifier = column.relation.as_ref()?.table();
         let (path, last) = qualifier.rsplit_once('.').unwrap_or(("", qualifier));
         let segment = last.strip_prefix(MARK)?;
+        let (segment, at_event) = match segment.strip_suffix(AT_EVENT) {
+            Some(segment) => (segment, true),
+            None => (segment, false),
+        };
         let path = path.split('.').filter(|role| !role.is_empty());
         Some(Self {
             qualifier: qualifier.to_owned(),
             path: path.map(str::to_owned).collect(),
             segment: segment.to_owned(),
+            at_event,
         })
     }
 
@@ -271,6 +288,10 @@ mod tests {
         let path = ["order".to_owned(), "customer".to_owned()];
         let far = of(&dimension_expr(&path, "tier")).unwrap();
         assert_eq!((far.holder().as_str(), far.path.len()), ("order.customer", 2));
+        assert!(!far.at_event);
+        let then = of(&dimension_expr_at_event(&path, "tier")).unwrap();
+        assert_eq!((then.holder().as_str(), then.segment.as_str()), ("order.customer", "tier"));
+        assert!(then.at_event);
         assert_eq!(SegmentColumn::of(&Column::new(Some("customer"), "tier")), None);
     }
 }

@@ -3,30 +3,30 @@
 //! Each place where a statement evaluates a measure is looked at: the rows that reach it are those
 //! of the statement's own plan, expanded by the same [`Rewriter`], so what is counted is what the
 //! answer is made of. The counts are conditional counts over these rows, united with the counts of
-//! the source before and after dedupe: one statement for each metric and place.
+//! the source before and after dedupe, and of the rows that windows and series of time leave: one
+//! statement for each metric and place.
+
+mod counting;
+mod leaves;
 
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use datafusion::common::TableReference;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, TableReference};
-use datafusion::logical_expr::expr::AggregateFunction;
-use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, TableScanBuilder, Union, and, lit};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 
-use super::atoms::Atoms;
+use super::atoms::{Atoms, Over};
 use super::error::PlanError;
-use super::expand::{TimeOf, row_time};
-use super::latest::Latest;
+use super::expand::{Reading, row_time};
 use super::levels;
-use super::measure::{self, located, mark_of, marked, rows_schema};
-use super::rewrite::{Needs, Rewriter, aggregated, projected};
+use super::measure::{self, mark_of, marked};
 use super::rules;
-use super::source::SourceTable;
-use super::trace::{Below, Fanout, Scanned, below, columns_of, instance_of, scans_of};
-use crate::bind::{ScanKind, markers};
-use crate::functions::registry;
+use super::trace::{Below, Scanned, below, columns_of, instance_of, scans_of};
+use crate::bind::{ScanClock, ScanKind, markers};
 use crate::model::entity::BASE;
-use crate::model::{Entity, MetricKind, MetricVersion, Model};
+use crate::model::{Entity, MetricVersion, Model, Pick, Span};
+use leaves::{Followed, Leaf};
 
 /// A metric over rows, at one place of a statement.
 #[derive(Debug)]
@@ -35,6 +35,8 @@ pub struct Account {
     pub asked: Vec<Arc<MetricVersion>>,
     /// The version whose rows are counted: the asked one, or one that it is built on.
     pub version: Arc<MetricVersion>,
+    /// What the asked version makes of it: `1 year earlier`, `as numerator`.
+    pub role: Vec<String>,
     /// The entity whose rows they are.
     pub entity: Arc<Entity>,
     /// What drops rows, in order; a row is counted at the first that drops it.
@@ -50,12 +52,35 @@ pub struct Account {
 /// Something that drops rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
+    /// Had not come in at the moment as of which the statement asks.
+    NotYet(DateTime<Utc>),
     /// Older versions of a row, and rows that are deleted.
     Dedupe,
     /// The statement's WHERE, joins and FILTER.
     Statement,
     /// An eligibility rule, by its place among those of the version.
     Rule(usize),
+    /// Came after its day was closed: so many days after its end.
+    Late(u32),
+    /// The filter of a metric that is built on the version, as written.
+    Filter(String),
+    /// The row's day has none beside it in the period to which it is shifted.
+    NoPartner(Span),
+    /// Outside of the windows of all periods shown.
+    Window,
+    /// Stands for its series in none of the periods shown.
+    Series(Pick),
+    /// There is nobody to follow.
+    NoMember,
+    /// An event without a time has no place in anybody's journey.
+    NoTime,
+}
+
+impl Step {
+    /// Whether it looks at a row by itself, after the statement's own filters.
+    fn is_of_row(&self) -> bool {
+        !matches!(self, Self::NotYet(_) | Self::Dedupe | Self::Window | Self::Series(_))
+    }
 }
 
 /// A join to a related entity, always left: a row without a partner stays.
@@ -85,20 +110,28 @@ pub struct Counts {
 }
 
 impl Account {
-    /// The counts in the rows of [`Account::plan`]: `[part, c0, c1, …]`, part 0 the source, 1 the
-    /// source deduped, 2 what is left after the statement's filters and each rule, then the rows
-    /// without time.
+    /// The counts in the rows of [`Account::plan`]: `[part, c0, c1, …]`, part 0 the source, 4 what of
+    /// it had come in, 1 that deduped, 2 what is left after each step that looks at rows by themselves, then the
+    /// rows without time, 3 what is left after windows and series.
     pub fn counts(&self, rows: &[Vec<i64>]) -> Option<Counts> {
         let part = |number: i64| rows.iter().find(|row| row.first() == Some(&number));
         let source = *part(0)?.get(1)?;
         let kept = part(2)?;
         let mut left = vec![source];
+        left.extend(part(4).and_then(|row| row.get(1)).copied());
         left.extend(part(1).and_then(|row| row.get(1)).copied());
-        let rules = self.version.eligibility.len();
-        left.extend(kept.get(1..=rules + 1)?);
-        let dropped = left.windows(2).map(|pair| pair[0] - pair[1]).collect();
+        let of_rows = self.steps.iter().filter(|step| step.is_of_row()).count();
+        left.extend(kept.get(1..=of_rows)?);
+        left.extend(part(3).and_then(|row| row.get(1)).copied());
+        let dropped: Vec<i64> = left.windows(2).map(|pair| pair[0] - pair[1]).collect();
         let counted = *left.last()?;
-        Some(Counts { source, dropped, counted, without_time: *kept.get(rules + 2)? })
+        let is_whole = dropped.len() == self.steps.len();
+        is_whole.then_some(Counts {
+            source,
+            dropped,
+            counted,
+            without_time: *kept.get(of_rows + 1)?,
+        })
     }
 }
 
@@ -114,20 +147,19 @@ pub fn accounts(
 ) -> Result<Vec<Account>, PlanError> {
     let places = places_of(&rules::pruned(model, bound)?)?;
     let mut accounts: Vec<Account> = Vec::new();
-    let mut known: Vec<(&Place, usize)> = Vec::new();
-    for place in places.iter().filter(|place| counts_own_rows(model, &place.asked)) {
-        for version in leaves(model, &place.asked) {
-            let is_same = |(other, index): &&(&Place, usize)| {
-                Arc::ptr_eq(&accounts[*index].version, &version) && other.has_rows_of(place)
-            };
-            let counted = known.iter().find(is_same).map(|(_, index)| *index);
-            if let Some(index) = counted {
-                let asked = &mut accounts[index].asked;
+    let mut known: Vec<(&Place, Leaf, usize)> = Vec::new();
+    for place in &places {
+        for leaf in leaves::of(model, &place.asked)? {
+            let counted = known.iter().find(|(other, known, _)| {
+                known.is_like(&leaf) && (leaf.followed.is_some() || other.has_rows_of(place))
+            });
+            if let Some((.., index)) = counted {
+                let asked = &mut accounts[*index].asked;
                 if !asked.iter().any(|known| Arc::ptr_eq(known, &place.asked)) {
                     asked.push(Arc::clone(&place.asked));
                 }
-            } else if let Some(account) = account(model, place, version, at)? {
-                known.push((place, accounts.len()));
+            } else if let Some(account) = account(model, place, &leaf, at)? {
+                known.push((place, leaf, accounts.len()));
                 accounts.push(account);
             }
         }
@@ -164,13 +196,17 @@ struct Place {
     filter: Option<Expr>,
     instance: usize,
     asked: Arc<MetricVersion>,
-    /// Evaluated for each row of the entity, by the time of plain rows.
-    is_per_row: bool,
+    /// What evaluates it; None: each row of the entity, by the time of plain rows.
+    aggregate: Option<Aggregate>,
 }
 
 impl Place {
     fn has_rows_of(&self, other: &Self) -> bool {
-        self.instance == other.instance && self.filter == other.filter && self.input == other.input
+        let keys = |place: &Self| place.aggregate.as_ref().map(|it| it.group_expr.clone());
+        self.instance == other.instance
+            && self.filter == other.filter
+            && self.input == other.input
+            && keys(self) == keys(other)
     }
 }
 
@@ -187,7 +223,7 @@ fn places_of(plan: &LogicalPlan) -> Result<Vec<Place>, PlanError> {
             let marks =
                 aggregate.aggr_expr.iter().filter_map(|it| mark_of(it).or_else(|| at_level(it)));
             for (argument, filter) in marks {
-                let rows = Rows { input: &aggregate.input, filter, is_per_row: false };
+                let rows = Rows { input: &aggregate.input, filter, aggregate: Some(aggregate) };
                 collect(&rows, &aggregate.input, argument, &mut places);
             }
         } else if let Some(input) = node.inputs().first().copied() {
@@ -197,7 +233,7 @@ fn places_of(plan: &LogicalPlan) -> Result<Vec<Place>, PlanError> {
                         && call.func.name() == markers::MEASURE_OF_ROW
                         && let Some(argument) = call.args.first()
                     {
-                        let rows = Rows { input, filter: None, is_per_row: true };
+                        let rows = Rows { input, filter: None, aggregate: None };
                         collect(&rows, input, argument, &mut places);
                     }
                     Ok(TreeNodeRecursion::Continue)
@@ -214,7 +250,7 @@ fn places_of(plan: &LogicalPlan) -> Result<Vec<Place>, PlanError> {
 struct Rows<'p> {
     input: &'p LogicalPlan,
     filter: Option<&'p Expr>,
-    is_per_row: bool,
+    aggregate: Option<&'p Aggregate>,
 }
 
 /// Follows an expression of measures down to the scans that they are of.
@@ -228,7 +264,7 @@ fn collect(rows: &Rows<'_>, plan: &LogicalPlan, expr: &Expr, places: &mut Vec<Pl
                         filter: rows.filter.cloned(),
                         instance,
                         asked: Arc::clone(version),
-                        is_per_row: rows.is_per_row,
+                        aggregate: rows.aggregate.cloned(),
                     });
                 }
             }
@@ -238,65 +274,36 @@ fn collect(rows: &Rows<'_>, plan: &LogicalPlan, expr: &Expr, places: &mut Vec<Pl
     }
 }
 
-/// Whether a metric counts the rows of its groups under no other rules than those of its parts: one
-/// over a window of time counts others, and a filtered part fewer.
-fn counts_own_rows(model: &Model, version: &MetricVersion) -> bool {
-    let is_filtered = match &version.kind {
-        MetricKind::Aggregate(_) => return true,
-        MetricKind::Ratio { numerator, denominator } => {
-            !numerator.filter.is_empty() || !denominator.filter.is_empty()
-        }
-        MetricKind::Derived { .. } => false,
-        _ => return false,
-    };
-    let mut parts = version.kind.parts().into_iter();
-    !is_filtered
-        && version.filter.is_empty()
-        && parts.all(|part| {
-            model.version_of(part).is_some_and(|(_, part)| counts_own_rows(model, part))
-        })
-}
-
-/// The versions over rows that a version is built on; itself, where it is one.
-fn leaves(model: &Model, version: &Arc<MetricVersion>) -> Vec<Arc<MetricVersion>> {
-    let parts = version.kind.parts();
-    if parts.is_empty() {
-        return vec![Arc::clone(version)];
-    }
-    let mut found: Vec<Arc<MetricVersion>> = Vec::new();
-    for (_, part) in parts.into_iter().filter_map(|part| model.version_of(part)) {
-        for leaf in leaves(model, part) {
-            if !found.iter().any(|known| Arc::ptr_eq(known, &leaf)) {
-                found.push(leaf);
-            }
-        }
-    }
-    found
-}
-
 /// None where the scan is gone.
 fn account(
     model: &Model,
     place: &Place,
-    version: Arc<MetricVersion>,
+    leaf: &Leaf,
     at: DateTime<Utc>,
 ) -> Result<Option<Account>, PlanError> {
+    let version = &leaf.version;
     let scans = scans_of(&place.input);
     let Some(scanned) = scans.get(&place.instance) else { return Ok(None) };
     let Scanned { node, relation: scan } = *scanned;
+    if leaf.followed.is_some() {
+        return account_of_events(Reading { model, clock: &scan.clock }, place, leaf).map(Some);
+    }
     let Some(entity) = model.entities.get(&version.entity).cloned() else { return Ok(None) };
     let mut atoms = Atoms::default();
-    atoms.formula(model, &version, place.instance, None)?;
-    let uses_time = scanned.uses_time();
-    let time = match place.is_per_row {
-        true => row_time(model, scan)?,
-        false => atoms.list.first().and_then(|atom| atom.time.clone()),
+    atoms.formula(model, version, place.instance, None)?;
+    let uses_time = scanned.uses_time() && leaf.over == Over::Group;
+    let time = match &place.aggregate {
+        None => row_time(model, scan)?,
+        Some(_) => leaf.time()?,
     };
-    let time = time.filter(|_| uses_time);
-    let mut steps = Vec::new();
-    steps.extend(entity.source.dedupe.as_ref().map(|_| Step::Dedupe));
+    let time = time.filter(|_| scanned.uses_time() || leaf.over != Over::Group);
+    let mut steps = steps_of_source(&entity, &scan.clock);
     steps.push(Step::Statement);
     steps.extend((0..version.eligibility.len()).map(Step::Rule));
+    if leaf.late_data()?.is_some() {
+        steps.extend(version.time.as_ref().map(|time| Step::Late(time.late_data.window_days)));
+    }
+    steps.extend(leaf.filters.iter().map(|filter| Step::Filter(filter.text.clone())));
     let mut joins = Joins::new(model, &entity);
     for column in columns_of(node, scan) {
         if let ScanKind::Dimension(_) = column.kind
@@ -313,9 +320,63 @@ fn account(
     for rule in &version.eligibility {
         joins.add(&rule.expr, &format!("rule {}", rule.rule));
     }
-    let plan = counting_plan((model, at), place, &version, time)?;
-    let (asked, joins) = (vec![Arc::clone(&place.asked)], joins.found);
-    Ok(Some(Account { asked, version, entity, steps, joins, plan, uses_time }))
+    for filter in &leaf.filters {
+        joins.add(&filter.expr, &format!("the filter {}", filter.text));
+    }
+    if let Over::Series(series) = &leaf.over {
+        series.per.iter().for_each(|expr| joins.add(expr, "the series"));
+    }
+    let joins = joins.found;
+    let counting = counting::Counting { model, at, clock: &scan.clock, place, leaf, time };
+    let (plan, more) = counting.plan()?;
+    steps.extend(more);
+    Ok(Some(Account {
+        asked: vec![Arc::clone(&place.asked)],
+        version: Arc::clone(version),
+        role: leaf.role.clone(),
+        entity,
+        steps,
+        joins,
+        plan,
+        uses_time,
+    }))
+}
+
+/// What drops rows of a source before anything is asked of them.
+fn steps_of_source(entity: &Entity, clock: &ScanClock) -> Vec<Step> {
+    let known = clock.as_of.map(Step::NotYet);
+    known.into_iter().chain(entity.source.dedupe.as_ref().map(|_| Step::Dedupe)).collect()
+}
+
+/// Which rows of a metric take part in journeys. The statement's filters are on the journeys, so
+/// they drop none of these.
+fn account_of_events(from: Reading<'_>, place: &Place, leaf: &Leaf) -> Result<Account, PlanError> {
+    let model = from.model;
+    let version = &leaf.version;
+    let missing = || PlanError::Internal(format!("no events of {}", version.metric));
+    let events = leaf.followed.as_ref().and_then(Followed::events).ok_or_else(missing)?;
+    let entity = Arc::clone(model.entities.get(&events.entity).ok_or_else(missing)?);
+    let mut steps = steps_of_source(&entity, from.clock);
+    steps.extend((0..version.eligibility.len()).map(Step::Rule));
+    steps.extend([Step::NoMember, Step::NoTime]);
+    let mut joins = Joins::new(model, &entity);
+    for rule in &version.eligibility {
+        joins.add(&rule.expr, &format!("rule {}", rule.rule));
+    }
+    events.member.iter().for_each(|expr| joins.add(expr, "the member"));
+    events.constants.iter().for_each(|expr| joins.add(expr, "what stays the same"));
+    joins.add(&events.at, "the time");
+    let joins = joins.found;
+    Ok(Account {
+        asked: vec![Arc::clone(&place.asked)],
+        version: Arc::clone(version),
+        role: leaf.role.clone(),
+        plan: counting::of_events(from, &entity, events, &version.eligibility)?,
+        entity,
+        steps,
+        joins,
+        uses_time: false,
+    })
 }
 
 /// The joins that expressions over sources need.
@@ -368,144 +429,4 @@ impl<'m> Joins<'m> {
             current = target;
         }
     }
-}
-
-// ---- the plan that counts ----
-
-/// The columns that a place's rows carry for the counts.
-struct Carried {
-    key: Vec<Expr>,
-    /// Whether the row is one of the entity's: an outer join makes up others.
-    present: Expr,
-    rules: Vec<Expr>,
-    has_time: Expr,
-}
-
-fn counting_plan(
-    (model, at): (&Model, DateTime<Utc>),
-    place: &Place,
-    version: &MetricVersion,
-    time: Option<TimeOf>,
-) -> Result<LogicalPlan, PlanError> {
-    let missing = || PlanError::Internal(format!("no entity {}", version.entity));
-    let entity = Arc::clone(model.entities.get(&version.entity).ok_or_else(missing)?);
-    let zeros = version.eligibility.len() + 1;
-    let mut parts = vec![counted(0, source_rows(&entity)?, [None], zeros)?];
-    if let Some(dedupe) = &entity.source.dedupe {
-        let latest = Latest::plan(source_rows(&entity)?, dedupe.clone());
-        parts.push(counted(1, latest, [None], zeros)?);
-    }
-    let mut rewriter = Rewriter::new(model, at);
-    let mut needs = Needs::default();
-    if let Some(time) = &time {
-        needs.times.insert(place.instance, time.clone());
-    }
-    needs.entities.insert(place.instance, version.entity.clone());
-    let key = entity.key.iter().map(|name| base_column(name));
-    let key = key.map(|expr| carry(&mut rewriter, &mut needs, place.instance, expr)).collect();
-    let mut extra = |expr: Expr| carry(&mut rewriter, &mut needs, place.instance, expr);
-    let carried = Carried {
-        key,
-        present: extra(lit(true)),
-        rules: version.eligibility.iter().map(|rule| extra(rule.expr.clone())).collect(),
-        has_time: match time {
-            Some(time) => extra(time.instant.is_not_null()),
-            None => extra(lit(true)),
-        },
-    };
-    let rows = rewriter.rewrite(&place.input, &needs)?;
-    parts.push(kept(rows, carried, place)?);
-    let parts = parts.into_iter().map(Arc::new).collect();
-    rules::finished(LogicalPlan::Union(Union::try_new_with_loose_types(parts)?))
-}
-
-fn base_column(name: &str) -> Expr {
-    Expr::Column(Column::new(Some(TableReference::bare(BASE)), name))
-}
-
-/// Asks a scan for an expression; gives the column that it arrives in.
-fn carry(rewriter: &mut Rewriter<'_>, needs: &mut Needs, instance: usize, expr: Expr) -> Expr {
-    let extras = needs.extras.entry(instance).or_default();
-    let known = extras.iter().find(|(_, known)| *known == expr).map(|(name, _)| name.clone());
-    let name = known.unwrap_or_else(|| {
-        let name = rewriter.carried_name();
-        extras.push((name.clone(), expr));
-        name
-    });
-    Expr::Column(Column::new_unqualified(name))
-}
-
-/// The entity's source as it is stored, with the columns that dedupe needs.
-fn source_rows(entity: &Entity) -> Result<LogicalPlan, PlanError> {
-    let source = &entity.source;
-    let wanted = |name: &String| {
-        entity.key.contains(name)
-            || source.dedupe.as_ref().is_some_and(|dedupe| {
-                dedupe.by.contains(name)
-                    || dedupe.latest == *name
-                    || dedupe.deleted.as_ref() == Some(name)
-            })
-    };
-    let columns = source.columns.iter().enumerate();
-    let projection = columns.filter(|(_, column)| wanted(&column.name)).map(|(index, _)| index);
-    let table = SourceTable::new(source.table.clone(), source.columns.clone());
-    let scan = TableScanBuilder::new(TableReference::bare(source.table.as_str()), Arc::new(table))
-        .with_projection(Some(projection.collect()))
-        .build()?;
-    Ok(LogicalPlan::TableScan(scan))
-}
-
-/// The rows that the statement leaves, counted under each rule and those before it.
-fn kept(rows: LogicalPlan, carried: Carried, place: &Place) -> Result<LogicalPlan, PlanError> {
-    let schema = rows_schema(&rows);
-    let locate = |expr: &Expr| located(expr.clone(), &schema);
-    let Carried { key, present, rules, has_time } = &carried;
-    let mut exprs: Vec<Expr> = Vec::new();
-    for expr in key.iter().chain([present]).chain(rules).chain([has_time]) {
-        let column = locate(expr)?;
-        if !exprs.contains(&column) {
-            exprs.push(column);
-        }
-    }
-    let mut condition = locate(present)?;
-    if let Some(filter) = &place.filter {
-        const FILTER: &str = "__filter";
-        exprs.push(locate(filter)?.alias(FILTER));
-        condition = and(condition, Expr::Column(Column::new_unqualified(FILTER)));
-    }
-    let mut rows = projected(rows, exprs)?;
-    if Fanout::of(&place.input).repeats(place.instance) {
-        rows = LogicalPlan::Distinct(Distinct::All(Arc::new(rows)));
-    }
-    let mut conditions = vec![condition.clone()];
-    for rule in rules {
-        condition = and(condition, locate(rule)?);
-        conditions.push(condition.clone());
-    }
-    conditions.push(and(condition, locate(has_time)?.is_not_true()));
-    counted(2, rows, conditions.into_iter().map(Some), 0)
-}
-
-/// One row: the part's number, how many of the rows meet each condition, and zeros.
-fn counted(
-    part: i64,
-    rows: LogicalPlan,
-    conditions: impl IntoIterator<Item = Option<Expr>>,
-    zeros: usize,
-) -> Result<LogicalPlan, PlanError> {
-    let count = registry().aggregate.get("count");
-    let count = count.ok_or_else(|| PlanError::Internal("no aggregate count".to_owned()))?;
-    let name = |index: usize| format!("__c{index}");
-    let count_if = |(index, condition): (usize, Option<Expr>)| {
-        let (args, filter) = (vec![lit(1i64)], condition.map(Box::new));
-        let call =
-            AggregateFunction::new_udf(Arc::clone(count), args, false, filter, Vec::new(), None);
-        Expr::AggregateFunction(call).alias(name(index))
-    };
-    let counts: Vec<Expr> = conditions.into_iter().enumerate().map(count_if).collect();
-    let known = counts.len();
-    let mut exprs = vec![lit(part).alias("__part")];
-    exprs.extend((0..known).map(|index| Expr::Column(Column::new_unqualified(name(index)))));
-    exprs.extend((known..known + zeros).map(|index| lit(0i64).alias(name(index))));
-    projected(aggregated(rows, Vec::new(), counts)?, exprs)
 }

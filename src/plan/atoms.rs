@@ -36,6 +36,8 @@ pub(crate) struct Atom {
     pub(crate) conditions: Vec<Expr>,
     pub(crate) time: Option<TimeOf>,
     pub(crate) over: Over,
+    /// Of an offset of a window.
+    pub(crate) earlier: Option<Earlier>,
     /// How a row counts in groups of its many-side.
     pub(crate) many_side: Option<ManySide>,
     /// The statement's own FILTER, over the columns of the aggregate's input.
@@ -51,6 +53,15 @@ pub(crate) enum Over {
     Window(Window),
     /// One of each series.
     Series(Series),
+}
+
+/// An offset of what is over a window: not its rows are moved, the window is that of the period as much
+/// earlier. So seven days that end on March 3 are, a month before, those that end on February 3.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Earlier {
+    pub(crate) by: Span,
+    /// How much the window's own rows are moved: of a window over an offset.
+    pub(crate) rows: Option<Span>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -189,8 +200,10 @@ struct Place<'p> {
     restricted: Vec<&'p EntityFilter>,
     /// How much earlier the rows are that count.
     shift: Option<Span>,
-    /// Over which window.
-    window: Option<Window>,
+    /// Over which window, and how much earlier it is.
+    window: Option<(Window, Option<Span>)>,
+    /// How much earlier than the window's period its rows are.
+    inside: Option<Span>,
     /// For how long the days of the metric that is asked for stay open: those of its parts too.
     window_days: Option<u32>,
 }
@@ -254,6 +267,7 @@ impl Atoms {
             restricted: Vec::new(),
             shift: None,
             window: None,
+            inside: None,
             window_days: None,
         };
         let formula = self.formula_at(&place, version)?;
@@ -289,8 +303,7 @@ impl Atoms {
     /// Whether any row counts for a formula's atoms.
     fn presence(&mut self, formula: &Expr) -> Option<Expr> {
         let of_atom = |column: &&Column| atom_index(&column.name);
-        let mut indices: Vec<usize> =
-            formula.column_refs().iter().filter_map(|column| of_atom(column)).collect();
+        let mut indices: Vec<usize> = formula.column_refs().iter().filter_map(of_atom).collect();
         indices.sort_unstable();
         let present = indices.into_iter().map(|index| {
             let atom = self.list[index].clone();
@@ -329,16 +342,19 @@ impl Atoms {
                 self.atom_of(place, version, AtomFunction::Sum, Some(expr), None, Some(series))?
             }
             MetricKind::Cumulative { metric, window } => {
-                let place = Place { window: Some(*window), ..place.within(&[]) };
+                let window = Some((*window, place.shift));
+                let place = Place { window, ..place.within(&[]) };
                 self.part(&place, metric)?.0
             }
             MetricKind::Offset { metric, by } => {
                 let too_long = || PlanError::Internal("an offset is too long".to_owned());
-                let shift = match place.shift {
-                    None => *by,
-                    Some(shift) => shift.plus(*by).ok_or_else(too_long)?,
+                let after = |shift: Option<Span>| match shift {
+                    None => Ok(*by),
+                    Some(shift) => shift.plus(*by).ok_or_else(too_long),
                 };
-                let place = Place { shift: Some(shift), ..place.within(&[]) };
+                let inside = place.window.map(|_| after(place.inside)).transpose()?;
+                let shift = Some(after(place.shift)?);
+                let place = Place { shift, inside, ..place.within(&[]) };
                 self.part(&place, metric)?.0
             }
             MetricKind::Derived { expr, parts } => {
@@ -420,10 +436,12 @@ impl Atoms {
         let restrictions = restrictions.filter(|it| it.entity == version.entity);
         let restrictions = restrictions.map(|it| it.expr.clone());
         let conditions = rules.chain(present).chain(late_data).chain(restrictions);
-        let over = match (series, place.window) {
-            (Some(series), _) => Over::Series(series.clone()),
-            (None, Some(window)) => Over::Window(window),
-            (None, None) => Over::Group,
+        let (over, by) = match (series, place.window) {
+            (Some(series), _) => {
+                (Over::Series(series.clone()), place.shift.filter(|_| series.carry.is_some()))
+            }
+            (None, Some((window, by))) => (Over::Window(window), by),
+            (None, None) => (Over::Group, None),
         };
         Ok(self.add(Atom {
             instance: place.instance,
@@ -434,6 +452,7 @@ impl Atoms {
             conditions: conditions.collect(),
             time,
             over,
+            earlier: by.map(|by| Earlier { by, rows: place.inside }),
             many_side: version.many_side.clone(),
             filter: place.filter.cloned(),
         }))

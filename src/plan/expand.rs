@@ -79,6 +79,14 @@ fn no_instant() -> PlanError {
     }
 }
 
+/// The rows that a scan is expanded to.
+#[derive(Clone, Copy)]
+pub(super) struct Facts<'f> {
+    pub(super) entity: &'f Entity,
+    pub(super) journey: Option<&'f Journey>,
+    pub(super) time: Option<&'f TimeOf>,
+}
+
 /// The plan of a scan: its dimensions and times under the scan's alias, and `extras`, expressions
 /// over source columns under names of their own. Measures are left out. The rows are those of
 /// `entity`: the relation's own, or another that has the scan's dimensions by their names.
@@ -126,15 +134,15 @@ pub(crate) fn expand_scan(
     }
     let is_own = entity.name == scan.relation.entity.name;
     let version = scan.versions.first().filter(|_| is_own);
-    let journey = version.and_then(|version| version.journey());
+    let journey = version.and_then(|version| version.journey()).map(Arc::as_ref);
     let mut read: Vec<Expr> = outputs.iter().map(|(_, expr)| expr.clone()).collect();
-    let hops = segment::hops(rewriter, scan, entity, &read)?;
+    let hops = segment::hops(rewriter, scan, Facts { entity, journey, time }, &read)?;
     if !hops.is_empty() {
         read = segment::without_segments(&read);
         read.extend(hops.iter().flat_map(|hop| hop.needs()));
     }
     let from = Reading { model: rewriter.model, clock: &scan.clock };
-    let mut joined = joined_sources(from, entity, journey.map(Arc::as_ref), read.iter(), time)?;
+    let mut joined = joined_sources(from, entity, journey, read.iter(), time)?;
     for hop in hops {
         joined = hop.join(joined)?;
     }
@@ -276,7 +284,7 @@ fn hops<'m>(
 
 /// An entity's rows at the end of a path, under that path: of a history those that are valid now,
 /// or its spans where the path says so.
-fn related_rows(
+pub(super) fn related_rows(
     entity: &Entity,
     path: &str,
     columns: &BTreeSet<String>,
@@ -346,7 +354,7 @@ fn source_scan(
 /// attribute that is joined from it. Such a question is refused rather than answered by today's
 /// attributes, since that answer would change when they do. A foreign key of an events source needs
 /// no join, and may be asked for.
-fn known_rows(entity: &Entity, clock: &ScanClock) -> Result<Option<Expr>, PlanError> {
+pub(super) fn known_rows(entity: &Entity, clock: &ScanClock) -> Result<Option<Expr>, PlanError> {
     let Some(as_of) = clock.as_of else { return Ok(None) };
     let source = &entity.source;
     let name = entity.name.clone();

@@ -30,6 +30,8 @@ struct Level {
     keys: Vec<Expr>,
     /// Each with its position among the aggregation's outputs.
     measures: Vec<(usize, Expr)>,
+    /// What else is asked: a group that it alone has is of the level too.
+    beside: Vec<Expr>,
 }
 
 /// The aggregation without measures; its output columns have the names that they had.
@@ -93,10 +95,22 @@ fn divided(aggregate: &Aggregate) -> Result<(Vec<(usize, Expr)>, Vec<Level>), Pl
         let measure = (position, measure.alias(level_value(position)));
         match levels.iter_mut().find(|level| level.keys == keys) {
             Some(level) => level.measures.push(measure),
-            None => levels.push(Level { keys: keys.to_vec(), measures: vec![measure] }),
+            None => {
+                let (keys, measures) = (keys.to_vec(), vec![measure]);
+                levels.push(Level { keys, measures, beside: Vec::new() });
+            }
         }
     }
+    for level in levels.iter_mut().filter(|level| !level.keys.is_empty()) {
+        let is_in = |position: &usize| level.measures.iter().any(|(of, _)| of == position);
+        let beside = own.iter().filter(|(position, _)| !is_in(position));
+        level.beside = beside.map(|(position, expr)| beside_name(*position, expr)).collect();
+    }
     Ok((own, levels))
+}
+
+fn beside_name(position: usize, expr: &Expr) -> Expr {
+    expr.clone().unalias().alias(format!("__beside{position}"))
 }
 
 fn level_value(position: usize) -> String {
@@ -114,8 +128,8 @@ fn with_filter(measure: Expr, filter: Option<&Expr>) -> Expr {
 }
 
 /// Whether a level's values are the sums of its groups': each row of a measure is in one group, and
-/// is counted or summed there. So it is where no join repeats rows, and no condition leaves groups
-/// out before the level is computed.
+/// is counted or summed there. So it is where no join repeats rows, no condition leaves groups out
+/// before the level is computed, and no group without rows is filled.
 fn is_additive(input: &LogicalPlan, level: &Level) -> bool {
     let is_sum = |measure: &Expr| {
         let (args, _) = marked(measure, markers::MEASURE)?;
@@ -127,7 +141,9 @@ fn is_additive(input: &LogicalPlan, level: &Level) -> bool {
         Some(is_sum)
     };
     let mut measures = level.measures.iter();
-    scans_of(input).len() == 1 && measures.all(|(_, measure)| is_sum(measure) == Some(true))
+    let scans = scans_of(input);
+    let is_filled = scans.values().any(|scan| scan.relation.clock.fill);
+    scans.len() == 1 && !is_filled && measures.all(|(_, measure)| is_sum(measure) == Some(true))
 }
 
 /// The groups beside the sums of their level's, and where each value is.
@@ -172,10 +188,11 @@ fn with_level(
     let coarse = Aggregate::try_new(
         Arc::clone(&aggregate.input),
         level.keys.clone(),
-        level.measures.iter().map(|(_, expr)| expr.clone()).collect(),
+        level.measures.iter().map(|(_, expr)| expr).chain(&level.beside).cloned().collect(),
     )?;
     let coarse = rewriter.rewrite(&LogicalPlan::Aggregate(coarse), &Needs::default())?;
-    let columns = coarse.schema().columns().into_iter().map(Expr::Column).enumerate();
+    let columns = coarse.schema().columns().into_iter().map(Expr::Column);
+    let columns = columns.take(level.keys.len() + level.measures.len()).enumerate();
     let name = |index: usize| match index.checked_sub(level.keys.len()) {
         None => format!("__level{number}_key{index}"),
         Some(value) => level_value(level.measures[value].0),
@@ -194,7 +211,7 @@ fn with_level(
         (*position, Expr::Column(Column::new_unqualified(level_value(*position))))
     });
     let values = values.collect();
-    // Each group has its level: it is made of the same rows.
+    // Each group has its level: all that makes groups is asked at the level too.
     let join_type = if on.is_empty() { JoinType::Inner } else { JoinType::Left };
     let joined = Join::try_new(
         Arc::new(groups),

@@ -10,6 +10,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, ScalarValue, TableReference};
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
@@ -18,7 +19,7 @@ use datafusion::logical_expr::{
     Aggregate, Distinct, Expr, ExprSchemable, LogicalPlan, Union, Window, and, cast, lit, or,
 };
 
-use super::atoms::{Atom, Atoms, Over, atom_name};
+use super::atoms::{Atom, Atoms, Earlier, Over, atom_name};
 use super::error::PlanError;
 use super::expand::{TimeOf, row_time};
 use super::journey;
@@ -33,9 +34,11 @@ use crate::model::{Dimension, MetricVersion};
 mod bounds;
 mod fill;
 mod parts;
+mod rows;
 mod windows;
 
 pub(crate) use fill::KNOWN;
+pub(crate) use rows::{counted_over_time, partner_condition, rows_before_time};
 
 /// Whether an aggregation evaluates measures.
 pub(crate) fn is_forced(aggregate: &Aggregate) -> bool {
@@ -64,7 +67,7 @@ pub(crate) fn marked<'e>(expr: &'e Expr, mark: &str) -> Option<(&'e [Expr], Opti
 }
 
 /// The rows that some atoms are aggregated over.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Branch {
     /// The scan whose rows they are; None for aggregates of plain rows.
     pub(super) instance: Option<usize>,
@@ -72,6 +75,7 @@ pub(super) struct Branch {
     entity: Option<String>,
     time: Option<TimeOf>,
     over: Over,
+    earlier: Option<Earlier>,
     /// How its rows count in groups of a many-side.
     share: Share,
     /// Indices of atoms.
@@ -91,6 +95,9 @@ pub(super) struct Evaluation<'a, 'r, 'm> {
     /// Aggregates of plain rows.
     plain: Vec<Expr>,
     pub(super) fanout: Fanout,
+    /// What tells a row of a branch over time from the others, where that is asked; over source
+    /// columns.
+    row_key: Vec<Expr>,
     /// Where each period of the asked range is to have a row.
     filling: Option<fill::Filling>,
     /// The keys of those periods.
@@ -129,6 +136,7 @@ pub(crate) fn evaluate(
         asked,
         plain,
         fanout,
+        row_key: Vec::new(),
         filling,
         spine: None,
     };
@@ -217,9 +225,14 @@ impl Evaluation<'_, '_, '_> {
         let Some(allowed) = grains else { return Ok(()) };
         for key in keys {
             let (plan, key) = followed(self.input, key);
-            let Some((grain, column)) = truncation(key) else { continue };
+            let (grain, column) = match (truncation(key), key) {
+                (Some(truncated), _) => truncated,
+                (None, Expr::Column(column)) => (column.name.clone(), column),
+                (None, _) => continue,
+            };
             let Some((number, _, scanned)) = scan_column(plan, column) else { continue };
             let is_time = matches!(scanned.kind, ScanKind::MetricTime | ScanKind::MetricInstant);
+            let grain = if grain == column.name { scanned.name.clone() } else { grain };
             if number == instance && is_time && !allowed.contains(&grain) {
                 return Err(PlanError::GrainNotAllowed {
                     metric: version.metric.clone(),
@@ -293,15 +306,23 @@ impl Evaluation<'_, '_, '_> {
                     && it.entity == entity
                     && it.time == time
                     && it.over == atom.over
+                    && it.earlier == atom.earlier
                     && it.share == share
                     && together
             };
             match branches.iter_mut().find(same) {
                 Some(branch) => branch.atoms.push(index),
                 None => {
-                    let (atoms, over) = (vec![index], atom.over.clone());
-                    let has_plain = false;
-                    branches.push(Branch { instance, entity, time, over, share, atoms, has_plain });
+                    branches.push(Branch {
+                        instance,
+                        entity,
+                        time,
+                        over: atom.over.clone(),
+                        earlier: atom.earlier,
+                        share,
+                        atoms: vec![index],
+                        has_plain: false,
+                    });
                 }
             }
         }
@@ -344,6 +365,7 @@ impl Evaluation<'_, '_, '_> {
                 entity: None,
                 time: None,
                 over: Over::Group,
+                earlier: None,
                 share: Share::Once,
                 atoms: Vec::new(),
                 has_plain: true,
@@ -353,9 +375,9 @@ impl Evaluation<'_, '_, '_> {
     }
 
     /// The rows of one branch, aggregated by the keys: columns `__g…`, `__gid`, `__a…`, `__p…`.
-    fn branch(&mut self, branch: &Branch) -> Result<LogicalPlan, PlanError> {
+    fn branch(&mut self, branch: &Branch, all: &[Branch]) -> Result<LogicalPlan, PlanError> {
         if branch.over != Over::Group {
-            return self.over_time(branch);
+            return self.over_time(branch, all);
         }
         let mut needs = Needs::default();
         let mut columns = Columns::default();
@@ -428,17 +450,18 @@ impl Evaluation<'_, '_, '_> {
         Ok(aggregates)
     }
 
-    /// That a row has a place in the period to which it is shifted: March 31 has none in April.
+    /// That a row has a place in the period to which it is shifted: March 31 has none in April. A row
+    /// without a time is in no period, however much earlier.
     fn has_partner(&self, branch: &Branch) -> Result<Option<Expr>, PlanError> {
         let (Some(instance), Some(time)) = (branch.instance, &branch.time) else { return Ok(None) };
         let Some(span) = time.shift else { return Ok(None) };
         let periods = windows::Periods::of(self, instance)?;
         periods.check_shift(span)?;
-        if span.months == 0 || !periods.are_finer_than_months() {
-            return Ok(None);
-        }
-        let back = time.wall_clock()? - span.interval();
-        Ok(Some(back.eq(time.unshifted()?)))
+        let shift = branch.earlier.map_or(Some(span), |earlier| earlier.rows);
+        let Some(span) = shift.filter(|span| periods.has_gaps(*span)) else { return Ok(None) };
+        let clock = time.unshifted()?;
+        let back = TimeOf { shift, ..time.clone() }.wall_clock()? - span.interval();
+        Ok(Some(or(back.eq(clock.clone()), clock.is_null())))
     }
 
     fn padded(&self, branch: &Branch) -> bool {
@@ -581,7 +604,7 @@ impl Evaluation<'_, '_, '_> {
         &mut self,
         branches: &[Branch],
     ) -> Result<(LogicalPlan, BTreeMap<String, Expr>), PlanError> {
-        let plans = branches.iter().map(|branch| self.branch(branch));
+        let plans = branches.iter().map(|branch| self.branch(branch, branches));
         let plans = plans.collect::<Result<Vec<_>, _>>()?;
         let mut values = BTreeMap::new();
         let column = |name: &String| Expr::Column(Column::new_unqualified(name));
@@ -817,12 +840,27 @@ pub(super) fn collect_filters<'p>(
     }
 }
 
-/// The grain and the column of `date_trunc('grain', column)`.
+/// The grain and the column of `date_trunc('grain', column)`, cast to a date or not, and of
+/// `column::date`.
 fn truncation(expr: &Expr) -> Option<(String, &Column)> {
-    if let Expr::Alias(alias) = expr {
-        return truncation(&alias.expr);
-    }
-    let Expr::ScalarFunction(call) = expr else { return None };
+    let call = match expr {
+        Expr::Alias(alias) => return truncation(&alias.expr),
+        Expr::ScalarFunction(call) => call,
+        Expr::Cast(cast) => {
+            let is_date = match cast.field.data_type() {
+                DataType::Date32 => true,
+                DataType::Timestamp(_, None) => false,
+                _ => return None,
+            };
+            if let (true, Expr::Column(column)) = (is_date, cast.expr.as_ref()) {
+                return Some(("day".to_owned(), column));
+            }
+            let (grain, column) = truncation(&cast.expr)?;
+            let is_finer = matches!(grain.as_str(), "hour" | "minute" | "second");
+            return Some((if is_date && is_finer { "day".to_owned() } else { grain }, column));
+        }
+        _ => return None,
+    };
     if let ("week_from", [_, Expr::Column(column)]) = (call.func.name(), call.args.as_slice()) {
         return Some(("week".to_owned(), column));
     }

@@ -14,6 +14,7 @@ mod measure;
 mod rewrite;
 mod rules;
 pub(crate) mod segment;
+mod segment_at_event;
 mod shares;
 pub mod source;
 pub mod spread;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, ScalarValue, TableReference};
 use datafusion::logical_expr::{
@@ -16,9 +17,11 @@ use datafusion::logical_expr::{
 };
 
 use super::atoms::derived;
+use super::clock;
 use super::error::PlanError;
-use super::expand::{Reading, joined_sources};
+use super::expand::{Facts, Reading, joined_sources};
 use super::rewrite::{Needs, Rewriter, aggregated, filtered, projected};
+use super::segment_at_event as at_event;
 use super::trace::columns_of;
 use crate::bind::relation::{METRIC_INSTANT, Relation};
 use crate::bind::segment::SegmentPart;
@@ -84,18 +87,22 @@ pub(super) struct SegmentHop {
     rows: LogicalPlan,
     /// Columns of joined sources, and the segment's own, in the order of the key.
     keys: (Vec<Column>, Vec<Column>),
+    /// The facts' time and the segment's, where it is as of the event.
+    then: Option<(Expr, Expr)>,
 }
 
 impl SegmentHop {
     /// The source columns that the join needs.
     pub(super) fn needs(&self) -> impl Iterator<Item = Expr> {
-        self.keys.0.iter().cloned().map(Expr::Column)
+        let time = self.then.iter().map(|(time, _)| time.clone());
+        self.keys.0.iter().cloned().map(Expr::Column).chain(time)
     }
 
     /// Joined left: each row once, as a segment has one for each member.
     pub(super) fn join(self, rows: LogicalPlan) -> Result<LogicalPlan, PlanError> {
         let joined = LogicalPlanBuilder::from(rows);
-        Ok(joined.join(self.rows, JoinType::Left, self.keys, None)?.build()?)
+        let then = self.then.map(|(time, at)| time.eq(at));
+        Ok(joined.join(self.rows, JoinType::Left, self.keys, then)?.build()?)
     }
 }
 
@@ -103,7 +110,7 @@ impl SegmentHop {
 pub(super) fn hops(
     rewriter: &mut Rewriter<'_>,
     scan: &RelationScan,
-    entity: &Entity,
+    facts: Facts<'_>,
     exprs: &[Expr],
 ) -> Result<Vec<SegmentHop>, PlanError> {
     let mut columns: BTreeMap<String, SegmentColumn> = BTreeMap::new();
@@ -113,9 +120,29 @@ pub(super) fn hops(
     let hop = |column: SegmentColumn| {
         let missing = || PlanError::Internal(format!("no segment {}", column.segment));
         let version = scan.segments.get(&column.segment).ok_or_else(missing)?;
-        let wanted = Wanted { group: true, rule: false };
-        let rows = rows(rewriter, version, &scan.clock, wanted)?;
+        let outer = foreign_key(rewriter.model, facts.entity, &column)?;
         let alias = TableReference::bare(column.qualifier.as_str());
+        let instant = facts.time.filter(|_| column.at_event).map(|time| time.instant.clone());
+        let instant = instant.map(|it| clock::resolved(it, &scan.clock)).transpose()?;
+        let rows = match &instant {
+            None if column.at_event => {
+                return Err(PlanError::NoTimeOfFact { entity: facts.entity.name.clone() });
+            }
+            None => rows(rewriter, version, &scan.clock, Wanted { group: true, rule: false })?,
+            Some(instant) => {
+                let key = outer.iter().cloned().map(Expr::Column);
+                let read: Vec<Expr> = key.chain([instant.clone()]).collect();
+                let Facts { entity, journey, time } = facts;
+                let from = Reading { model: rewriter.model, clock: &scan.clock };
+                let sources = joined_sources(from, entity, journey, read.iter(), time)?;
+                let pairs = at_event::pairs_of(sources, &outer, instant)?;
+                at_event::rows(rewriter, version, &scan.clock, pairs)?
+            }
+        };
+        let then = instant.map(|instant| {
+            let at = Expr::Column(Column::new(Some(alias.clone()), at_event::AT));
+            (instant, at)
+        });
         let named: Vec<Expr> = (0..rows.schema().fields().len())
             .map(|index| {
                 let (qualifier, field) = rows.schema().qualified_field(index);
@@ -127,10 +154,9 @@ pub(super) fn hops(
             })
             .collect();
         let rows = SubqueryAlias::try_new(Arc::new(projected(rows, named)?), alias.clone())?;
-        let outer = foreign_key(rewriter.model, entity, &column)?;
         let own = (0..outer.len()).map(|index| Column::new(Some(alias.clone()), key_name(index)));
         let keys = (outer, own.collect());
-        Ok(SegmentHop { rows: LogicalPlan::SubqueryAlias(rows), keys })
+        Ok(SegmentHop { rows: LogicalPlan::SubqueryAlias(rows), keys, then })
     };
     columns.into_values().map(hop).collect()
 }
@@ -178,12 +204,12 @@ struct Wanted {
     rule: bool,
 }
 
-const GROUP: &str = "__group";
+pub(super) const GROUP: &str = "__group";
 const RULE: &str = "__rule";
 /// What the column `rule` says of members that no rule admitted.
 const OTHERWISE: &str = "otherwise";
 
-fn key_name(index: usize) -> String {
+pub(super) fn key_name(index: usize) -> String {
     format!("__k{index}")
 }
 
@@ -239,7 +265,7 @@ fn rows(
 }
 
 /// The text of the first condition that is true.
-fn first_true<'t>(
+pub(super) fn first_true<'t>(
     conditions: &[Expr],
     texts: impl Iterator<Item = &'t str>,
     otherwise: Option<&str>,
@@ -251,7 +277,7 @@ fn first_true<'t>(
 }
 
 /// A rule with the joined columns in its values' places.
-fn with_values(rule: &Expr, values: &[Expr]) -> Result<Expr, PlanError> {
+pub(super) fn with_values(rule: &Expr, values: &[Expr]) -> Result<Expr, PlanError> {
     let replaced = rule.clone().transform_up(|node| {
         let Expr::Column(column) = &node else { return Ok(Transformed::no(node)) };
         let known = values.iter().enumerate().find(|(index, _)| value_column(*index) == *column);
@@ -293,15 +319,9 @@ impl Value {
             LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(rows), alias.clone())?);
         let column = |name: String| Expr::Column(Column::new(Some(alias.clone()), name));
         let found = column(VALUE.to_owned());
-        let expr = match value_of_nothing(model, &version)? {
-            None => found,
-            Some(nothing) => {
-                let absent = column(key_name(0)).is_null();
-                let nothing = cast(nothing, version.data_type.clone());
-                let branches = vec![(Box::new(absent), Box::new(nothing))];
-                Expr::Case(Case::new(None, branches, Some(Box::new(found))))
-            }
-        };
+        let nothing = value_of_nothing(model, &version)?;
+        let absent = column(key_name(0)).is_null();
+        let expr = nothing_or(nothing, absent, found, &version.data_type);
         Ok(Self { rows, alias, expr })
     }
 }
@@ -347,11 +367,7 @@ fn bound(
     let mut plan =
         LogicalPlan::TableScan(TableScanBuilder::new(alias.clone(), Arc::new(scan)).build()?);
     if let Some(window) = value.window {
-        // A member is judged at one moment, whatever the zones of its rows or of who asks.
-        let zone = match version.time.as_ref().map(|time| &time.zone) {
-            Some(Zone::Named(zone)) => *zone,
-            _ => model.project.timezone,
-        };
+        let zone = zone_of_windows(model, version);
         let instant = |at: DateTime<Utc>| {
             let micros = Some(at.timestamp_micros());
             lit(ScalarValue::TimestampMicrosecond(micros, Some("UTC".into())))
@@ -369,8 +385,32 @@ fn bound(
     projected(grouped, keys.into_iter().chain([output]).collect())
 }
 
+/// The value that was found, or else that of no rows, where it isn't NULL anyway.
+pub(super) fn nothing_or(
+    nothing: Option<Expr>,
+    absent: Expr,
+    found: Expr,
+    data_type: &DataType,
+) -> Expr {
+    let Some(nothing) = nothing else { return found };
+    let branches = vec![(Box::new(absent), Box::new(cast(nothing, data_type.clone())))];
+    Expr::Case(Case::new(None, branches, Some(Box::new(found))))
+}
+
+/// The zone by whose calendar windows go back: a member is judged at one moment, whatever the zones
+/// of its rows or of who asks.
+pub(super) fn zone_of_windows(model: &Model, version: &MetricVersion) -> chrono_tz::Tz {
+    match version.time.as_ref().map(|time| &time.zone) {
+        Some(Zone::Named(zone)) => *zone,
+        _ => model.project.timezone,
+    }
+}
+
 /// The value of a metric over no rows: 0 of counts; None: NULL.
-fn value_of_nothing(model: &Model, version: &MetricVersion) -> Result<Option<Expr>, PlanError> {
+pub(super) fn value_of_nothing(
+    model: &Model,
+    version: &MetricVersion,
+) -> Result<Option<Expr>, PlanError> {
     if let MetricKind::Derived { expr, parts } = &version.kind {
         let mut values: Vec<(String, Expr)> = Vec::new();
         let mut all_null = true;

@@ -120,9 +120,16 @@ impl Session {
         }
     }
 
-    /// Notices and warnings since the last call.
+    /// Notices and warnings since the last call, as far as client_min_messages lets them through.
     pub fn take_notices(&mut self) -> Vec<Notice> {
-        std::mem::take(&mut self.notices)
+        let mut notices = std::mem::take(&mut self.notices);
+        let least = self.settings.get("client_min_messages").unwrap_or_default();
+        notices.retain(|notice| match least {
+            "error" => false,
+            "warning" => notice.severity != "NOTICE",
+            _ => true,
+        });
+        notices
     }
 
     /// Settings to tell the client by ParameterStatus: all of them first, then those that changed.

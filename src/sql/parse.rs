@@ -5,6 +5,7 @@ mod limits;
 
 use datafusion::sql::sqlparser::ast;
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{
     Location, Span, Token, TokenWithSpan, Tokenizer, TokenizerError,
@@ -112,6 +113,7 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
         return Err(tokenizer_error(text, &error, &tokens));
     }
     limits::check(&tokens)?;
+    name_arguments(&mut tokens);
     let mut statements = Vec::new();
     for part in tokens.split(|token| token.token == Token::SemiColon) {
         if part.iter().any(|token| !is_blank(&token.token)) {
@@ -119,6 +121,21 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
         }
     }
     Ok(statements)
+}
+
+/// Makes words before `=>` names, reserved ones too: `canon.query(…, where => …)`.
+fn name_arguments(tokens: &mut [TokenWithSpan]) {
+    let mut before_arrow = false;
+    for token in tokens.iter_mut().rev().filter(|token| !is_blank(&token.token)) {
+        if before_arrow && let Token::Word(word) = &mut token.token {
+            word.keyword = Keyword::NoKeyword;
+            if word.quote_style.is_none() {
+                word.value = word.value.to_lowercase();
+                word.quote_style = Some('"');
+            }
+        }
+        before_arrow = token.token == Token::RArrow;
+    }
 }
 
 fn is_blank(token: &Token) -> bool {

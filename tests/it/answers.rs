@@ -44,6 +44,12 @@ async fn a_deprecated_version_answers_with_a_notice() {
     notices.lock().unwrap().clear();
     client.query("SELECT revenue_v1 FROM orders", &[]).await.unwrap();
     assert!(notices.lock().unwrap().join("\n").contains("2027-01-31"), "in the extended protocol");
+    for (least, said) in [("warning", 0), ("notice", 1), ("error", 0), ("log", 1)] {
+        client.simple_query(&format!("SET client_min_messages = {least}")).await.unwrap();
+        notices.lock().unwrap().clear();
+        client.simple_query("SELECT revenue_v1 FROM orders").await.unwrap();
+        assert_eq!(notices.lock().unwrap().len(), said, "with client_min_messages {least}");
+    }
 }
 
 #[tokio::test]

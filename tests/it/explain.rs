@@ -120,6 +120,129 @@ async fn joins_that_repeat_rows_count_each_once() {
 }
 
 #[tokio::test]
+async fn windows_and_offsets_say_which_rows_they_reach() {
+    let (_server, canons) = both("types/over_time").await;
+    for canon in &canons {
+        let client = canon.connect("analyst").await.unwrap();
+        let counts = async |question: &str| counts(&explained(&client, question).await);
+        // Order 6 is a test. From the beginning of March: 1 to 4; 5 is of April.
+        let sql = "SELECT date_trunc('day', metric_time), MEASURE(revenue_month_to_date) \
+                   FROM orders WHERE metric_time >= '2026-03-03' AND metric_time < '2026-03-11' \
+                   GROUP BY 1";
+        assert_eq!(counts(sql).await, [of("revenue", 6, &[0, 1, 1], 4)]);
+        // Seven days up to March 10: order 4.
+        let sql = "SELECT date_trunc('day', metric_time), orders_in_7_days \
+                   FROM metrics.orders_in_7_days \
+                   WHERE metric_time >= '2026-03-10' AND metric_time < '2026-03-11'";
+        assert_eq!(counts(sql).await, [of("orders_placed", 6, &[0, 1, 4], 1)]);
+        // Not put together from days, and for one customer.
+        let sql = "SELECT active_buyers FROM orders WHERE customer = 'a'";
+        assert_eq!(counts(sql).await, [of("buyers", 6, &[3, 0, 2], 1)]);
+        // Each part of a ratio in the window.
+        let parts = [of("revenue", 6, &[0, 1, 4], 1), of("orders_placed", 6, &[0, 1, 4], 1)];
+        assert_eq!(counts("SELECT order_value_month_to_date FROM orders").await, parts);
+        // March's month to date, shown in April.
+        let sql = "SELECT date_trunc('month', metric_time), month_to_date_last_month \
+                   FROM metrics.month_to_date_last_month \
+                   WHERE metric_time >= '2026-04-01' AND metric_time < '2026-05-01'";
+        let explained = explained(&client, sql).await;
+        assert_eq!(super::explain::counts(&explained), [of("revenue", 6, &[0, 1, 1], 4)]);
+        let role = &explained["metrics"][0]["rows"][0]["role"];
+        assert_eq!(*role, json!(["1 month earlier", "since the beginning of the month"]));
+    }
+}
+
+#[tokio::test]
+async fn offsets_say_which_days_have_no_partner() {
+    let (_server, canons) = both("traps/t12_offsets").await;
+    for canon in &canons {
+        let client = canon.connect("analyst").await.unwrap();
+        let counts = async |question: &str| counts(&explained(&client, question).await);
+        // All of February is March's.
+        let sql = "SELECT date_trunc('month', metric_time), revenue_month_before FROM sales \
+                   WHERE metric_time >= '2026-03-01' AND metric_time < '2026-04-01'";
+        assert_eq!(counts(sql).await, [of("revenue", 35, &[31], 4)]);
+        // March 31 has no day in April.
+        let sql = "SELECT date_trunc('day', metric_time), revenue_month_before FROM sales \
+                   WHERE metric_time >= '2026-04-01'";
+        assert_eq!(counts(sql).await, [of("revenue", 35, &[4, 1], 30)]);
+    }
+}
+
+#[tokio::test]
+async fn snapshots_say_which_stand_for_their_series() {
+    let (_server, canons) = both("traps/t6_snapshots").await;
+    for canon in &canons {
+        let client = canon.connect("analyst").await.unwrap();
+        let counts = async |question: &str| counts(&explained(&client, question).await);
+        assert_eq!(counts("SELECT on_hand FROM stocks").await, [of("on_hand", 5, &[0, 3], 2)]);
+        let sql = "SELECT on_hand_first FROM stocks WHERE location = 'L1'";
+        assert_eq!(counts(sql).await, [of("on_hand_first", 5, &[2, 2], 1)]);
+        let sql = "SELECT on_hand_mean FROM stocks";
+        assert_eq!(counts(sql).await, [of("on_hand_mean", 5, &[0, 0], 5)]);
+        // On March 2 stand that day's count of L1, and the day before's of L2.
+        let sql = "SELECT date_trunc('day', metric_time), on_hand_carried FROM stocks \
+                   WHERE metric_time >= '2026-03-02' AND metric_time < '2026-03-03'";
+        assert_eq!(counts(sql).await, [of("on_hand_carried", 5, &[0, 3], 2)]);
+    }
+}
+
+#[tokio::test]
+async fn filters_of_metrics_above_drop_rows() {
+    let (_server, canons) = both("types/drill_across").await;
+    for canon in &canons {
+        let client = canon.connect("analyst").await.unwrap();
+        let sql = "SELECT web_orders_per_visit FROM metrics.web_orders_per_visit";
+        let explained = explained(&client, sql).await;
+        let sides = [of("orders_placed", 4, &[0, 1], 3), of("visits_begun", 4, &[0, 1], 3)];
+        assert_eq!(counts(&explained), sides);
+        let side = &explained["metrics"][0]["rows"][1];
+        assert_eq!(side["role"], json!(["as denominator"]));
+        assert_eq!(side["dropped"][1]["what"], "channel = 'web'");
+        let sql = "SELECT german_orders_per_visit FROM metrics.german_orders_per_visit \
+                   WHERE metric_time < '2026-03-02'";
+        let counts = counts(&super::explain::explained(&client, sql).await);
+        assert_eq!(counts, [of("orders_placed", 4, &[3, 0], 1), of("visits_begun", 4, &[2, 1], 1)]);
+    }
+}
+
+#[tokio::test]
+async fn journeys_say_which_events_take_part() {
+    let (_server, canons) = both("journeys").await;
+    for canon in &canons {
+        let client = canon.connect("analyst").await.unwrap();
+        let counts = async |question: &str| counts(&explained(&client, question).await);
+        // Visit 8 is a test, and nobody made visit 7, cart 7 and order 6. Order 1 came twice, order
+        // 10 has no time.
+        let visits = of("visit_count", 11, &[1, 1, 0], 9);
+        let orders = of("order_count", 11, &[1, 1, 1], 8);
+        let steps = [visits.clone(), of("cart_count", 7, &[1, 0], 6), orders.clone()];
+        assert_eq!(counts("SELECT step, checkout FROM metrics.checkout").await, steps);
+        let sides = [visits, orders];
+        assert_eq!(counts("SELECT conversion FROM metrics.conversion").await, sides);
+        let sql = "SELECT age, retention FROM metrics.retention";
+        let sessions = of("session_count", 15, &[1, 0], 14);
+        assert_eq!(counts(sql).await, [sessions.clone(), sessions]);
+    }
+}
+
+#[tokio::test]
+async fn late_rows_and_those_that_had_not_come_in_are_counted_apart() {
+    let (_server, canons) = both("traps/t5_late").await;
+    for canon in &canons {
+        let client = canon.connect("analyst").await.unwrap();
+        let counts = async |question: &str| counts(&explained(&client, question).await);
+        // Row 3 came six days after its day, three of which are for corrections.
+        assert_eq!(counts("SELECT restated FROM sales").await, [of("restated", 4, &[0], 4)]);
+        assert_eq!(counts("SELECT dropped FROM sales").await, [of("dropped", 4, &[0, 1], 3)]);
+        // On March 4 in Berlin only rows 1 and 2 were known.
+        client.simple_query("SET canon.as_of = '2026-03-04'").await.unwrap();
+        assert_eq!(counts("SELECT dropped FROM sales").await, [of("dropped", 4, &[2, 0, 0], 2)]);
+        client.simple_query("RESET canon.as_of").await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn says_which_version_and_why() {
     let (_server, canons) = both("traps/t8_pins").await;
     for canon in &canons {

@@ -85,21 +85,26 @@ impl Fixture {
     /// Writes `metrics/` and `data/*.parquet` into a folder; gives the path of the definitions.
     pub(crate) fn write_embedded(&self, folder: &Path) -> PathBuf {
         let metrics = folder.join("metrics");
-        for entry in walkdir::WalkDir::new(&self.metrics) {
-            let entry = entry.unwrap();
-            let target = metrics.join(entry.path().strip_prefix(&self.metrics).unwrap());
-            if entry.file_type().is_dir() {
-                fs::create_dir_all(&target).unwrap();
-            } else {
-                fs::copy(entry.path(), &target).unwrap();
-            }
-        }
+        copy_folder(&self.metrics, &metrics);
         let data = folder.join("data");
         fs::create_dir_all(&data).unwrap();
         for table in &self.tables {
             table.write_parquet(&data.join(format!("{}.parquet", table.table)));
         }
         metrics
+    }
+}
+
+/// Copies a folder with all that is in it.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
+    for entry in walkdir::WalkDir::new(from) {
+        let entry = entry.unwrap();
+        let target = to.join(entry.path().strip_prefix(from).unwrap());
+        if entry.file_type().is_dir() {
+            fs::create_dir_all(&target).unwrap();
+        } else {
+            fs::copy(entry.path(), &target).unwrap();
+        }
     }
 }
 

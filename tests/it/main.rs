@@ -19,6 +19,7 @@ mod oracle;
 mod parameters;
 mod property;
 mod pruning;
+mod questions;
 mod render;
 mod segments;
 mod servers;

@@ -50,8 +50,18 @@ impl Canon {
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let metrics = fixture.write_embedded(folder.path());
+        Self::serving(folder, &metrics, place, env).await
+    }
+
+    /// Serves the definitions that are in a folder, which ends with the server.
+    pub(crate) async fn serving(
+        folder: TempDir,
+        metrics: &Path,
+        place: Option<&ClickHouseServer>,
+        env: &[(&str, &str)],
+    ) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_canon"));
-        command.arg("serve").arg("--metrics").arg(&metrics);
+        command.arg("serve").arg("--metrics").arg(metrics);
         command.arg("--listen").arg("127.0.0.1:0");
         command.envs(env.iter().copied());
         if let Some(place) = place {

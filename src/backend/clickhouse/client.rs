@@ -101,6 +101,9 @@ pub(super) const SETTINGS: &[(&str, &str)] = &[
     ("optimize_move_to_prewhere_if_final", "0"),
     ("use_skip_indexes_if_final_exact_mode", "1"),
     (PRUNES_AFTER_FINAL, "1"),
+    // A condition on both sides of a join stays a filter: made a join's key, a cast in it fails on a
+    // nullable column (code 44).
+    ("query_plan_merge_filter_into_join_condition", "0"),
     // A join takes each matching row.
     ("join_default_strictness", "ALL"),
     // A statement over a limit fails, instead of answering with what it had so far.

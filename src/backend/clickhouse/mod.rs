@@ -9,6 +9,7 @@
 //! | [`client`], [`stream`], [`convert`] | sending it, its answer as batches of the declared types |
 //! | [`errors`] | what a client is told of ClickHouse's errors |
 //! | [`freshness`] | how new a table's data are |
+//! | [`scratch`] | a database for as long as a command runs |
 
 mod border;
 mod client;
@@ -19,6 +20,7 @@ pub mod facts;
 mod freshness;
 pub mod generate;
 mod node;
+pub mod scratch;
 mod stream;
 pub mod types;
 

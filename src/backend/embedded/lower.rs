@@ -13,6 +13,7 @@ use datafusion::logical_expr::{
 };
 
 use super::schema::is_uuid;
+use super::unkeyed::unkeyed;
 use crate::backend::latest::latest_of;
 use crate::plan::latest::Latest;
 use crate::plan::source::SourceTable;
@@ -21,8 +22,8 @@ use crate::plan::spread::Spread;
 /// Gives a source's scannable twin: the same columns in the same order, uuids as bytes.
 pub(super) type TableOf<'a> = dyn Fn(&SourceTable) -> Result<Arc<dyn TableSource>> + 'a;
 
-/// Replaces every scan of a [`SourceTable`], every [`Latest`] and every [`Spread`]; all else stays. Each replacement
-/// has the schema of what it replaces.
+/// Replaces every scan of a [`SourceTable`], every [`Latest`] and every [`Spread`], and hides keys below
+/// joins; all else stays. Each replacement has the schema of what it replaces.
 pub(super) fn lower(plan: LogicalPlan, table_of: &TableOf) -> Result<LogicalPlan> {
     plan.transform_up_with_subqueries(|plan| match plan {
         LogicalPlan::TableScan(scan) => match SourceTable::of(&scan.source) {
@@ -40,7 +41,10 @@ pub(super) fn lower(plan: LogicalPlan, table_of: &TableOf) -> Result<LogicalPlan
                 None => Ok(Transformed::no(LogicalPlan::Extension(extension))),
             },
         },
-        other => Ok(Transformed::no(other)),
+        other => match unkeyed(&other)? {
+            Some(plan) => Ok(Transformed::yes(plan)),
+            None => Ok(Transformed::no(other)),
+        },
     })
     .data()
 }

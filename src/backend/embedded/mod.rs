@@ -9,6 +9,7 @@ mod files;
 mod lower;
 mod memory;
 mod schema;
+mod unkeyed;
 
 use std::any::Any;
 use std::collections::HashMap;

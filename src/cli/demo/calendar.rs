@@ -72,6 +72,11 @@ impl Calendar {
         self.days[day.min(self.days.len() - 1)]
     }
 
+    /// In order.
+    pub(super) fn days(&self) -> &[Day] {
+        &self.days
+    }
+
     /// Local midnight after the last day: nothing happens from then on (though late rows arrive).
     pub(super) fn end(&self) -> i64 {
         self.days[self.days.len() - 1].ends_at

@@ -19,7 +19,7 @@ pub(super) const EMPLOYEE_NEVER_LOADED: i64 = 999;
 pub(super) const CUSTOMER_NEVER_LOADED: i64 = 9_000_000_000;
 
 /// Closed within the range: its orders stay, its row is a tombstone.
-const LOCATION_CLOSED: u64 = 19;
+pub(super) const LOCATION_CLOSED: u64 = 19;
 
 struct Place(&'static str, &'static str, &'static str, Option<&'static str>);
 
@@ -52,7 +52,7 @@ const PLACES: [Place; 24] = [
 ];
 
 /// Before the range begins: when the first load of the small tables was ingested.
-fn first_load() -> i64 {
+pub(super) fn first_load() -> i64 {
     i64::from(epoch_day(2024, 12, 30)) * DAY + 3 * HOUR
 }
 

@@ -11,6 +11,7 @@ use super::cell::{Cents, Column, Date, Deleted, Instant, Word};
 use super::delivery::{Arrivals, Source};
 use super::orders::{OrderLines, OrderRows, RefundRows};
 use super::people::{CustomerRows, EmployeeRows, LocationRows};
+use super::stock::{self, ProductRows, StockCountRows};
 use super::visits::VisitRows;
 
 /// How many business things of each kind there are.
@@ -44,6 +45,8 @@ pub(super) enum Table {
     OrderLines,
     Refunds,
     Visits,
+    StockCounts,
+    Products,
 }
 
 /// A column as both stores declare it.
@@ -65,9 +68,11 @@ pub(super) type Batches = Box<dyn Iterator<Item = Result<Batch, ArrowError>> + S
 
 impl Table {
     /// Small ones first, so that a mistake in the set-up shows early.
-    pub(super) const ALL: [Table; 7] = [
+    pub(super) const ALL: [Table; 9] = [
         Table::Locations,
         Table::Employees,
+        Table::Products,
+        Table::StockCounts,
         Table::Customers,
         Table::Refunds,
         Table::Visits,
@@ -84,6 +89,8 @@ impl Table {
             Self::OrderLines => "order_lines",
             Self::Refunds => "refunds",
             Self::Visits => "visits",
+            Self::StockCounts => "stock_counts",
+            Self::Products => "products",
         }
     }
 
@@ -96,6 +103,8 @@ impl Table {
             Self::OrderLines => Engine::Latest { key: "line_id" },
             Self::Refunds => Engine::Events { time: "refunded_at", key: "refund_id" },
             Self::Visits => Engine::Events { time: "visited_at", key: "visit_id" },
+            Self::StockCounts => Engine::Events { time: "counted_at", key: "count_id" },
+            Self::Products => Engine::Events { time: "valid_from", key: "sku" },
         }
     }
 
@@ -105,6 +114,8 @@ impl Table {
             Self::Locations => super::people::LOCATIONS,
             Self::Employees => super::people::EMPLOYEES,
             Self::Customers => size.customers,
+            Self::StockCounts => StockCountRows::things(),
+            Self::Products => stock::PRODUCTS,
             Self::Orders | Self::OrderLines | Self::Refunds | Self::Visits => size.orders,
         }
     }
@@ -118,6 +129,8 @@ impl Table {
             Self::OrderLines => OrderLineRow::columns(),
             Self::Refunds => RefundRow::columns(),
             Self::Visits => VisitRow::columns(),
+            Self::StockCounts => StockCountRow::columns(),
+            Self::Products => ProductRow::columns(),
         }
     }
 
@@ -138,6 +151,8 @@ impl Table {
             Self::OrderLines => self.batched(OrderLines::new(calendar, size), rows_per_batch),
             Self::Refunds => self.batched(RefundRows::new(calendar, size), rows_per_batch),
             Self::Visits => self.batched(VisitRows::new(calendar, size), rows_per_batch),
+            Self::StockCounts => self.batched(StockCountRows::new(calendar), rows_per_batch),
+            Self::Products => self.batched(ProductRows::new(), rows_per_batch),
         }
     }
 
@@ -295,5 +310,22 @@ row!(VisitRow {
     outcome: Option<Word>,
     is_no_show: bool,
     is_training: bool,
+    _ingested_at: Instant,
+});
+
+row!(StockCountRow {
+    count_id: i64,
+    location_id: i64,
+    sku: Word,
+    counted_at: Instant,
+    on_hand: i32,
+    _ingested_at: Instant,
+});
+
+row!(ProductRow {
+    sku: Word,
+    supplier: Word,
+    valid_from: Instant,
+    valid_to: Option<Instant>,
     _ingested_at: Instant,
 });

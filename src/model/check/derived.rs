@@ -209,7 +209,7 @@ impl Walk<'_, '_, '_> {
         let filters = entities.iter().map(|entity| {
             let scope = self.surroundings.scopes.get(entity)?;
             let expr = condition(context, text, at, scope)?;
-            Some(EntityFilter { entity: (*entity).to_owned(), expr })
+            Some(EntityFilter { entity: (*entity).to_owned(), text: text.0.clone(), expr })
         });
         filters.collect()
     }

@@ -64,6 +64,7 @@ pub(super) fn check<'a>(
             for segment in entities.segments_of(other) {
                 let path: Vec<&str> = hops.iter().map(|hop| hop.link.name.as_str()).collect();
                 let name = format!("{}_{segment}", path.join("_"));
+                found.add(context, segmented_at_event(other, &hops, segment, &name));
                 found.add(context, segmented(other, &hops, segment, name));
             }
             if other.entity.source.history.is_some() {
@@ -199,6 +200,22 @@ fn segmented(holder: &Draft<'_>, hops: &[Hop<'_>], segment: &str, name: String) 
         unit: None,
         description: Some(format!("segment of the {}", holder.entity.name.replace('_', " "))),
     }
+}
+
+/// `customer_loyalty_tier_at_event`: the group that the member was in at the fact's own time.
+fn segmented_at_event(
+    holder: &Draft<'_>,
+    hops: &[Hop<'_>],
+    segment: &str,
+    name: &str,
+) -> Dimension {
+    let now = segmented(holder, hops, segment, format!("{name}_at_event"));
+    let expr = crate::model::segment::dimension_expr_at_event(&now.path, segment);
+    let mut hops = hops.to_vec();
+    if holder.entity.source.history.is_some() {
+        at_event(&mut hops);
+    }
+    Dimension { expr: labelled(expr, &hops), alias_only: true, ..now }
 }
 
 /// An attribute as seen over a dimension's path, without labels for missing and unmatched keys.

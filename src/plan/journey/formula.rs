@@ -44,6 +44,7 @@ impl Atoms {
             conditions: Vec::new(),
             time,
             over: Over::Group,
+            earlier: None,
             many_side: None,
             filter: filter.cloned(),
         };

@@ -28,7 +28,7 @@ use super::super::rewrite::{aggregated, filtered, projected};
 use super::super::spread::Spread;
 use super::super::trace::{Below, below, followed, reads, scans_of};
 use super::super::weeks;
-use super::windows::WALL;
+use super::windows::{Kept, WALL};
 use super::{Branch, Evaluation, collect_filters, key_name, substitute};
 use crate::bind::{ScanClock, ScanKind};
 use crate::functions::time::{TIMESTAMP, timestamptz};
@@ -526,7 +526,10 @@ impl Evaluation<'_, '_, '_> {
         let mut firsts = Vec::new();
         for branch in branches {
             if branch.instance == Some(filling.instance) && branch.time.is_some() {
-                let rows = self.narrow(branch, filling.instance, &input, Vec::new())?;
+                // At the periods that offsets move them to.
+                let branch = Branch { earlier: None, ..branch.clone() };
+                let rows =
+                    self.narrow(&branch, filling.instance, &input, Kept::Counted, Vec::new())?;
                 firsts.push(Arc::new(least_of(rows, WALL)?));
             }
         }

@@ -120,7 +120,7 @@ impl Evaluation<'_, '_, '_> {
         let own = and(column(OWN), column(AFTER).eq(lit(0i64)));
         exprs.push(own.alias(OWN));
         let days = projected(days, exprs)?;
-        let days = filtered(days, self.inside(periods, window)?)?;
+        let days = filtered(days, self.inside(column(PERIOD), periods, window)?)?;
 
         let mut aggregates = values;
         aggregates.push(any(column(OWN))?.alias(OWN));

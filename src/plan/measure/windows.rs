@@ -16,19 +16,20 @@ use datafusion::logical_expr::expr::{
 };
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
-    Distinct, Expr, ExprSchemable, Filter, Join, JoinType, LogicalPlan, WindowFrame,
+    Distinct, Expr, ExprSchemable, Filter, Join, JoinType, LogicalPlan, Union, WindowFrame,
     WindowFunctionDefinition, and, cast, lit,
 };
 
 use super::super::atoms::{AtomFunction, Over, atom_name};
 use super::super::error::PlanError;
-use super::super::expand::call;
+use super::super::expand::{TimeOf, call};
 use super::super::rewrite::{Needs, aggregated, filtered, projected};
-use super::super::trace::{followed, reads};
+use super::super::trace::{followed, reads, scan_column};
 use super::super::weeks;
 use super::bounds::Asked;
 use super::parts::Repeats;
 use super::{Branch, Evaluation, Window as WindowNode, bounds, key_name, located, rows_schema};
+use crate::bind::ScanKind;
 use crate::functions::registry;
 use crate::model::{Pick, Series, Span, Window};
 
@@ -36,6 +37,16 @@ use crate::model::{Pick, Series, Span, Window};
 pub(super) const PERIOD: &str = "__period";
 /// A row's wall clock, or the beginning of its day.
 pub(super) const WALL: &str = "__wall";
+
+/// Which of a branch's rows are left.
+#[derive(Clone, Copy)]
+pub(super) enum Kept {
+    All,
+    /// Those that make groups: that any atom counts, whatever the statement's own FILTER says.
+    Existing,
+    /// Those that any atom counts and its FILTER lets through.
+    Counted,
+}
 
 /// How a statement groups by a scan's time.
 pub(super) struct Periods {
@@ -55,9 +66,15 @@ impl Periods {
             if !evaluation.reads_time(expr, instance) {
                 continue;
             }
-            let (_, meant) = followed(evaluation.input, expr);
-            let grain = super::truncation(meant).map(|(grain, _)| grain);
-            let grain = grain.or_else(|| is_day(meant).then(|| "day".to_owned()));
+            let (plan, meant) = followed(evaluation.input, expr);
+            // A cast of an instant is by the clock of the session, not of the metric.
+            let is_wall_clock = |column: &Column| match scan_column(plan, column) {
+                Some((.., scanned)) => matches!(scanned.kind, ScanKind::MetricTime),
+                None => false,
+            };
+            let grain = super::truncation(meant)
+                .filter(|(_, column)| !matches!(meant, Expr::Cast(_)) || is_wall_clock(column))
+                .map(|(grain, _)| grain);
             match (grain, &key) {
                 (Some(grain), None) => key = Some((index, grain, expr.clone())),
                 _ => return Err(one_period()),
@@ -66,11 +83,10 @@ impl Periods {
         Ok(Self { key })
     }
 
-    pub(super) fn are_finer_than_months(&self) -> bool {
-        match &self.key {
-            None => false,
-            Some((_, grain, _)) => !matches!(grain.as_str(), "month" | "quarter" | "year"),
-        }
+    /// Whether some of the periods have none that is as much earlier, or later.
+    pub(super) fn has_gaps(&self, span: Span) -> bool {
+        let is_fine = |grain: &str| !matches!(grain, "month" | "quarter" | "year");
+        span.months != 0 && self.key.as_ref().is_some_and(|(_, grain, _)| is_fine(grain))
     }
 
     /// Refuses a shift that isn't by whole periods.
@@ -127,11 +143,6 @@ impl Periods {
     }
 }
 
-fn is_day(expr: &Expr) -> bool {
-    matches!(expr, Expr::Cast(cast)
-        if matches!(cast.expr.as_ref(), Expr::Column(_)) && *cast.field.data_type() == DataType::Date32)
-}
-
 pub(super) fn as_timestamp(expr: Expr) -> Expr {
     cast(expr, DataType::Timestamp(TimeUnit::Microsecond, None))
 }
@@ -160,9 +171,32 @@ fn condition(index: usize) -> String {
     format!("__f{index}")
 }
 
+fn row_key(index: usize) -> String {
+    format!("__row{index}")
+}
+
+/// The rows of a measure over time before its window, or its series, chooses among them: filters of
+/// time say which periods are shown, but for series that nothing is carried in.
+pub(super) fn rows_before_time(
+    input: &LogicalPlan,
+    instance: usize,
+    over: &Over,
+) -> Result<LogicalPlan, PlanError> {
+    match over {
+        Over::Window(_) | Over::Series(Series { carry: Some(_), .. }) => {
+            without_time(input, instance)
+        }
+        Over::Group | Over::Series(_) => Ok(input.clone()),
+    }
+}
+
 impl Evaluation<'_, '_, '_> {
     /// The rows of a branch over time, aggregated by the keys: columns `__g…`, `__a…`.
-    pub(super) fn over_time(&mut self, branch: &Branch) -> Result<LogicalPlan, PlanError> {
+    pub(super) fn over_time(
+        &mut self,
+        branch: &Branch,
+        all: &[Branch],
+    ) -> Result<LogicalPlan, PlanError> {
         let missing = || PlanError::Internal("a branch without a scan".to_owned());
         let instance = branch.instance.ok_or_else(missing)?;
         if matches!(self.aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]) {
@@ -179,8 +213,8 @@ impl Evaluation<'_, '_, '_> {
         }
         let periods = Periods::of(self, instance)?;
         let plan = match &branch.over {
-            Over::Window(window) => self.windowed(branch, instance, &periods, *window)?,
-            Over::Series(series) => self.series(branch, instance, &periods, series)?,
+            Over::Window(window) => self.windowed(branch, all, instance, &periods, *window)?,
+            Over::Series(series) => self.series(branch, all, instance, &periods, series)?,
             Over::Group => return Err(missing()),
         };
         self.keys_named(plan)
@@ -191,23 +225,53 @@ impl Evaluation<'_, '_, '_> {
         reads(self.input, expr, instance).time
     }
 
+    /// The keys of the rows that a branch over time counts in any of the periods shown, each once.
+    pub(super) fn rows_over_time(&mut self, all: &[Branch]) -> Result<LogicalPlan, PlanError> {
+        let missing = || PlanError::Internal("an atom without a branch".to_owned());
+        let branch = all.first().ok_or_else(missing)?;
+        let instance = branch.instance.ok_or_else(missing)?;
+        let periods = Periods::of(self, instance)?;
+        let rows = match &branch.over {
+            Over::Window(window) => {
+                let shown = self.shown_periods(branch, all, instance, &periods)?;
+                let rows = without_time(self.input, instance)?;
+                let rows = self.narrow(branch, instance, &rows, Kept::Counted, Vec::new())?;
+                self.within(rows, shown, &periods, branch, *window)?
+            }
+            Over::Series(series) => {
+                let atom = *branch.atoms.first().ok_or_else(missing)?;
+                let (rows, of_series) =
+                    self.series_rows(branch, all, instance, &periods, series)?;
+                match series.pick {
+                    Pick::Last | Pick::First => picked_row(rows, of_series, series.pick, atom)?,
+                    Pick::Min | Pick::Max | Pick::Avg => rows,
+                }
+            }
+            Over::Group => return Err(missing()),
+        };
+        let key = (0..self.row_key.len()).map(|index| column(row_key(index)));
+        let rows = projected(rows, key.collect())?;
+        Ok(LogicalPlan::Distinct(Distinct::All(Arc::new(rows))))
+    }
+
     // ---- windows ----
 
     fn windowed(
         &mut self,
         branch: &Branch,
+        all: &[Branch],
         instance: usize,
         periods: &Periods,
         window: Window,
     ) -> Result<LogicalPlan, PlanError> {
         let rows = without_time(self.input, instance)?;
-        let rows = self.narrow(branch, instance, &rows, Vec::new())?;
+        let rows = self.narrow(branch, instance, &rows, Kept::Existing, Vec::new())?;
         let asked = self.asked_times(instance);
-        let rows = self.within_reach(rows, &asked, periods, window)?;
+        let rows = self.within_reach(rows, branch, &asked, periods, window)?;
         let parts = branch.atoms.iter().map(|index| self.atoms[*index].combines());
         let parts: Option<Vec<&str>> = parts.collect();
         if let (Some(functions), Some(repeats)) =
-            (&parts, Repeats::of(self, instance, periods, window, &asked))
+            (&parts, self.repeats(branch, all, periods, window, &asked))
         {
             let rows = self.with_own(rows, &asked)?;
             let days = self.by_part(branch, periods, rows, vec![Self::own_of_day()?])?;
@@ -223,8 +287,8 @@ impl Evaluation<'_, '_, '_> {
             Some(_) => self.by_part(branch, periods, rows, Vec::new())?,
             None => rows,
         };
-        let shown = self.shown_periods(branch, instance, periods)?;
-        let rows = self.within(rows, shown, periods, window)?;
+        let shown = self.shown_periods(branch, all, instance, periods)?;
+        let rows = self.within(rows, shown, periods, branch, window)?;
         let mut aggregates = Vec::new();
         for (position, index) in branch.atoms.iter().enumerate() {
             let value = match &parts {
@@ -237,9 +301,25 @@ impl Evaluation<'_, '_, '_> {
         self.counted(branch, plan)
     }
 
-    /// An atom's aggregate over narrowed rows. Those of a single atom are the ones that it counts.
+    /// How days alone give the windows; None where other rows than the branch's own show periods.
+    fn repeats(
+        &self,
+        branch: &Branch,
+        all: &[Branch],
+        periods: &Periods,
+        window: Window,
+        asked: &Asked,
+    ) -> Option<Repeats> {
+        let own_periods = branch.earlier.is_none() && self.shown_beside(branch, all).is_empty();
+        let instance = branch.instance.filter(|_| own_periods)?;
+        Repeats::of(self, instance, periods, window, asked)
+    }
+
+    /// An atom's aggregate over narrowed rows. Those of a single atom are the ones that it counts,
+    /// but for its FILTER.
     fn counting(&self, branch: &Branch, index: usize) -> Result<Expr, PlanError> {
-        let counts = (branch.atoms.len() > 1).then(|| column(condition(index)));
+        let is_filtered = branch.atoms.len() > 1 || self.atoms[index].filter.is_some();
+        let counts = is_filtered.then(|| column(condition(index)));
         self.atoms[index].aggregate(Some(column(argument(index))), counts)
     }
 
@@ -262,10 +342,12 @@ impl Evaluation<'_, '_, '_> {
         projected(plan, exprs)
     }
 
-    /// The periods of the rows that pass all filters: column `__period`.
+    /// The periods of the rows that pass all filters: column `__period`. They are those of all that
+    /// the statement asks for, so that a number doesn't depend on what is asked beside it.
     fn shown_periods(
         &mut self,
         branch: &Branch,
+        all: &[Branch],
         instance: usize,
         periods: &Periods,
     ) -> Result<LogicalPlan, PlanError> {
@@ -276,13 +358,21 @@ impl Evaluation<'_, '_, '_> {
                 Ok(LogicalPlan::Distinct(Distinct::All(Arc::new(shown))))
             }
             (Some((_, _, key)), None) => {
-                let rows =
-                    self.narrow(branch, instance, &input, vec![key.clone().alias(PERIOD)])?;
-                let shown = projected(rows, vec![column(PERIOD)])?;
+                let mut shown = vec![self.periods_of(branch, periods, &input, key)?];
+                for other in self.shown_beside(branch, all) {
+                    shown.push(self.periods_of(other, periods, &input, key)?);
+                }
+                let shown = match <[LogicalPlan; 1]>::try_from(shown) {
+                    Ok([only]) => only,
+                    Err(several) => {
+                        let several = several.into_iter().map(Arc::new).collect();
+                        LogicalPlan::Union(Union::try_new_with_loose_types(several)?)
+                    }
+                };
                 Ok(LogicalPlan::Distinct(Distinct::All(Arc::new(shown))))
             }
             (None, _) => {
-                let rows = self.narrow(branch, instance, &input, Vec::new())?;
+                let rows = self.narrow(branch, instance, &input, Kept::Existing, Vec::new())?;
                 let last = registry().aggregate.get("max");
                 let last =
                     last.ok_or_else(|| PlanError::Internal("no aggregate max".to_owned()))?;
@@ -292,6 +382,53 @@ impl Evaluation<'_, '_, '_> {
         }
     }
 
+    /// The branches whose rows show other periods than a branch's own do.
+    fn shown_beside<'b>(&self, branch: &Branch, all: &'b [Branch]) -> Vec<&'b Branch> {
+        let rows = |it: &Branch| {
+            let mut conditions: Vec<&[Expr]> = Vec::new();
+            for index in it.atoms.iter().filter(|_| !it.has_plain) {
+                let own = self.atoms[*index].conditions.as_slice();
+                if !conditions.contains(&own) {
+                    conditions.push(own);
+                }
+            }
+            (it.instance, it.entity.clone(), it.time.clone(), it.earlier, it.has_plain, conditions)
+        };
+        let mut known = vec![rows(branch)];
+        let mut beside = Vec::new();
+        for other in all {
+            let is_of_scan = other.instance.is_none() || other.instance == branch.instance;
+            let shows = rows(other);
+            if is_of_scan && !known.contains(&shows) {
+                known.push(shows);
+                beside.push(other);
+            }
+        }
+        beside
+    }
+
+    /// The periods of a branch's rows that pass all filters, each as often as there are rows.
+    fn periods_of(
+        &mut self,
+        branch: &Branch,
+        periods: &Periods,
+        input: &LogicalPlan,
+        key: &Expr,
+    ) -> Result<LogicalPlan, PlanError> {
+        let period = key.clone().alias(PERIOD);
+        let Some(instance) = branch.instance else {
+            let rows = self.rewriter.rewrite(input, &Needs::default())?;
+            return projected(rows, vec![period]);
+        };
+        let kept = if branch.has_plain { Kept::All } else { Kept::Existing };
+        let mut rows = self.narrow(branch, instance, input, kept, vec![period])?;
+        if let Some(by) = branch.earlier.map(|it| it.by).filter(|by| periods.has_gaps(*by)) {
+            let there_and_back = column(WALL) + by.interval() - by.interval();
+            rows = filtered(rows, there_and_back.eq(column(WALL)))?;
+        }
+        projected(rows, vec![column(PERIOD)])
+    }
+
     /// The branch's rows with what is needed of them only: the other keys `__k…`, the wall clock, and
     /// for each atom its argument `__v…` and whether it counts the row `__f…`.
     pub(super) fn narrow(
@@ -299,12 +436,16 @@ impl Evaluation<'_, '_, '_> {
         branch: &Branch,
         instance: usize,
         input: &LogicalPlan,
+        kept: Kept,
         more: Vec<Expr>,
     ) -> Result<LogicalPlan, PlanError> {
         let mut needs = Needs::default();
         let time = branch.time.clone();
         let time = time.ok_or_else(|| PlanError::Internal("a window without a time".to_owned()))?;
-        let wall = time.wall_clock()?;
+        let wall = match branch.earlier {
+            Some(earlier) => TimeOf { shift: earlier.rows, ..time.clone() }.wall_clock()?,
+            None => time.wall_clock()?,
+        };
         needs.times.insert(instance, time);
         needs.entities.extend(branch.entity.clone().map(|entity| (instance, entity)));
         let columns = self.carry(branch, instance, &mut needs)?;
@@ -320,6 +461,10 @@ impl Evaluation<'_, '_, '_> {
                 series.push(carried(self.rewriter, expr.clone()).alias(series_key(index)));
             }
         }
+        let mut rows_key = Vec::new();
+        for (index, expr) in self.row_key.clone().into_iter().enumerate() {
+            rows_key.push(carried(self.rewriter, expr).alias(row_key(index)));
+        }
         let rows = self.rewriter.rewrite(input, &needs)?;
         let schema = rows_schema(&rows);
         let mut exprs = vec![located(wall, &schema)?.alias(WALL)];
@@ -330,16 +475,21 @@ impl Evaluation<'_, '_, '_> {
         for index in &branch.atoms {
             let value = columns.arguments.get(index).cloned().unwrap_or_else(|| lit(1i64));
             exprs.push(located(value, &schema)?.alias(argument(*index)));
-            let own = columns.conditions.get(index).into_iter().flatten().cloned();
-            let own = own.chain(self.atoms[*index].filter.clone()).reduce(and);
+            let rules = columns.conditions.get(index).into_iter().flatten().cloned();
+            let own = rules.clone().chain(self.atoms[*index].filter.clone()).reduce(and);
             let own = located(own.unwrap_or_else(|| lit(true)), &schema)?;
             exprs.push(own.clone().alias(condition(*index)));
+            let is_kept = match kept {
+                Kept::All => lit(true),
+                Kept::Existing => located(rules.reduce(and).unwrap_or_else(|| lit(true)), &schema)?,
+                Kept::Counted => own,
+            };
             counted = Some(match counted {
-                None => own,
-                Some(known) => super::or(known, own),
+                None => is_kept,
+                Some(known) => super::or(known, is_kept),
             });
         }
-        for expr in series.into_iter().chain(more) {
+        for expr in series.into_iter().chain(rows_key).chain(more) {
             exprs.push(located(expr, &schema)?);
         }
         let rows = match counted {
@@ -412,10 +562,15 @@ impl Evaluation<'_, '_, '_> {
     fn within_reach(
         &self,
         rows: LogicalPlan,
+        branch: &Branch,
         asked: &Asked,
         periods: &Periods,
         shape: impl Into<Shape>,
     ) -> Result<LogicalPlan, PlanError> {
+        // Its windows are those of other periods than the ones that are asked for.
+        if branch.earlier.is_some() {
+            return Ok(rows);
+        }
         let shape = shape.into();
         let mut conditions = Vec::new();
         let period = |moment| weeks::truncated(self.rewriter.model, periods.grain(), moment);
@@ -436,11 +591,12 @@ impl Evaluation<'_, '_, '_> {
     /// Whether a row is in the window of a period.
     pub(super) fn inside(
         &self,
+        period: Expr,
         periods: &Periods,
         shape: impl Into<Shape>,
     ) -> Result<Expr, PlanError> {
-        let inside = column(WALL).lt(periods.end(column(PERIOD))?);
-        Ok(match self.window_start(column(PERIOD), periods, shape)? {
+        let inside = column(WALL).lt(periods.end(period.clone())?);
+        Ok(match self.window_start(period, periods, shape)? {
             Some(start) => and(column(WALL).gt_eq(start), inside),
             None => inside,
         })
@@ -452,9 +608,21 @@ impl Evaluation<'_, '_, '_> {
         rows: LogicalPlan,
         shown: LogicalPlan,
         periods: &Periods,
+        branch: &Branch,
         shape: impl Into<Shape>,
     ) -> Result<LogicalPlan, PlanError> {
-        let inside = self.inside(periods, shape)?;
+        let shape = shape.into();
+        // Without periods the last day is that of the rows themselves.
+        let by = branch.earlier.map(|it| it.by).filter(|_| periods.key.is_some());
+        let shown_period = as_timestamp(column(PERIOD));
+        let period = match by {
+            Some(by) => shown_period.clone() - by.interval(),
+            None => column(PERIOD),
+        };
+        let mut inside = self.inside(period.clone(), periods, shape)?;
+        if let Some(by) = by.filter(|by| periods.has_gaps(*by)) {
+            inside = and(inside, (period + by.interval()).eq(shown_period));
+        }
         let pairs = Join::try_new(
             Arc::new(rows),
             Arc::new(shown),
@@ -470,36 +638,52 @@ impl Evaluation<'_, '_, '_> {
 
     // ---- series ----
 
-    /// One row of each series and period, added up.
-    fn series(
+    /// The rows among which each series has its value, and what tells series and periods apart.
+    fn series_rows(
         &mut self,
         branch: &Branch,
+        all: &[Branch],
         instance: usize,
         periods: &Periods,
         series: &Series,
-    ) -> Result<LogicalPlan, PlanError> {
+    ) -> Result<(LogicalPlan, Vec<Expr>), PlanError> {
         let missing = || PlanError::Internal("a series without a value".to_owned());
         let atom = *branch.atoms.first().ok_or_else(missing)?;
         let rows = match series.carry {
             Some(carry) => {
-                let shown = self.shown_periods(branch, instance, periods)?;
+                let shown = self.shown_periods(branch, all, instance, periods)?;
                 let rows = without_time(self.input, instance)?;
-                let rows = self.narrow(branch, instance, &rows, Vec::new())?;
-                let window = Window::Trailing(carry).beside_period();
+                let rows = self.narrow(branch, instance, &rows, Kept::Counted, Vec::new())?;
+                let carried = Window::Trailing(carry).beside_period();
                 let asked = self.asked_times(instance);
-                let rows = self.within_reach(rows, &asked, periods, window)?;
-                self.within(rows, shown, periods, window)?
+                let rows = self.within_reach(rows, branch, &asked, periods, carried)?;
+                self.within(rows, shown, periods, branch, carried)?
             }
             None => {
                 let period = periods.key.iter().map(|(_, _, key)| key.clone().alias(PERIOD));
                 let input = self.input.clone();
-                self.narrow(branch, instance, &input, period.collect())?
+                self.narrow(branch, instance, &input, Kept::Counted, period.collect())?
             }
         };
         let present = column(argument(atom)).is_not_null();
         let rows = filtered(rows, and(present, column(WALL).is_not_null()))?;
         let mut of_series: Vec<Expr> = periods.key.iter().map(|_| column(PERIOD)).collect();
         of_series.extend((0..series.per.len()).map(|index| column(series_key(index))));
+        Ok((rows, of_series))
+    }
+
+    /// One row of each series and period, added up.
+    fn series(
+        &mut self,
+        branch: &Branch,
+        all: &[Branch],
+        instance: usize,
+        periods: &Periods,
+        series: &Series,
+    ) -> Result<LogicalPlan, PlanError> {
+        let missing = || PlanError::Internal("a series without a value".to_owned());
+        let atom = *branch.atoms.first().ok_or_else(missing)?;
+        let (rows, mut of_series) = self.series_rows(branch, all, instance, periods, series)?;
         let picked = match series.pick {
             Pick::Last if self.other_keys(instance).is_empty() => {
                 aggregated(rows, of_series, vec![last_value(atom)?.alias(argument(atom))])?

@@ -1,6 +1,8 @@
 //! EXPLAIN (CANON): an answer explained to whoever reads or owns the number, one fact a line: which
 //! versions answer and why, which rows count and why the others don't, how new the data are.
 
+mod lines;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,7 +26,7 @@ use crate::backend::Run;
 use crate::bind::relation::ColumnKind;
 use crate::bind::{RelationScan, ScanKind};
 use crate::error::QueryError;
-use crate::model::{Aggregation, MetricKind, MetricVersion, Model, Status, Window};
+use crate::model::{Aggregation, MetricKind, MetricVersion, Model, Pick, Status, Window};
 use crate::observe::Statement;
 use crate::plan::PlanError;
 use crate::plan::account::{self, Account, Counts, Join, Step};
@@ -39,6 +41,8 @@ const ACCOUNTS_MAX: usize = 32;
 pub(super) struct Explanation {
     metrics: Vec<MetricNote>,
     sources: Vec<SourceNote>,
+    /// Policies that hide rows or values from the role; there are none yet.
+    policies: Vec<String>,
     cache: CacheNote,
     backend: &'static str,
     /// The statements that the backend is sent for the answer.
@@ -82,6 +86,8 @@ struct FreshnessNote {
 struct RowsNote {
     metric: String,
     version: String,
+    /// What the asked metric makes of this one: `1 year earlier`.
+    role: Vec<String>,
     relation: String,
     source: String,
     source_rows: i64,
@@ -95,7 +101,8 @@ struct RowsNote {
 
 #[derive(Debug, Serialize)]
 struct StepNote {
-    /// `dedupe`, `question` or `rule`.
+    /// `dedupe`, `question`, `rule`, `filter`, `partner`, `window`, `series`, `member`,
+    /// `time`, `late_data` or `as_of`.
     by: &'static str,
     what: String,
     why: Option<String>,
@@ -166,6 +173,7 @@ impl QueryEngine {
         let explanation = Explanation {
             metrics: metric_notes(model, planned, context, &bound, &rows)?,
             sources: self.source_notes(planned, runnable, now).await?,
+            policies: Vec::new(),
             cache: self.cache_note(planned, runnable).await?,
             backend: self.backend.name(),
             sent: runnable.prepared.pushed.clone(),
@@ -391,6 +399,7 @@ fn rows_note(account: &Account, counts: &Counts) -> RowsNote {
     RowsNote {
         metric: account.version.metric.clone(),
         version: account.version.version.to_string(),
+        role: account.role.clone(),
         relation: account.entity.relation.clone(),
         source: account.entity.source.table.clone(),
         source_rows: counts.source,
@@ -416,6 +425,19 @@ fn step_note(account: &Account, step: &Step, rows: i64) -> StepNote {
             let why = Some("older versions, repeated deliveries and deleted rows".to_owned());
             StepNote { by: "dedupe", what: what.unwrap_or_default(), why, rows }
         }
+        Step::NotYet(as_of) => {
+            let as_of = as_of.to_rfc3339_opts(SecondsFormat::Secs, true);
+            StepNote { by: "as_of", what: format!("came in at {as_of} or later"), why: None, rows }
+        }
+        Step::Late(days) => {
+            let what = match days {
+                0 => "came after their day".to_owned(),
+                1 => "came more than a day after their day".to_owned(),
+                days => format!("came more than {days} days after their day"),
+            };
+            let why = Some("late data are dropped".to_owned());
+            StepNote { by: "late_data", what, why, rows }
+        }
         Step::Statement => {
             let what = "its WHERE, joins and FILTER".to_owned();
             StepNote { by: "question", what, why: None, rows }
@@ -423,6 +445,35 @@ fn step_note(account: &Account, step: &Step, rows: i64) -> StepNote {
         Step::Rule(index) => {
             let rule = &account.version.eligibility[*index];
             StepNote { by: "rule", what: rule.rule.clone(), why: Some(rule.why.clone()), rows }
+        }
+        Step::Filter(text) => {
+            let why = Some("the filter of a metric that is built on it".to_owned());
+            StepNote { by: "filter", what: text.clone(), why, rows }
+        }
+        Step::NoPartner(span) => {
+            let what = format!("its day has none {span} later");
+            StepNote { by: "partner", what, why: None, rows }
+        }
+        Step::Window => {
+            let what = "in the window of none of the periods shown".to_owned();
+            StepNote { by: "window", what, why: None, rows }
+        }
+        Step::Series(pick) => {
+            let what = match pick {
+                Pick::Last => "not the last of its series in any period shown",
+                Pick::First => "not the first of its series in any period shown",
+                Pick::Min | Pick::Max | Pick::Avg => "in none of the periods shown",
+            };
+            StepNote { by: "series", what: format!("{what}, or without a value"), why: None, rows }
+        }
+        Step::NoMember => {
+            let what = "nobody to follow".to_owned();
+            StepNote { by: "member", what, why: Some("its key is empty".to_owned()), rows }
+        }
+        Step::NoTime => {
+            let what = "no time".to_owned();
+            let why = Some("it has no place among the others of its member".to_owned());
+            StepNote { by: "time", what, why, rows }
         }
     }
 }
@@ -435,143 +486,6 @@ fn join_note(join: &Join) -> JoinNote {
         missing: join.missing.clone(),
         unmatched: join.unmatched.clone(),
         needed_for: join.reasons.clone(),
-    }
-}
-
-// ---- in words ----
-
-impl Explanation {
-    /// As one JSON document.
-    pub(super) fn json(&self) -> Result<String, QueryError> {
-        let internal = |error: serde_json::Error| PlanError::Internal(error.to_string());
-        Ok(serde_json::to_string_pretty(self).map_err(internal)?)
-    }
-
-    /// As lines, one fact each.
-    pub(super) fn lines(&self) -> Vec<String> {
-        let mut lines = Vec::new();
-        for metric in &self.metrics {
-            metric.lines(&mut lines);
-        }
-        if self.metrics.is_empty() {
-            lines.push("No metric: rows of entities as they are".to_owned());
-        }
-        for source in &self.sources {
-            lines.push(source.line());
-        }
-        lines.push(self.cache.line());
-        lines.push(format!("Backend: {}", self.backend));
-        for statement in &self.sent {
-            lines.push(format!("Sent to {}:", self.backend));
-            lines.extend(statement.lines().map(|line| format!("  {line}")));
-        }
-        lines
-    }
-}
-
-impl MetricNote {
-    fn lines(&self, lines: &mut Vec<String>) {
-        lines.push(format!("Metric {} {}", self.metric, self.version));
-        let mut fact = |text: String| lines.push(format!("  {text}"));
-        fact(format!("Intent: {}", self.intent));
-        if !self.not_for.is_empty() {
-            fact(format!("Not for: {}", self.not_for.join("; ")));
-        }
-        fact(format!("Version {}: {}", self.version, self.chosen));
-        if self.status == status(Status::Deprecated) {
-            let until = self.sunset.as_ref().map(|date| format!(" until {date}"));
-            let successor = self.replaced_by.as_ref().map(|it| format!(", use version {it}"));
-            let (until, successor) = (until.unwrap_or_default(), successor.unwrap_or_default());
-            fact(format!("Deprecated: can be asked for{until}{successor}"));
-        }
-        let contact = self.contact.as_ref().map(|contact| format!(" ({contact})"));
-        fact(format!("Owner: {}{}", self.owner, contact.unwrap_or_default()));
-        if let Some(unit) = &self.unit {
-            fact(format!("Unit: {unit}"));
-        }
-        fact(format!("Computed as: {}", self.computed_as));
-        if let Some(time) = &self.time {
-            fact(format!("Time: {}, on the clock of {}", time.column, time.timezone));
-        }
-        if let Some(freshness) = &self.freshness {
-            let budget = words(Duration::from_secs(freshness.budget_seconds));
-            let decision = freshness.decision.as_ref().map(|it| format!(", in order to {it}"));
-            fact(format!("Freshness: at most {budget} old{}", decision.unwrap_or_default()));
-        }
-        for rows in &self.rows {
-            rows.lines(lines);
-        }
-    }
-}
-
-impl RowsNote {
-    fn lines(&self, lines: &mut Vec<String>) {
-        lines.push(format!("  Rows for {} {}:", self.metric, self.version));
-        let mut fact = |text: String| lines.push(format!("    {text}"));
-        fact(format!("In source {}: {}", self.source, self.source_rows));
-        for step in &self.dropped {
-            let why = step.why.as_ref().map(|why| format!(" ({why})")).unwrap_or_default();
-            fact(match step.by {
-                "dedupe" => format!("Dropped by dedupe, {}: {}{why}", step.what, step.rows),
-                "question" => format!("Dropped by the question, {}: {}", step.what, step.rows),
-                _ => format!("Dropped by rule {}: {}{why}", step.what, step.rows),
-            });
-        }
-        fact(format!("Rows that count: {}", self.counted));
-        if let Some(rows) = self.without_time.filter(|rows| *rows > 0) {
-            fact(format!("Of these without a time, in the group NULL: {rows}"));
-        }
-        for join in &self.joins {
-            fact(join.line());
-        }
-    }
-}
-
-impl JoinNote {
-    fn line(&self) -> String {
-        let label = |what: &str, label: &Option<String>| {
-            label.as_ref().map(|label| format!("; {what} is shown as {label}")).unwrap_or_default()
-        };
-        format!(
-            "Joined: {} as {} by {}, for {}; a row without one stays{}{}",
-            self.relation,
-            self.relationship,
-            self.key.join(", "),
-            self.needed_for.join(", "),
-            label("no key", &self.missing),
-            label("an unknown key", &self.unmatched),
-        )
-    }
-}
-
-impl SourceNote {
-    fn line(&self) -> String {
-        let as_of = match &self.data_as_of {
-            Some(as_of) => format!("data as of {as_of}"),
-            None => "its age is not known, as it has no ingestion time".to_owned(),
-        };
-        let verdict = match self.over_budget {
-            Some(true) => ", which is older than the freshness budget",
-            Some(false) => ", within the freshness budget",
-            None => "",
-        };
-        format!("Source {}: {as_of}{verdict}", self.source)
-    }
-}
-
-impl CacheNote {
-    fn line(&self) -> String {
-        let kept = words(Duration::from_secs(self.time_to_live_seconds));
-        match self.age_seconds {
-            Some(age) => {
-                format!(
-                    "Cache: a hit, computed {age} s ago; kept for {kept} or until the data change"
-                )
-            }
-            None => format!(
-                "Cache: no hit, it would be computed; kept for {kept} or until the data change"
-            ),
-        }
     }
 }
 

@@ -18,7 +18,8 @@ use datafusion::parquet::arrow::ArrowWriter;
 use super::value::{Value, decimal_text, wall_text};
 use super::world::{Kind, Table};
 
-pub(crate) fn write_parquet(table: &Table, folder: &Path) {
+/// The rows of a table.
+pub(crate) fn batch(table: &Table) -> RecordBatch {
     let columns: Vec<(&str, ArrayRef)> = table
         .columns
         .iter()
@@ -31,7 +32,11 @@ pub(crate) fn write_parquet(table: &Table, folder: &Path) {
     let fields: Vec<Field> =
         columns.iter().map(|(name, it)| Field::new(*name, it.data_type().clone(), true)).collect();
     let arrays = columns.into_iter().map(|(_, array)| array).collect();
-    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
+    RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
+}
+
+pub(crate) fn write_parquet(table: &Table, folder: &Path) {
+    let batch = batch(table);
     let file = File::create(folder.join(format!("{}.parquet", table.name))).unwrap();
     let mut writer = ArrowWriter::try_new(file, batch.schema(), None).unwrap();
     writer.write(&batch).unwrap();

@@ -2,24 +2,36 @@
 
 use std::cmp::Ordering;
 
-use chrono::{DateTime, Datelike, Days, NaiveDateTime, Timelike};
+use chrono::{DateTime, Datelike, Days, Months, NaiveDateTime, Timelike};
 
 use super::dice::Dice;
 use super::value::{Value, aligned, wall_text};
 use super::world::{Attribute, CHANNELS, COUNTRIES, Kind, Row, STATUSES, instant};
 
-/// How names are written: as columns of relations, or with dots as definitions may.
+/// How names are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Names {
-    Columns,
+    /// As columns of relations; the relation of `metric_time` is named, as in `o.`, or empty.
+    Columns(&'static str),
+    /// With dots, as definitions may.
     Dotted,
+}
+
+impl Names {
+    pub(crate) fn time(self) -> String {
+        match self {
+            Self::Columns(relation) => format!("{relation}metric_time"),
+            Self::Dotted => "metric_time".to_owned(),
+        }
+    }
 }
 
 impl Attribute {
     fn sql(&self, names: Names) -> &str {
-        match names {
-            Names::Columns => &self.name,
-            Names::Dotted => &self.dotted,
+        match (names, &self.dotted) {
+            (Names::Columns(_), _) => &self.column,
+            (Names::Dotted, Some(dotted)) => dotted,
+            (Names::Dotted, None) => panic!("definitions can't name {}", self.name),
         }
     }
 }
@@ -64,6 +76,60 @@ impl Grain {
             Self::Year => date.with_ordinal(1).unwrap(),
         };
         micros(date.and_hms_opt(0, 0, 0).unwrap())
+    }
+}
+
+impl Grain {
+    /// The end of the period that begins at a wall clock.
+    pub(crate) fn end(self, begin: i64) -> i64 {
+        let date = DateTime::from_timestamp_micros(begin).unwrap().naive_utc();
+        micros(match self {
+            Self::Hour => date + chrono::TimeDelta::hours(1),
+            Self::Day => date + Days::new(1),
+            Self::Week => date + Days::new(7),
+            Self::Month => date + Months::new(1),
+            Self::Quarter => date + Months::new(3),
+            Self::Year => date + Months::new(12),
+        })
+    }
+
+    /// Whether a shift by a length of time leads from periods to periods.
+    pub(crate) fn allows(self, span: Span) -> bool {
+        let months = |of: u32| span.days == 0 && span.months % of == 0;
+        match self {
+            Self::Year => months(12),
+            Self::Quarter => months(3),
+            Self::Month => months(1),
+            Self::Week => span.months == 0 && span.days % 7 == 0,
+            Self::Hour | Self::Day => true,
+        }
+    }
+}
+
+/// A length of calendar time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) months: u32,
+    pub(crate) days: u64,
+}
+
+impl Span {
+    pub(crate) fn yaml(self) -> String {
+        match self {
+            Self { months, days: 0 } => format!("{months} months"),
+            Self { days, .. } => format!("{days} days"),
+        }
+    }
+
+    /// As much later; a day that a month doesn't have is its last one.
+    pub(crate) fn after(self, wall: i64) -> i64 {
+        let at = DateTime::from_timestamp_micros(wall).unwrap().naive_utc();
+        micros(at + Months::new(self.months) + Days::new(self.days))
+    }
+
+    pub(crate) fn before(self, wall: i64) -> i64 {
+        let at = DateTime::from_timestamp_micros(wall).unwrap().naive_utc();
+        micros(at - Months::new(self.months) - Days::new(self.days))
     }
 }
 
@@ -219,6 +285,40 @@ impl Condition {
         }
     }
 
+    /// The conditions that all have to hold.
+    pub(crate) fn conjuncts(&self) -> Vec<&Condition> {
+        match self {
+            Self::And(left, right) => [left.conjuncts(), right.conjuncts()].concat(),
+            other => vec![other],
+        }
+    }
+
+    /// Over other attributes.
+    pub(crate) fn mapped(&self, to: &impl Fn(&Attribute) -> Attribute) -> Self {
+        let inner = |it: &Self| Box::new(it.mapped(to));
+        match self {
+            Self::Compare(it, operator, value) => Self::Compare(to(it), operator, value.clone()),
+            Self::CompareTwo(left, operator, right) => {
+                Self::CompareTwo(to(left), operator, to(right))
+            }
+            Self::In(it, list, negated) => Self::In(to(it), list.clone(), *negated),
+            Self::IsNull(it, negated) => Self::IsNull(to(it), *negated),
+            Self::Is(it) => Self::Is(to(it)),
+            Self::Like(it, pattern) => Self::Like(to(it), pattern),
+            Self::Not(it) => Self::Not(inner(it)),
+            Self::And(left, right) => Self::And(inner(left), inner(right)),
+            Self::Or(left, right) => Self::Or(inner(left), inner(right)),
+            Self::Time(..) | Self::Date(..) | Self::TimeIsNull(_) | Self::Period(..) => {
+                self.clone()
+            }
+        }
+    }
+
+    /// Both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self::And(Box::new(self), Box::new(other))
+    }
+
     /// The attributes that it names.
     pub(crate) fn names(&self, found: &mut Vec<String>) {
         match self {
@@ -263,15 +363,16 @@ impl Condition {
             Self::And(left, right) => format!("({} AND {})", left.sql(names), right.sql(names)),
             Self::Or(left, right) => format!("({} OR {})", left.sql(names), right.sql(names)),
             Self::Time(operator, at) => {
-                format!("metric_time {operator} {}", literal(&Value::Wall(*at)))
+                format!("{} {operator} {}", names.time(), literal(&Value::Wall(*at)))
             }
             Self::Date(operator, at) => {
-                format!("CAST(metric_time AS date) {operator} DATE '{}'", &wall_text(*at)[..10])
+                let (time, date) = (names.time(), &wall_text(*at)[..10]);
+                format!("CAST({time} AS date) {operator} DATE '{date}'")
             }
-            Self::TimeIsNull(negated) => format!("metric_time {}", is_null(*negated)),
+            Self::TimeIsNull(negated) => format!("{} {}", names.time(), is_null(*negated)),
             Self::Period(grain, operator, at) => {
                 let at = literal(&Value::Wall(*at));
-                format!("date_trunc('{}', metric_time) {operator} {at}", grain.name())
+                format!("date_trunc('{}', {}) {operator} {at}", grain.name(), names.time())
             }
         }
     }
@@ -358,11 +459,26 @@ pub(crate) enum Amount {
 
 impl Amount {
     pub(crate) fn random(dice: &mut Dice, attributes: &[Attribute]) -> Self {
-        let of = |name: &str| attributes.iter().find(|it| it.name == name).cloned();
-        let known = |name: &str| of(name).unwrap_or_else(|| panic!("no attribute {name}"));
-        let numbers: Vec<Attribute> =
-            attributes.iter().filter(|it| it.kind.is_number()).cloned().collect();
+        let numbers: Vec<Attribute> = attributes
+            .iter()
+            .filter(|it| it.kind.is_number() && it.dotted.is_some())
+            .cloned()
+            .collect();
         let number = dice.pick(&numbers).clone();
+        // What another entity than the order hasn't is any of its numbers.
+        let of = |name: &str| numbers.iter().find(|it| it.name == name).cloned();
+        let known = |name: &str| of(name).unwrap_or_else(|| number.clone());
+        if of("gross").is_none() {
+            return match dice.below(6) {
+                0 => Self::OrZero(number),
+                1 => Self::Negated(number),
+                2 => {
+                    let when = Condition::random(dice, attributes, false, 1);
+                    Self::When(Box::new(when), number)
+                }
+                _ => Self::Of(number),
+            };
+        }
         match dice.below(10) {
             0 => Self::Minus(
                 Box::new(Self::Of(known("gross"))),
