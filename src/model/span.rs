@@ -37,6 +37,11 @@ impl Span {
         })
     }
 
+    /// Its months alone, which not every day has a partner after, and its days alone.
+    pub fn parts(self) -> (Self, Self) {
+        (Self { days: 0, ..self }, Self { months: 0, ..self })
+    }
+
     /// As an interval.
     pub fn interval(self) -> Expr {
         let value = ScalarValue::new_interval_mdn(self.months, self.days, 0);

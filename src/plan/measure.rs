@@ -459,8 +459,8 @@ impl Evaluation<'_, '_, '_> {
         periods.check_shift(span)?;
         let shift = branch.earlier.map_or(Some(span), |earlier| earlier.rows);
         let Some(span) = shift.filter(|span| periods.has_gaps(*span)) else { return Ok(None) };
-        let clock = time.unshifted()?;
-        let back = TimeOf { shift, ..time.clone() }.wall_clock()? - span.interval();
+        let (clock, (months, _)) = (time.unshifted()?, span.parts());
+        let back = clock.clone() + months.interval() - months.interval();
         Ok(Some(or(back.eq(clock.clone()), clock.is_null())))
     }
 

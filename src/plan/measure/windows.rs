@@ -423,7 +423,8 @@ impl Evaluation<'_, '_, '_> {
         let kept = if branch.has_plain { Kept::All } else { Kept::Existing };
         let mut rows = self.narrow(branch, instance, input, kept, vec![period])?;
         if let Some(by) = branch.earlier.map(|it| it.by).filter(|by| periods.has_gaps(*by)) {
-            let there_and_back = column(WALL) + by.interval() - by.interval();
+            let (months, _) = by.parts();
+            let there_and_back = column(WALL) + months.interval() - months.interval();
             rows = filtered(rows, there_and_back.eq(column(WALL)))?;
         }
         projected(rows, vec![column(PERIOD)])
@@ -616,12 +617,17 @@ impl Evaluation<'_, '_, '_> {
         let by = branch.earlier.map(|it| it.by).filter(|_| periods.key.is_some());
         let shown_period = as_timestamp(column(PERIOD));
         let period = match by {
-            Some(by) => shown_period.clone() - by.interval(),
+            // As rows are moved, from the end: months first, then days.
+            Some(by) => {
+                let (months, days) = by.parts();
+                shown_period.clone() - days.interval() - months.interval()
+            }
             None => column(PERIOD),
         };
         let mut inside = self.inside(period.clone(), periods, shape)?;
         if let Some(by) = by.filter(|by| periods.has_gaps(*by)) {
-            inside = and(inside, (period + by.interval()).eq(shown_period));
+            let (months, days) = by.parts();
+            inside = and(inside, (period + months.interval()).eq(shown_period - days.interval()));
         }
         let pairs = Join::try_new(
             Arc::new(rows),
