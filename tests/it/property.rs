@@ -365,7 +365,8 @@ fn answers_are_those_of_the_oracle() {
     assert!(failures.is_empty(), "{} wrong answers\n\n{shown}", failures.len());
 }
 
-/// Some cases, over a database of their own.
+/// Some cases, over a database of their own. A run of hours says how far it is.
+#[allow(clippy::print_stdout)]
 async fn run(seeds: impl Iterator<Item = u64>) -> Vec<String> {
     let every = number("CANON_PROPERTY_CLICKHOUSE_EVERY", CLICKHOUSE_EVERY);
     let server = if every > 0 { Some(ClickHouseServer::start().await) } else { None };

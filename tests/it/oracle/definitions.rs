@@ -131,7 +131,7 @@ pub(crate) struct Segment {
 
 #[derive(Debug, Clone)]
 pub(crate) enum Rule {
-    Attribute(Condition),
+    Attribute(Box<Condition>),
     /// A metric, over a trailing window or over all, at least a number.
     Metric(Reference, Option<u64>, i64),
 }
@@ -650,7 +650,7 @@ fn segment(dice: &mut Dice, world: &World, known: &Definitions) -> Segment {
     let mut rules = Vec::new();
     for name in ["gold", "silver", "lead"].iter().take(1 + dice.below(3)) {
         let rule = match metrics.is_empty() || dice.chance(40) {
-            true => Rule::Attribute(Condition::random(dice, &own, false, 1)),
+            true => Rule::Attribute(Box::new(Condition::random(dice, &own, false, 1))),
             false => {
                 let days = [None, Some(3650), Some(200)];
                 let days = *dice.pick(&days);

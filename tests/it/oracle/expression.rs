@@ -95,12 +95,12 @@ impl Grain {
 
     /// Whether a shift by a length of time leads from periods to periods.
     pub(crate) fn allows(self, span: Span) -> bool {
-        let months = |of: u32| span.days == 0 && span.months % of == 0;
+        let months = |of: u32| span.days == 0 && span.months.is_multiple_of(of);
         match self {
             Self::Year => months(12),
             Self::Quarter => months(3),
             Self::Month => months(1),
-            Self::Week => span.months == 0 && span.days % 7 == 0,
+            Self::Week => span.months == 0 && span.days.is_multiple_of(7),
             Self::Hour | Self::Day => true,
         }
     }

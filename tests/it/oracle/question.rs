@@ -684,7 +684,7 @@ fn of_metric(
     let several = version.entities.len() > 1;
     let attributes = world.shared_attributes(&version.entities).into_iter();
     let attributes: Vec<Attribute> =
-        attributes.filter(|it| !it.hidden && !(several && it.says_when())).collect();
+        attributes.filter(|it| !(it.hidden || several && it.says_when())).collect();
     let target = Target::Metric(measure.reference);
     let measures = vec![measure];
     let mut question = Question::of(dice, definitions, pinned, target, from, &attributes, measures);
@@ -810,8 +810,8 @@ fn measure(
             drawn.push(((metric, default), of.name.clone()));
             drawn.push(((metric, default), of.name.clone()));
         }
-        let majors = if may_name_majors { 1..=versions } else { 1..=0 };
-        for major in majors.filter(|major| fits((metric, *major))) {
+        let named = |major: &usize| may_name_majors && fits((metric, *major));
+        for major in (1..=versions).filter(named) {
             drawn.push(((metric, major), format!("{}_v{major}", of.name)));
         }
     }
