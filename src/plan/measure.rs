@@ -32,6 +32,7 @@ use crate::model::entity::BASE;
 use crate::model::{Dimension, MetricVersion};
 
 mod bounds;
+mod carried;
 mod fill;
 mod parts;
 mod rows;

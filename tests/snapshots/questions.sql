@@ -448,3 +448,13 @@ ORDER BY 1, 2
 
 -- retention_by_attribute one
 SELECT country, MEASURE(customer_retention) AS retention FROM metrics.customer_retention WHERE age = 3 GROUP BY 1
+
+--- Periods without rows
+
+-- filled one
+SELECT * FROM canon.query('revenue', by => 'metric_time.day', fill => true,
+                          where => 'metric_time >= ''2026-03-01'' AND metric_time < ''2026-03-08''')
+
+-- filled_groups one
+SELECT * FROM canon.query('revenue, refunded_amount', by => 'metric_time.month, order_channel', fill => true,
+                          where => 'metric_time >= ''2026-01-01''')

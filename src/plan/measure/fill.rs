@@ -6,21 +6,18 @@
 //! key is computed for it: so the key may be any expression that cuts time. These keys are united
 //! with the groups of the branches, like a branch that has no values.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, ScalarValue};
-use datafusion::logical_expr::expr::{Between, Sort, WindowFunction};
+use datafusion::logical_expr::expr::Between;
 use datafusion::logical_expr::utils::{grouping_set_to_exprlist, split_conjunction};
 use datafusion::logical_expr::{
-    Aggregate, BinaryExpr, Cast, Distinct, Expr, ExprFunctionExt, ExprSchemable, LogicalPlan,
-    LogicalPlanBuilder, Operator, Union, Window, WindowFrame, WindowFrameBound, WindowFrameUnits,
-    WindowFunctionDefinition, cast, lit, when,
+    Aggregate, BinaryExpr, Cast, Distinct, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder,
+    Operator, Union, cast, lit, when,
 };
 
-use super::super::atoms::{Carried, carried_name};
 use super::super::clock;
 use super::super::error::PlanError;
 use super::super::expand::{Reading, TimeOf, call, newest, row_time};
@@ -29,7 +26,7 @@ use super::super::spread::Spread;
 use super::super::trace::{Below, below, followed, reads, scans_of};
 use super::super::weeks;
 use super::windows::{Kept, WALL};
-use super::{Branch, Evaluation, collect_filters, key_name, substitute};
+use super::{Branch, Evaluation, collect_filters, key_name};
 use crate::bind::{ScanClock, ScanKind};
 use crate::functions::time::{TIMESTAMP, timestamptz};
 use crate::functions::{Unit, registry};
@@ -67,7 +64,7 @@ struct Cut {
     moved: bool,
 }
 
-fn column(name: &str) -> Expr {
+pub(super) fn column(name: &str) -> Expr {
     Expr::Column(Column::new_unqualified(name))
 }
 
@@ -142,20 +139,29 @@ pub(super) fn asked(
 ) -> Result<Option<Filling>, PlanError> {
     let scans = scans_of(input);
     let is_filled = |scan: &usize| scans.get(scan).is_some_and(|scan| scan.relation.clock.fill);
-    for instance in scans.keys().copied().filter(is_filled) {
-        let keys = grouping_set_to_exprlist(&aggregate.group_expr)?;
-        if !keys.iter().any(|key| reads(input, key, instance).time && !is_final(input, key)) {
-            continue;
-        }
-        if matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]) {
-            return Err(refused(
-                "with ROLLUP, CUBE or GROUPING SETS",
-                "Ask for each level by itself, or SET canon.fill = off.",
-            ));
-        }
-        return filling(aggregate, input, instance).map(Some);
+    let keys = grouping_set_to_exprlist(&aggregate.group_expr)?;
+    let by_time = |instance: &usize| {
+        keys.iter().any(|key| reads(input, key, *instance).time && !is_final(input, key))
+    };
+    let mut by_time = scans.keys().copied().filter(is_filled).filter(by_time);
+    let Some(instance) = by_time.next() else { return Ok(None) };
+    if by_time.next().is_some() {
+        return Err(one_period());
     }
-    Ok(None)
+    if matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]) {
+        return Err(refused(
+            "with ROLLUP, CUBE or GROUPING SETS",
+            "Ask for each level by itself, or SET canon.fill = off.",
+        ));
+    }
+    filling(aggregate, input, instance).map(Some)
+}
+
+fn one_period() -> PlanError {
+    refused(
+        "with other keys of time than one period",
+        "Group by one date_trunc of metric_time, such as date_trunc('day', metric_time), or SET canon.fill = off.",
+    )
 }
 
 fn filling(
@@ -163,20 +169,15 @@ fn filling(
     input: &LogicalPlan,
     instance: usize,
 ) -> Result<Filling, PlanError> {
-    let one = || {
-        refused(
-            "with other keys of time than one period",
-            "Group by one date_trunc of metric_time, such as date_trunc('day', metric_time), or SET canon.fill = off.",
-        )
-    };
     let mut found = None;
     for (key, expr) in aggregate.group_expr.iter().enumerate() {
         let read = reads(input, expr, instance);
         if !read.time || is_final(input, expr) {
             continue;
         }
-        let cut = cut(input, expr).filter(|_| !read.other && found.is_none()).ok_or_else(one)?;
-        let unit = cut.unit.filter(|unit| name_of(*unit).is_some()).ok_or_else(one)?;
+        let cut =
+            cut(input, expr).filter(|_| !read.other && found.is_none()).ok_or_else(one_period)?;
+        let unit = cut.unit.filter(|unit| name_of(*unit).is_some()).ok_or_else(one_period)?;
         if cut.of_instants && unit >= Unit::Day {
             return Err(refused(
                 "by days of metric_instant",
@@ -185,7 +186,7 @@ fn filling(
         }
         found = Some(Filling { instance, key, unit, of_instants: cut.of_instants });
     }
-    found.ok_or_else(one)
+    found.ok_or_else(one_period)
 }
 
 fn is_final(input: &LogicalPlan, key: &Expr) -> bool {
@@ -223,8 +224,9 @@ impl Moments<'_> {
 
     /// A constant that is compared with the time.
     fn constant(&self, constant: &Expr, of_instants: bool) -> Result<Expr, PlanError> {
-        let data_type = constant.get_type(&DFSchema::empty())?;
-        let zoned = matches!(data_type, DataType::Timestamp(_, Some(_)));
+        // A parameter may not have its type yet.
+        let data_type = constant.get_type(&DFSchema::empty());
+        let zoned = matches!(data_type, Ok(DataType::Timestamp(_, Some(_))));
         let utc = || lit("UTC");
         if of_instants || (self.as_instants && zoned) {
             let instant = cast(constant.clone(), timestamptz());
@@ -523,21 +525,22 @@ impl Evaluation<'_, '_, '_> {
         filling: Filling,
     ) -> Result<LogicalPlan, PlanError> {
         let input = self.input.clone();
-        let mut firsts = Vec::new();
-        for branch in branches {
-            if branch.instance == Some(filling.instance) && branch.time.is_some() {
-                // At the periods that offsets move them to.
-                let branch = Branch { earlier: None, ..branch.clone() };
-                let rows =
-                    self.narrow(&branch, filling.instance, &input, Kept::Counted, Vec::new())?;
-                firsts.push(Arc::new(least_of(rows, WALL)?));
-            }
-        }
-        match firsts.len() {
-            0 => Err(refused(
+        let own = |it: &&Branch| it.instance == Some(filling.instance) && it.time.is_some();
+        let Some(first) = branches.iter().find(own) else {
+            return Err(refused(
                 "of plain rows needs the first period",
                 "Add WHERE metric_time >= '2026-01-01'.",
-            )),
+            ));
+        };
+        let beside = self.shown_beside(first, branches).into_iter().filter(own);
+        let mut firsts = Vec::new();
+        for branch in [first].into_iter().chain(beside) {
+            // At the periods that offsets move them to.
+            let branch = Branch { earlier: None, ..branch.clone() };
+            let rows = self.narrow(&branch, filling.instance, &input, Kept::Counted, Vec::new())?;
+            firsts.push(Arc::new(least_of(rows, WALL)?));
+        }
+        match firsts.len() {
             1 => Ok(Arc::unwrap_or_clone(firsts.remove(0))),
             _ => least_of(LogicalPlan::Union(Union::try_new_with_loose_types(firsts)?), WALL),
         }
@@ -578,75 +581,4 @@ fn least_of(rows: LogicalPlan, name: &str) -> Result<LogicalPlan, PlanError> {
     let least = registry().aggregate.get("min");
     let least = least.ok_or_else(|| PlanError::Internal("no aggregate min".to_owned()))?;
     aggregated(rows, Vec::new(), vec![least.call(vec![column(name)]).alias(name)])
-}
-
-// ---- values of the period before ----
-
-impl Evaluation<'_, '_, '_> {
-    /// The plan with the values that groups without rows take from the period before. Each is the
-    /// one value among the groups that follow a group with rows up to the next one.
-    pub(super) fn carried_on(
-        &self,
-        plan: LogicalPlan,
-        carried: Vec<Carried>,
-        values: &BTreeMap<String, Expr>,
-    ) -> Result<LogicalPlan, PlanError> {
-        let Some(filling) = self.filling.filter(|_| !carried.is_empty()) else { return Ok(plan) };
-        let kept = plan.schema().columns().into_iter().map(Expr::Column).collect::<Vec<_>>();
-        let mut exprs = kept.clone();
-        for (index, Carried { formula, is_present }) in carried.iter().enumerate() {
-            let (formula, is_present) =
-                (substitute(formula.clone(), values)?, substitute(is_present.clone(), values)?);
-            exprs.push(when(is_present.clone(), formula).end()?.alias(own_name(index)));
-            exprs.push(when(is_present, lit(1i64)).end()?.alias(present_name(index)));
-        }
-        let plan = projected(plan, exprs)?;
-        let others = (0..self.aggregate.group_expr.len()).filter(|index| *index != filling.key);
-        let others: Vec<Expr> = others.map(|index| column(&key_name(index))).collect();
-        let order = vec![column(&key_name(filling.key)).sort(true, false)];
-        let runs = (0..carried.len()).map(|index| {
-            let count = over("count", column(&present_name(index)), &others, order.clone())?;
-            Ok(count.alias(run_name(index)))
-        });
-        let runs = runs.collect::<Result<Vec<_>, PlanError>>()?;
-        let plan = LogicalPlan::Window(Window::try_new(runs, Arc::new(plan))?);
-        let mut plan = plan;
-        for index in 0..carried.len() {
-            let run = [others.clone(), vec![column(&run_name(index))]].concat();
-            let value = over("max", column(&own_name(index)), &run, Vec::new())?;
-            let value = value.alias(carried_name(index));
-            plan = LogicalPlan::Window(Window::try_new(vec![value], Arc::new(plan))?);
-        }
-        let values = (0..carried.len()).map(|index| column(&carried_name(index)));
-        projected(plan, kept.into_iter().chain(values).collect())
-    }
-}
-
-fn own_name(index: usize) -> String {
-    format!("__own{index}")
-}
-
-fn present_name(index: usize) -> String {
-    format!("__present{index}")
-}
-
-fn run_name(index: usize) -> String {
-    format!("__run{index}")
-}
-
-/// An aggregate over a partition: of the rows so far where they have an order, else of all.
-fn over(name: &str, value: Expr, partition: &[Expr], order: Vec<Sort>) -> Result<Expr, PlanError> {
-    let udf = registry().aggregate.get(name);
-    let udf = udf.ok_or_else(|| PlanError::Internal(format!("no aggregate {name}")))?;
-    let call =
-        WindowFunction::new(WindowFunctionDefinition::AggregateUDF(Arc::clone(udf)), vec![value]);
-    let unbounded = || ScalarValue::UInt64(None);
-    let end = match order.is_empty() {
-        true => WindowFrameBound::Following(unbounded()),
-        false => WindowFrameBound::CurrentRow,
-    };
-    let start = WindowFrameBound::Preceding(unbounded());
-    let frame = WindowFrame::new_bounds(WindowFrameUnits::Rows, start, end);
-    let call = Expr::from(call).partition_by(partition.to_vec()).order_by(order);
-    Ok(call.window_frame(frame).build()?)
 }

@@ -383,7 +383,7 @@ impl Evaluation<'_, '_, '_> {
     }
 
     /// The branches whose rows show other periods than a branch's own do.
-    fn shown_beside<'b>(&self, branch: &Branch, all: &'b [Branch]) -> Vec<&'b Branch> {
+    pub(super) fn shown_beside<'b>(&self, branch: &Branch, all: &'b [Branch]) -> Vec<&'b Branch> {
         let rows = |it: &Branch| {
             let mut conditions: Vec<&[Expr]> = Vec::new();
             for index in it.atoms.iter().filter(|_| !it.has_plain) {
