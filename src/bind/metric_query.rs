@@ -1,20 +1,19 @@
 //! `canon.query('revenue, refund_rate@1', by => 'metric_time.month, customer_country', …)`: the
 //! query over the metrics' relations that it stands for, so that it can't answer otherwise than they.
 
+use std::ops::ControlFlow;
+
 use chrono::{DateTime, Utc};
 use datafusion::sql::sqlparser::ast::{
     CastKind, Expr, FunctionArg, FunctionArgExpr, FunctionArgOperator, Ident, Query, SetExpr,
     VisitMut, VisitorMut,
 };
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::Token;
-use std::ops::ControlFlow;
 
 use super::binder::Binder;
 use super::error::BindError;
 use super::scope::{folded, nearest};
-use super::table_function::{identifier, parsed};
+use super::table_function::{Named, identifier, parsed, parser};
 use crate::functions::Unit;
 use crate::sql::settings::{as_of, parse_bool};
 use crate::sql::timezone::TimeZone;
@@ -34,9 +33,6 @@ impl From<Query> for Written {
 
 /// More of them are nobody's question.
 const ITEMS_MAX: usize = 100;
-
-/// The alias of the relation that dimensions and times are taken from; joined metrics share them.
-const FIRST: &str = "m0";
 
 const HINT: &str = "Write canon.query('revenue, orders', by => 'metric_time.month, customer_country', where => 'customer_country = ''DE''', fill => true, as_of => '2026-10-01').";
 
@@ -61,26 +57,25 @@ impl Binder<'_> {
         let metrics = arguments.metrics.ok_or_else(|| invalid("canon.query takes metrics"))?;
         let mut columns: Vec<String> = Vec::new();
         let mut keys = 0;
+        let asked = items(&metrics)?.into_iter().map(|item| self.named_metric(item));
+        let asked = asked.collect::<Result<Vec<Named>, _>>()?;
+        let first = asked.first().ok_or_else(|| invalid("canon.query takes metrics"))?;
         for item in items(arguments.by.as_deref().unwrap_or_default())? {
-            columns.push(format!("{} AS {}", key(item)?, identifier(item)));
+            columns.push(format!("{} AS {}", key(item, first)?, identifier(item)));
             keys += 1;
         }
-        let mut relations = Vec::new();
+        let mut relations: Vec<String> = Vec::new();
         let mut names: Vec<String> = Vec::new();
-        for (number, item) in items(&metrics)?.into_iter().enumerate() {
-            let asked = self.named_metric(item)?;
+        for asked in &asked {
             let name = match names.contains(&asked.metric) {
                 true => asked.relation.clone(),
                 false => asked.metric.clone(),
             };
             let relation = identifier(&asked.relation);
             let measure = identifier(&asked.metric);
-            columns.push(format!("MEASURE(m{number}.{measure}) AS {}", identifier(&name)));
-            relations.push(format!("metrics.{relation} AS m{number}"));
+            columns.push(format!("MEASURE({relation}.{measure}) AS {}", identifier(&name)));
+            relations.push(format!("metrics.{relation}"));
             names.push(name);
-        }
-        if relations.is_empty() {
-            return Err(invalid("canon.query takes metrics"));
         }
         let mut text = format!("SELECT {} FROM {}", columns.join(", "), relations.join(", "));
         if keys > 0 {
@@ -89,7 +84,7 @@ impl Binder<'_> {
         }
         let mut query = parsed(&text)?;
         if let (Some(filter), SetExpr::Select(select)) = (&arguments.filter, query.body.as_mut()) {
-            select.selection = Some(condition(filter)?);
+            select.selection = Some(condition(filter, first)?);
         }
         Ok(Written { query, as_of: arguments.as_of, fill: arguments.fill })
     }
@@ -167,10 +162,11 @@ fn items(list: &str) -> Result<Vec<&str>, BindError> {
     }
 }
 
-/// A dimension, or a time cut to a grain.
-fn key(item: &str) -> Result<String, BindError> {
+/// A dimension, or a time cut to a grain, of the first metric's relation: joined metrics share them.
+fn key(item: &str, first: &Named) -> Result<String, BindError> {
+    let relation = identifier(&first.relation);
     let Some((column, grain)) = item.split_once('.') else {
-        return Ok(format!("{FIRST}.{}", identifier(item)));
+        return Ok(format!("{relation}.{}", identifier(item)));
     };
     if !matches!(column, "metric_time" | "metric_instant") {
         let message = format!("\"{item}\" is no dimension: only times have a grain");
@@ -178,7 +174,7 @@ fn key(item: &str) -> Result<String, BindError> {
     }
     match Unit::parse(grain).filter(|unit| unit.truncates()) {
         Some(_) => Ok(format!(
-            "date_trunc('{}', {FIRST}.{})",
+            "date_trunc('{}', {relation}.{})",
             grain.to_ascii_lowercase().replace('\'', "''"),
             identifier(column)
         )),
@@ -186,30 +182,32 @@ fn key(item: &str) -> Result<String, BindError> {
     }
 }
 
-/// A filter: its columns are those of the first relation.
-fn condition(text: &str) -> Result<Expr, BindError> {
+/// A filter: its columns are those of the first metric's relation.
+fn condition(text: &str, first: &Named) -> Result<Expr, BindError> {
     let fault = |error: &dyn std::fmt::Display| {
         invalid(&format!("the filter of canon.query can't be read: {error}"))
     };
-    let mut parser =
-        Parser::new(&PostgreSqlDialect {}).try_with_sql(text).map_err(|error| fault(&error))?;
+    let mut parser = parser(text).map_err(|error| fault(&error))?;
     let mut filter = parser.parse_expr().map_err(|error| fault(&error))?;
     if parser.peek_token().token != Token::EOF {
         return Err(fault(&format!("{} is too much", parser.peek_token())));
     }
-    let _ = VisitMut::visit(&mut filter, &mut Qualify);
+    let _ = VisitMut::visit(&mut filter, &mut Qualify { relation: &first.relation });
     Ok(Expr::Nested(Box::new(filter)))
 }
 
 /// Puts the first relation before plain names.
-struct Qualify;
+struct Qualify<'a> {
+    relation: &'a str,
+}
 
-impl VisitorMut for Qualify {
+impl VisitorMut for Qualify<'_> {
     type Break = ();
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         if let Expr::Identifier(name) = expr {
-            *expr = Expr::CompoundIdentifier(vec![Ident::new(FIRST), name.clone()]);
+            *expr =
+                Expr::CompoundIdentifier(vec![Ident::with_quote('"', self.relation), name.clone()]);
         }
         ControlFlow::Continue(())
     }

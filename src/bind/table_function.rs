@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Days, NaiveDate, SecondsFormat, Utc};
 use datafusion::sql::sqlparser::ast::{
-    CastKind, Expr, FunctionArg, FunctionArgExpr, ObjectName, Query, SetExpr, Statement,
-    TableFactor, TableFunctionArgs, TableVersion, Value,
+    CastKind, Expr, FunctionArg, FunctionArgExpr, ObjectName, Query, SetExpr, TableFactor,
+    TableFunctionArgs, TableVersion, Value,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::parser::Parser;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::Tokenizer;
 
 use super::binder::Binder;
 use super::error::BindError;
@@ -299,13 +300,16 @@ pub(crate) fn as_of(version: &TableVersion) -> Result<DateTime<Utc>, BindError> 
 }
 
 pub(super) fn parsed(text: &str) -> Result<Query, BindError> {
-    let fault = |error: &dyn std::fmt::Display| BindError::Internal(error.to_string());
-    let statements =
-        Parser::parse_sql(&PostgreSqlDialect {}, text).map_err(|error| fault(&error))?;
-    match <[Statement; 1]>::try_from(statements) {
-        Ok([Statement::Query(query)]) => Ok(*query),
-        _ => Err(fault(&"a table function is one query")),
-    }
+    let fault = |error: ParserError| BindError::Internal(error.to_string());
+    let mut parser = parser(text).map_err(fault)?;
+    parser.parse_query().map(|query| *query).map_err(fault)
+}
+
+/// A parser of a text of ours, which gives no places: they would be taken for those of the
+/// statement's text.
+pub(super) fn parser(text: &str) -> Result<Parser<'static>, ParserError> {
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize()?;
+    Ok(Parser::new(&PostgreSqlDialect {}).with_tokens(tokens))
 }
 
 /// A name that means exactly this.
