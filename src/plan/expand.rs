@@ -14,7 +14,7 @@ use super::error::PlanError;
 use super::history;
 use super::journey;
 use super::latest::Latest;
-use super::rewrite::{Rewriter, aggregated, filtered, projected};
+use super::rewrite::{Rewriter, aggregate, aggregated, filtered, projected};
 use super::segment;
 use super::source::SourceTable;
 use super::trace::columns_of;
@@ -233,9 +233,7 @@ pub(crate) fn newest(
         None => (joined_sources(from, entity, None, [at].into_iter(), None)?, at.clone()),
     };
     let rows = projected(rows, vec![cast(time, instant_type()).alias(name)])?;
-    let max = registry().aggregate.get("max");
-    let max = max.ok_or_else(|| PlanError::Internal("no aggregate max".to_owned()))?;
-    let newest = max.call(vec![Expr::Column(Column::new_unqualified(name))]);
+    let newest = aggregate("max", Expr::Column(Column::new_unqualified(name)))?;
     aggregated(rows, Vec::new(), vec![newest.alias(name)])
 }
 

@@ -7,12 +7,10 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::{Column, TableReference};
-use datafusion::logical_expr::expr::{Sort, WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
     BinaryExpr, Expr, ExprSchemable, JoinType, LogicalPlan, LogicalPlanBuilder, Operator,
-    SubqueryAlias, Union, Window, WindowFrame, WindowFunctionDefinition, and, binary_expr, cast,
-    or,
+    SubqueryAlias, Union, Window, and, binary_expr, cast, or,
 };
 
 use super::clock::literal;
@@ -20,8 +18,8 @@ use super::error::PlanError;
 use super::expand::call;
 use super::latest::Latest;
 use super::rewrite::{filtered, projected};
+use super::shares::over;
 use crate::bind::ScanClock;
-use crate::functions::registry;
 use crate::model::entity::AT_EVENT;
 use crate::model::{Dedupe, Entity, History};
 
@@ -160,20 +158,8 @@ fn ended(rows: &LogicalPlan, entity: &Entity, history: &History) -> Result<Logic
 
 /// The moment after a moment, among the rows of a key.
 fn following(moment: Expr, partition_by: Vec<Expr>) -> Result<Expr, PlanError> {
-    let lead = registry().window.get("lead");
-    let lead = lead.ok_or_else(|| PlanError::Internal("no function lead".to_owned()))?;
-    Ok(Expr::from(WindowFunction {
-        fun: WindowFunctionDefinition::WindowUDF(Arc::clone(lead)),
-        params: WindowFunctionParams {
-            order_by: vec![Sort { expr: moment.clone(), asc: true, nulls_first: false }],
-            args: vec![moment],
-            partition_by,
-            window_frame: WindowFrame::new(Some(true)),
-            filter: None,
-            null_treatment: None,
-            distinct: false,
-        },
-    }))
+    let order = vec![moment.clone().sort(true, false)];
+    over("lead", vec![moment], &partition_by, order)
 }
 
 /// Whether a moment is in a span of [`spans`] under `alias`.

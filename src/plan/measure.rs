@@ -23,11 +23,10 @@ use super::atoms::{Atom, Atoms, Earlier, Over, atom_name};
 use super::error::PlanError;
 use super::expand::{TimeOf, row_time};
 use super::journey;
-use super::rewrite::{Needs, Rewriter, aggregated, filtered, formula_of, projected};
+use super::rewrite::{Needs, Rewriter, aggregate, aggregated, filtered, formula_of, projected};
 use super::shares::Share;
 use super::trace::{Fanout, Part, Scanned, followed, scan_column, scans_of};
 use crate::bind::{ScanKind, markers};
-use crate::functions::registry;
 use crate::model::entity::BASE;
 use crate::model::{Dimension, MetricVersion};
 
@@ -675,13 +674,12 @@ impl Evaluation<'_, '_, '_> {
             inputs.push(Arc::new(projected(plan.clone(), exprs)?));
         }
         let union = LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?);
-        let max = registry().aggregate.get("max");
-        let max = max.ok_or_else(|| PlanError::Internal("no aggregate max".to_owned()))?;
         let aggregates = names.iter().map(|(name, _)| {
-            max.call(vec![Expr::Column(Column::new_unqualified(name))]).alias(name)
+            Ok(aggregate("max", Expr::Column(Column::new_unqualified(name)))?.alias(name))
         });
+        let aggregates = aggregates.collect::<Result<_, PlanError>>()?;
         let keys = keys.iter().map(|name| Expr::Column(Column::new_unqualified(name)));
-        aggregated(union, keys.collect(), aggregates.collect())
+        aggregated(union, keys.collect(), aggregates)
     }
 
     fn null_of(&self, plans: &[LogicalPlan], name: &str) -> Result<Expr, PlanError> {

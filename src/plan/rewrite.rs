@@ -18,6 +18,7 @@ use super::expand::{TimeOf, expand_scan, row_time};
 use super::trace::{Below, Fanout, below, instance_of, reads_measure, scans_of};
 use super::{levels, measure};
 use crate::bind::{RelationScan, ScanKind, markers};
+use crate::functions::registry;
 use crate::model::{Entity, ManySide, MetricVersion, Model};
 
 /// What the nodes above need of the scans below.
@@ -381,6 +382,13 @@ fn contains_row_measure(expr: &Expr) -> Result<bool, PlanError> {
 /// A filter node.
 pub(crate) fn filtered(plan: LogicalPlan, predicate: Expr) -> Result<LogicalPlan, PlanError> {
     Ok(LogicalPlan::Filter(Filter::try_new(predicate, Arc::new(plan))?))
+}
+
+/// The call of an aggregate function of one argument.
+pub(crate) fn aggregate(name: &str, value: Expr) -> Result<Expr, PlanError> {
+    let udf = registry().aggregate.get(name);
+    let udf = udf.ok_or_else(|| PlanError::Internal(format!("no aggregate {name}")))?;
+    Ok(udf.call(vec![value]))
 }
 
 /// An aggregation node.

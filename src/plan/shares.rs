@@ -438,7 +438,7 @@ fn kept(plan: &LogicalPlan) -> Vec<Expr> {
     plan.schema().columns().into_iter().map(Expr::Column).collect()
 }
 
-/// A window function over all rows of a partition, or, of `row_number`, in an order.
+/// A window function over the rows of a partition: all, or those so far where they have an order.
 pub(super) fn over(
     name: &str,
     args: Vec<Expr>,

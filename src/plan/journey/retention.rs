@@ -22,12 +22,12 @@ use datafusion::logical_expr::{
 
 use super::super::error::PlanError;
 use super::super::expand::{self, Reading, call};
-use super::super::rewrite::{aggregated, filtered, projected};
+use super::super::rewrite::{aggregate, aggregated, filtered, projected};
 use super::super::spread::Spread;
 use super::super::weeks;
 use super::col;
 use super::events::{KIND, Over, case, is_kind, partition, united, windowed};
-use crate::functions::{registry, time::timestamptz};
+use crate::functions::time::timestamptz;
 use crate::model::journey::{
     ACTIVE, AGE, AT, COMPLETE, CohortGrain, Events, PERIOD, member_column,
 };
@@ -190,10 +190,4 @@ fn newest(from: Reading<'_>, events: &Events) -> Result<LogicalPlan, PlanError> 
     let missing = || PlanError::Internal(format!("no entity {}", events.entity));
     let entity = from.model.entities.get(&events.entity).ok_or_else(missing)?;
     expand::newest(from, entity, &events.at, NEWEST)
-}
-
-fn aggregate(name: &str, value: Expr) -> Result<Expr, PlanError> {
-    let udf = registry().aggregate.get(name);
-    let udf = udf.ok_or_else(|| PlanError::Internal(format!("no aggregate {name}")))?;
-    Ok(udf.call(vec![value]))
 }

@@ -21,15 +21,15 @@ use datafusion::logical_expr::{
 use super::super::clock;
 use super::super::error::PlanError;
 use super::super::expand::{Reading, TimeOf, call, newest, row_time};
-use super::super::rewrite::{aggregated, filtered, projected};
+use super::super::rewrite::{aggregate, aggregated, filtered, projected};
 use super::super::spread::Spread;
 use super::super::trace::{Below, below, followed, reads, scans_of};
 use super::super::weeks;
 use super::windows::{Kept, WALL};
 use super::{Branch, Evaluation, collect_filters, key_name};
 use crate::bind::{ScanClock, ScanKind};
+use crate::functions::Unit;
 use crate::functions::time::{TIMESTAMP, timestamptz};
-use crate::functions::{Unit, registry};
 use crate::model::Model;
 
 /// 1 in groups whose period is in the asked range, before the watermark.
@@ -578,7 +578,5 @@ impl Evaluation<'_, '_, '_> {
 }
 
 fn least_of(rows: LogicalPlan, name: &str) -> Result<LogicalPlan, PlanError> {
-    let least = registry().aggregate.get("min");
-    let least = least.ok_or_else(|| PlanError::Internal("no aggregate min".to_owned()))?;
-    aggregated(rows, Vec::new(), vec![least.call(vec![column(name)]).alias(name)])
+    aggregated(rows, Vec::new(), vec![aggregate("min", column(name))?.alias(name)])
 }

@@ -7,13 +7,12 @@ use datafusion::logical_expr::{Expr, LogicalPlan, and, cast, lit};
 use super::super::atoms::atom_name;
 use super::super::error::PlanError;
 use super::super::expand::call;
-use super::super::rewrite::{aggregated, filtered, projected};
+use super::super::rewrite::{aggregate, aggregated, filtered, projected};
 use super::super::spread::Spread;
 use super::super::weeks;
 use super::bounds::Asked;
 use super::windows::{PERIOD, Periods, WALL, as_timestamp, column};
 use super::{Branch, Evaluation};
-use crate::functions::registry;
 use crate::model::Window;
 
 /// Whether a day has a row that passes the statement's filters of time.
@@ -133,7 +132,5 @@ impl Evaluation<'_, '_, '_> {
 }
 
 fn any(condition: Expr) -> Result<Expr, PlanError> {
-    let any = registry().aggregate.get("bool_or");
-    let any = any.ok_or_else(|| PlanError::Internal("no aggregate bool_or".to_owned()))?;
-    Ok(any.call(vec![condition]))
+    aggregate("bool_or", condition)
 }

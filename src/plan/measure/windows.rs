@@ -11,19 +11,17 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, JoinConstraint, NullEquality};
-use datafusion::logical_expr::expr::{
-    AggregateFunction, Sort, WindowFunction, WindowFunctionParams,
-};
+use datafusion::logical_expr::expr::{AggregateFunction, Sort};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
-    Distinct, Expr, ExprSchemable, Filter, Join, JoinType, LogicalPlan, Union, WindowFrame,
-    WindowFunctionDefinition, and, cast, lit,
+    Distinct, Expr, ExprSchemable, Filter, Join, JoinType, LogicalPlan, Union, and, cast, lit,
 };
 
 use super::super::atoms::{AtomFunction, Over, atom_name};
 use super::super::error::PlanError;
 use super::super::expand::{TimeOf, call};
-use super::super::rewrite::{Needs, aggregated, filtered, projected};
+use super::super::rewrite::{Needs, aggregate, aggregated, filtered, projected};
+use super::super::shares::over;
 use super::super::trace::{followed, reads, scan_column};
 use super::super::weeks;
 use super::bounds::Asked;
@@ -277,7 +275,7 @@ impl Evaluation<'_, '_, '_> {
             let days = self.by_part(branch, periods, rows, vec![Self::own_of_day()?])?;
             let mut values = Vec::new();
             for (function, index) in functions.iter().zip(&branch.atoms) {
-                let value = combined(function, column(atom_name(*index)))?;
+                let value = aggregate(function, column(atom_name(*index)))?;
                 values.push(value.alias(atom_name(*index)));
             }
             let plan = self.windows_of_days(branch, days, periods, window, &repeats, values)?;
@@ -292,7 +290,7 @@ impl Evaluation<'_, '_, '_> {
         let mut aggregates = Vec::new();
         for (position, index) in branch.atoms.iter().enumerate() {
             let value = match &parts {
-                Some(functions) => combined(functions[position], column(atom_name(*index)))?,
+                Some(functions) => aggregate(functions[position], column(atom_name(*index)))?,
                 None => self.counting(branch, *index)?,
             };
             aggregates.push(value.alias(atom_name(*index)));
@@ -373,11 +371,8 @@ impl Evaluation<'_, '_, '_> {
             }
             (None, _) => {
                 let rows = self.narrow(branch, instance, &input, Kept::Existing, Vec::new())?;
-                let last = registry().aggregate.get("max");
-                let last =
-                    last.ok_or_else(|| PlanError::Internal("no aggregate max".to_owned()))?;
                 let day = call("date_trunc", vec![lit("day"), column(WALL)])?;
-                aggregated(rows, Vec::new(), vec![last.call(vec![day]).alias(PERIOD)])
+                aggregated(rows, Vec::new(), vec![aggregate("max", day)?.alias(PERIOD)])
             }
         }
     }
@@ -703,26 +698,17 @@ impl Evaluation<'_, '_, '_> {
                     Pick::Max => "max",
                     _ => "avg",
                 };
-                let udf = registry().aggregate.get(name).ok_or_else(missing)?;
                 let value = column(argument(atom));
                 let value = match series.pick {
                     Pick::Avg => cast(value, DataType::Float64),
                     _ => value,
                 };
-                aggregated(rows, of_series, vec![udf.call(vec![value]).alias(argument(atom))])?
+                aggregated(rows, of_series, vec![aggregate(name, value)?.alias(argument(atom))])?
             }
         };
-        let sum = registry().aggregate.get("sum").ok_or_else(missing)?;
-        let sum = sum.call(vec![column(argument(atom))]).alias(atom_name(atom));
+        let sum = aggregate("sum", column(argument(atom)))?.alias(atom_name(atom));
         aggregated(picked, self.outer_keys(periods), vec![sum])
     }
-}
-
-/// A value from the values of its parts.
-fn combined(function: &str, value: Expr) -> Result<Expr, PlanError> {
-    let udf = registry().aggregate.get(function);
-    let missing = || PlanError::Internal("an aggregate is missing".to_owned());
-    Ok(udf.ok_or_else(missing)?.call(vec![value]))
 }
 
 fn series_key(index: usize) -> String {
@@ -753,24 +739,10 @@ fn picked_row(
     pick: Pick,
     atom: usize,
 ) -> Result<LogicalPlan, PlanError> {
-    let missing = || PlanError::Internal("no function row_number".to_owned());
-    let number = registry().window.get("row_number").ok_or_else(missing)?;
     let order = |expr, asc| Sort { expr, asc, nulls_first: false };
-    let params = WindowFunctionParams {
-        args: Vec::new(),
-        partition_by,
-        order_by: vec![
-            order(column(WALL), pick == Pick::First),
-            order(column(argument(atom)), false),
-        ],
-        window_frame: WindowFrame::new(Some(true)),
-        filter: None,
-        null_treatment: None,
-        distinct: false,
-    };
-    let call =
-        WindowFunction { fun: WindowFunctionDefinition::WindowUDF(Arc::clone(number)), params };
-    let number = Expr::WindowFunction(Box::new(call));
+    let order =
+        vec![order(column(WALL), pick == Pick::First), order(column(argument(atom)), false)];
+    let number = over("row_number", Vec::new(), &partition_by, order)?;
     let name = number.schema_name().to_string();
     let numbered = WindowNode::try_new(vec![number], Arc::new(rows))?;
     filtered(LogicalPlan::Window(numbered), column(name).eq(lit(1u64)))
