@@ -1,6 +1,7 @@
 //! Errors of the backends.
 
 use crate::error::ClientError;
+use crate::functions::FunctionError;
 use crate::functions::time::PERIODS_MAX;
 
 /// Why a backend gave no answer, or broke it off.
@@ -25,6 +26,9 @@ pub enum BackendError {
     /// A row's time zone that isn't one.
     #[error("time zone \"{name}\" not recognized")]
     InvalidTimeZone { name: String },
+    /// What a function refuses of a row's values.
+    #[error(transparent)]
+    Function(#[from] FunctionError),
     /// A gap-filled answer of too long a range for its grain.
     #[error("the answer would have more than {PERIODS_MAX} periods")]
     TooManyPeriods,
@@ -54,6 +58,7 @@ impl ClientError for BackendError {
                 crate::sql::value::invalid(data_type, text).sqlstate
             }
             Self::InvalidTimeZone { .. } => "22023",
+            Self::Function(error) => error.sqlstate,
             Self::TooManyPeriods => "54000",
             Self::OutOfMemory => "53200",
             Self::TooBusy { .. } => "53400",
@@ -74,6 +79,7 @@ impl ClientError for BackendError {
             Self::InvalidTimeZone { .. } => Some(
                 "Rows need a full name of the IANA database, such as Europe/Berlin.".to_owned(),
             ),
+            Self::Function(error) => error.hint.clone(),
             Self::TooManyPeriods => Some(
                 "Ask for a shorter range of metric_time or a coarser grain, or SET canon.fill = off."
                     .to_owned(),

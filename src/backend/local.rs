@@ -37,6 +37,7 @@ use tokio::sync::mpsc;
 use super::guard::{BATCHES_AHEAD, Guarded};
 use super::latest::NewestPlanner;
 use super::{BackendError, Run};
+use crate::functions::FunctionError;
 use crate::functions::time::{TooManyPeriods, UnknownZone};
 use crate::functions::{self, registry};
 use crate::sql::value::BadCast;
@@ -255,6 +256,9 @@ fn known_external(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Op
     }
     if let Some(UnknownZone { name }) = error.downcast_ref::<UnknownZone>() {
         return Some(BackendError::InvalidTimeZone { name: name.clone() });
+    }
+    if let Some(error) = error.downcast_ref::<FunctionError>() {
+        return Some(BackendError::Function(error.clone()));
     }
     if error.is::<TooManyPeriods>() {
         return Some(BackendError::TooManyPeriods);

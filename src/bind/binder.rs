@@ -564,6 +564,7 @@ impl<'m> Binder<'m> {
         scope: &Scope<'_>,
         clause: Clause,
     ) -> Result<Found, BindError> {
+        crate::sql::spelling::rewrite(expr);
         match expr {
             Expr::Identifier(ident) => {
                 let idents = [ident.clone()];
@@ -574,6 +575,7 @@ impl<'m> Binder<'m> {
                 self.resolve_column(expr, &idents, scope, clause)
             }
             Expr::Function(function) => {
+                crate::sql::spelling::age_until_today(function);
                 let replaced = self.resolve_function(function, scope, clause)?;
                 let (found, replacement) = replaced;
                 if let Some(replacement) = replacement {
@@ -712,11 +714,6 @@ impl<'m> Binder<'m> {
             let names = registry().scalar.keys().chain(registry().aggregate.keys());
             let near = nearest(&name, names.map(String::as_str));
             return Err(BindError::UnknownFunction { name, near, position });
-        }
-        if reads_patterns(&name) {
-            let what = format!("the function {name}");
-            let hint = Some("Use date_trunc, extract or a cast.".to_owned());
-            return Err(BindError::NotSupported { what, hint, position });
         }
         let mut call = Expr::Function(function.clone());
         let found = self.resolve_children(&mut call, scope, clause)?;
@@ -938,15 +935,12 @@ fn escape_by_backslash(pattern: &mut Expr, escape_char: &mut Option<ValueWithSpa
     *escape_char = None;
 }
 
-/// Functions whose patterns the planner reads in another language than Postgres: a wrong answer, not
-/// an error, would be theirs.
-fn reads_patterns(name: &str) -> bool {
-    matches!(name, "to_char" | "date_format" | "to_date" | "to_timestamp")
-}
-
 /// Forms that the parser gives as calls and the planner knows itself.
 fn is_special_form(name: &str) -> bool {
-    matches!(name, "coalesce" | "greatest" | "least" | "nullif" | "row" | "struct" | "array")
+    matches!(
+        name,
+        "coalesce" | "greatest" | "least" | "nullif" | "row" | "struct" | "array" | "unnest"
+    )
 }
 
 /// A call of a mark around an expression.

@@ -76,6 +76,9 @@ pub enum BindError {
     /// A function that there is, with arguments of types that it doesn't take.
     #[error("function {name} does not exist for arguments of these types")]
     WrongArguments { name: String, reason: Option<String> },
+    /// What a function refuses.
+    #[error(transparent)]
+    Function(crate::functions::FunctionError),
     /// What DataFusion's planner says of types and functions, in its words.
     #[error("{message}")]
     Types { message: String, sqlstate: &'static str },
@@ -120,6 +123,7 @@ impl ClientError for BindError {
             Self::TooComplex => "54001",
             Self::UntypedParameter { .. } => "42P18",
             Self::Types { sqlstate, .. } => sqlstate,
+            Self::Function(error) => error.sqlstate,
             Self::Internal(_) => "XX000",
         }
     }
@@ -149,6 +153,7 @@ impl ClientError for BindError {
             | Self::TooComplex
             | Self::UntypedParameter { .. }
             | Self::WrongArguments { .. }
+            | Self::Function(_)
             | Self::Types { .. }
             | Self::Internal(_) => None,
         }
@@ -190,6 +195,7 @@ impl ClientError for BindError {
             Self::UntypedParameter { number } => {
                 Some(format!("Write a cast, such as ${number}::text."))
             }
+            Self::Function(error) => error.hint.clone(),
             Self::WrongArguments { reason, .. } => Some(match reason {
                 Some(reason) => format!("{reason}."),
                 None => "You might need to add explicit type casts.".to_owned(),

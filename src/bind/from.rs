@@ -13,7 +13,7 @@ use super::metric_query::Written;
 use super::query::rename;
 use super::scope::{Columns, Item, OutputColumn, Scope, Shared, folded, quoted};
 use super::select::{object_name, table};
-use super::table_function;
+use super::{series, table_function};
 
 impl Binder<'_> {
     /// Binds the FROM list in place and fills the scope. Gives the filters that its joins hold.
@@ -152,6 +152,22 @@ impl Binder<'_> {
                 let is_part = scope.items.last().is_some_and(|item| item.part.is_some());
                 Ok(if is_part && known { Bound::Known } else { Bound::Scanned })
             }
+            TableFactor::Table { name, alias, args: Some(args), sample: None, .. }
+                if series::is_one(name) =>
+            {
+                let (alias, query) = series::of_function(name, &args.args, alias.take())?;
+                self.bind_series(factor, query, alias, scope)
+            }
+            TableFactor::UNNEST {
+                array_exprs,
+                alias,
+                with_offset: false,
+                with_ordinality: false,
+                ..
+            } if array_exprs.len() == 1 => {
+                let (alias, query) = series::of_array(&array_exprs[0], alias.take())?;
+                self.bind_series(factor, query, alias, scope)
+            }
             TableFactor::Table { name, alias, args: Some(args), sample: None, .. } => {
                 let Written { mut query, as_of, fill } = self.table_function(name, args)?;
                 let reading = self.reading;
@@ -273,6 +289,19 @@ impl Binder<'_> {
             alias: Some(alias),
             sample: None,
         })
+    }
+
+    /// A function in FROM that gives rows of one column.
+    fn bind_series(
+        &mut self,
+        factor: &mut TableFactor,
+        mut query: Query,
+        alias: TableAlias,
+        scope: &mut Scope<'_>,
+    ) -> Result<Bound, BindError> {
+        let columns = self.bind_query(&mut query, None, false)?;
+        *factor = self.derived(query, columns, Some(alias), false, scope)?;
+        Ok(Bound::Scanned)
     }
 
     fn refuse_duplicate(

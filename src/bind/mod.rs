@@ -21,6 +21,7 @@ pub mod relation;
 mod scope;
 pub mod segment;
 mod select;
+mod series;
 mod table_function;
 mod walk;
 
@@ -130,6 +131,9 @@ fn told_by_place(plan: &LogicalPlan) -> Result<Vec<(String, DataType)>, DataFusi
 
 /// A planning error in our words: names are resolved before, so what is left is types.
 pub(crate) fn types_error(error: &DataFusionError) -> BindError {
+    if let Some(refused) = crate::functions::FunctionError::of(error) {
+        return BindError::Function(refused);
+    }
     let root = error.find_root();
     let sqlstate = match root {
         DataFusionError::SchemaError(schema, _) => match **schema {

@@ -27,12 +27,20 @@ pub enum Unit {
     Doy,
     IsoYear,
     Epoch,
+    Julian,
+    /// Of the zone UTC, in which timestamptz's fields are taken.
+    Timezone,
+    TimezoneHour,
+    TimezoneMinute,
 }
 
 impl Unit {
     /// Source: PostgreSQL's `deltatktbl` in datetime.c: abbreviations and plurals, in any case.
     pub fn parse(text: &str) -> Option<Unit> {
-        Some(match text.trim().to_ascii_lowercase().as_str() {
+        let text = text.trim();
+        // EXTRACT's field may be quoted, and comes with its quotes.
+        let text = text.strip_prefix('\'').and_then(|text| text.strip_suffix('\'')).unwrap_or(text);
+        Some(match text.to_ascii_lowercase().as_str() {
             "us" | "usec" | "usecs" | "usecond" | "useconds" | "microsecon" | "microsecond"
             | "microseconds" => Self::Microsecond,
             "ms" | "msec" | "msecs" | "msecond" | "mseconds" | "millisecon" | "millisecond"
@@ -53,6 +61,10 @@ impl Unit {
             "doy" => Self::Doy,
             "isoyear" => Self::IsoYear,
             "epoch" => Self::Epoch,
+            "j" | "jd" | "julian" => Self::Julian,
+            "timezone" => Self::Timezone,
+            "timezone_h" | "timezone_hour" => Self::TimezoneHour,
+            "timezone_m" | "timezone_minute" => Self::TimezoneMinute,
             _ => return None,
         })
     }
@@ -68,6 +80,7 @@ impl Unit {
             Self::Second => 6,
             Self::Epoch if !of_date => 6,
             Self::Millisecond => 3,
+            Self::Julian if !of_date => 20,
             _ => 0,
         }
     }
@@ -75,6 +88,7 @@ impl Unit {
     /// Whether a date has this field.
     pub fn in_dates(self) -> bool {
         self >= Self::Day
+            && !matches!(self, Self::Timezone | Self::TimezoneHour | Self::TimezoneMinute)
     }
 }
 
@@ -207,9 +221,26 @@ pub(super) fn field(unit: Unit, micros: i64, of_date: bool) -> Option<i64> {
         Unit::IsoDow => i64::from(moment.weekday().number_from_monday()),
         Unit::Doy => i64::from(moment.ordinal()),
         Unit::IsoYear => i64::from(moment.iso_week().year()),
+        Unit::Timezone | Unit::TimezoneHour | Unit::TimezoneMinute => 0,
+        Unit::Julian => micros.div_euclid(DAY) + JULIAN_1970,
         Unit::Epoch if of_date => micros.div_euclid(SECOND),
         Unit::Epoch => micros,
     })
+}
+
+/// The Julian day of 1970-01-01.
+const JULIAN_1970: i64 = 2_440_588;
+
+/// The Julian date: of a date a whole number, of a moment with twenty digits behind the point.
+pub(super) fn julian(micros: i64, of_date: bool) -> Option<i128> {
+    let day = i128::from(micros.div_euclid(DAY) + JULIAN_1970);
+    if of_date {
+        return Some(day);
+    }
+    let unit = 10_i128.pow(20);
+    let fraction = i128::from(micros.rem_euclid(DAY)) * unit;
+    let rounded = (fraction + i128::from(DAY / 2)) / i128::from(DAY);
+    Some(day * unit + rounded)
 }
 
 /// The same field as float8, computed as Postgres's date_part does.
@@ -229,6 +260,8 @@ pub(super) fn float_field(unit: Unit, micros: i64) -> Option<f64> {
             seconds * 1e3 + fraction / 1e3
         }
         Unit::Epoch => value / 1e6,
+        #[allow(clippy::cast_precision_loss)]
+        Unit::Julian => value + micros.rem_euclid(DAY) as f64 / DAY as f64,
         _ => value,
     })
 }
@@ -237,12 +270,39 @@ pub(super) fn moment_of(micros: i64) -> Option<NaiveDateTime> {
     DateTime::from_timestamp_micros(micros).map(|moment| moment.naive_utc())
 }
 
-fn date_of(micros: i64) -> Option<NaiveDate> {
+pub(super) fn date_of(micros: i64) -> Option<NaiveDate> {
     moment_of(micros).map(|moment| moment.date())
+}
+
+/// A time of day as Postgres prints it, or hours beyond a day.
+pub(super) fn clock_text(micros: u64) -> String {
+    let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
+    let mut text = format!("{:02}:{:02}:{:02}", seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    if fraction > 0 {
+        text.push_str(format!(".{fraction:06}").trim_end_matches('0'));
+    }
+    text
+}
+
+/// A date as Postgres prints it.
+pub(super) fn date_text(days: i32) -> Option<String> {
+    match days {
+        i32::MAX => return Some("infinity".to_owned()),
+        i32::MIN => return Some("-infinity".to_owned()),
+        _ => {}
+    }
+    let date = NaiveDate::from_epoch_days(days)?;
+    let (year, era) = if date.year() > 0 { (date.year(), "") } else { (1 - date.year(), " BC") };
+    Some(format!("{year:04}-{:02}-{:02}{era}", date.month(), date.day()))
 }
 
 /// A wall clock as Postgres prints it: no fraction where there is none, no trailing zeros in one.
 pub(super) fn timestamp_text(micros: i64) -> Option<String> {
+    match micros {
+        i64::MAX => return Some("infinity".to_owned()),
+        i64::MIN => return Some("-infinity".to_owned()),
+        _ => {}
+    }
     let moment = moment_of(micros)?;
     let mut text = if moment.year() > 0 {
         moment.format("%Y-%m-%d %H:%M:%S").to_string()

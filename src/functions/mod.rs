@@ -5,16 +5,29 @@
 //! [`semantics`], before types are coerced, so that every later stage and both backends see one
 //! plan that means what Postgres means.
 
+mod aggregates;
+mod arrays;
 mod calendar;
+mod error;
+mod interval;
+mod json;
+mod maths;
+mod moments;
 pub mod numeric;
+mod patterns;
 pub mod percentile;
+mod regex;
+mod rows;
 pub mod semantics;
+mod strings;
 mod text;
 pub mod time;
 mod types;
 mod udf;
 
 pub use calendar::Unit;
+pub use error::FunctionError;
+pub(crate) use types::{is_unconstrained, of_length};
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -58,7 +71,7 @@ impl Registry {
             scalar: HashMap::new(),
             aggregate: HashMap::new(),
             window: HashMap::new(),
-            expr_planners: SessionStateDefaults::default_expr_planners(),
+            expr_planners: expr_planners(),
             type_planner: Some(Arc::new(types::PostgresTypes)),
             options: ConfigOptions::new(),
         };
@@ -66,10 +79,20 @@ impl Registry {
             registry.add_scalar(udf);
         }
         // Ours come last: they replace DataFusion's of the same name.
-        for udf in numeric::all().into_iter().chain(time::all()).chain(text::all()) {
+        for udf in
+            numeric::all().into_iter().chain(time::all()).chain(text::all()).chain(rows::all())
+        {
             registry.add_scalar(udf);
         }
         for udf in SessionStateDefaults::default_aggregate_functions() {
+            registry.add_aggregate(udf);
+        }
+        for (alias, name) in [("every", "bool_and"), ("variance", "var_samp")] {
+            if let Some(udf) = registry.aggregate.get(name).map(Arc::clone) {
+                registry.aggregate.insert(alias.to_owned(), udf);
+            }
+        }
+        for udf in aggregates::all() {
             registry.add_aggregate(udf);
         }
         registry.add_aggregate(Arc::clone(percentile::percentile_cont()));
@@ -93,6 +116,12 @@ impl Registry {
             self.aggregate.insert(name, Arc::clone(&udf));
         }
     }
+}
+
+/// DataFusion's own, after ours.
+fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
+    let own: Arc<dyn ExprPlanner> = Arc::new(types::IntervalProducts);
+    std::iter::once(own).chain(SessionStateDefaults::default_expr_planners()).collect()
 }
 
 /// How SQL text becomes plans, for every use of [`SqlToRel`].

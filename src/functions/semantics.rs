@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue};
 use datafusion::error::Result;
@@ -17,7 +17,7 @@ use datafusion::logical_expr::{
 };
 
 use super::udf::call;
-use super::{numeric, percentile, registry, text, time, types};
+use super::{numeric, percentile, regex, registry, rows, text, time, types};
 use crate::sql::types::PgType;
 
 /// Gives every expression of a plan Postgres's meaning. Runs before type coercion, and does nothing
@@ -76,6 +76,7 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::WindowFunction(function) => window(*function, schema),
         Expr::Negative(inner) => negative(*inner, schema),
         Expr::Like(like) => standard_escape(like),
+        Expr::SimilarTo(like) => similar(like),
         other => Ok(Transformed::no(other)),
     })
 }
@@ -103,6 +104,12 @@ fn binary_operator(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<
                 Some(to) => Transformed::yes(cast_unless(expr, own, &to)),
                 None => Transformed::no(expr),
             };
+            if is_interval(&types.0) && is_interval(&types.1) {
+                let order = |expr| Ok(call(rows::named("interval_order")?, vec![expr]));
+                let (left, right): (Result<Expr>, Result<Expr>) = (order(left), order(right));
+                let expr = BinaryExpr::new(Box::new(left?), op, Box::new(right?));
+                return Ok(Transformed::yes(Expr::BinaryExpr(expr)));
+            }
             let left = as_moment(left, &types.0, &types.1);
             let right = as_moment(right, &types.1, &types.0);
             let changed = changed || left.transformed || right.transformed;
@@ -112,6 +119,11 @@ fn binary_operator(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<
         Operator::Plus | Operator::Minus | Operator::Multiply | Operator::Divide => {
             arithmetic(*left, op, *right, schema)
         }
+        Operator::RegexMatch
+        | Operator::RegexIMatch
+        | Operator::RegexNotMatch
+        | Operator::RegexNotIMatch => matches_pattern(*left, op, *right),
+        Operator::StringConcat => texts_joined(*left, *right, schema),
         _ => Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))),
     }
 }
@@ -122,7 +134,12 @@ fn arithmetic(
     right: Expr,
     schema: &DFSchema,
 ) -> Result<Transformed<Expr>> {
+    let left = literal_operand(left, &right, schema)?;
+    let right = literal_operand(right, &left, schema)?;
     let (a, b) = (left.get_type(schema)?, right.get_type(schema)?);
+    if let Some(interval) = with_interval(&left, &a, op, &right, &b)? {
+        return Ok(Transformed::yes(interval));
+    }
     let integers = a.is_integer() && b.is_integer();
     let function = match op {
         Operator::Plus if integers => Some(numeric::checked_add()),
@@ -186,11 +203,137 @@ fn moment_beside(own: &DataType, other: &DataType) -> Option<DataType> {
 /// The negative of the least integer is out of range.
 fn negative(inner: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let data_type = inner.get_type(schema)?;
+    if is_interval(&data_type) {
+        return Ok(Transformed::yes(call(rows::named("interval_negative")?, vec![inner])));
+    }
     if inner.as_literal().is_some() || !data_type.is_signed_integer() {
         return Ok(Transformed::no(Expr::Negative(Box::new(inner))));
     }
     let zero = Expr::Literal(ScalarValue::new_zero(&data_type)?, None);
     Ok(Transformed::yes(call(numeric::checked_sub(), vec![zero, inner])))
+}
+
+fn is_interval(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Interval(_) | DataType::Duration(_))
+}
+
+/// A quoted literal beside a number, an interval or a moment, as what it is there; otherwise as it is.
+fn literal_operand(expr: Expr, other: &Expr, schema: &DFSchema) -> Result<Expr> {
+    let Some(literal) = quoted(&expr).map(str::to_owned) else { return Ok(expr) };
+    let data_type = other.get_type(schema)?;
+    let is_moment = matches!(data_type, DataType::Timestamp(TimeUnit::Microsecond, _));
+    if is_interval(&data_type) {
+        return Ok(Expr::Literal(text::read(&PgType::Interval, &literal)?, None));
+    }
+    if data_type.is_signed_integer() || is_float(&data_type) || is_moment {
+        return Ok(Expr::Literal(text::read(&PgType::of_arrow(&data_type), &literal)?, None));
+    }
+    Ok(expr)
+}
+
+/// Sums with intervals that DataFusion doesn't do, or does otherwise: the difference of two moments
+/// has days, and an interval is multiplied by any number.
+fn with_interval(
+    left: &Expr,
+    a: &DataType,
+    op: Operator,
+    right: &Expr,
+    b: &DataType,
+) -> Result<Option<Expr>> {
+    let function = |name: &str, args: [&Expr; 2]| -> Result<Option<Expr>> {
+        Ok(Some(call(rows::named(name)?, args.map(Expr::clone).to_vec())))
+    };
+    let (left_is, right_is) = (is_interval(a), is_interval(b));
+    match op {
+        Operator::Multiply if left_is && b.is_numeric() => {
+            function("interval_times", [left, &as_float(right, b)])
+        }
+        Operator::Multiply if right_is && a.is_numeric() => {
+            function("interval_times", [right, &as_float(left, a)])
+        }
+        Operator::Divide if left_is && b.is_numeric() => {
+            function("interval_divided", [left, &as_float(right, b)])
+        }
+        Operator::Minus => match (moment_of(a), moment_of(b)) {
+            (Some(one), Some(other)) if (one, other) != (Moment::Date, Moment::Date) => {
+                let to = match one.max(other) {
+                    Moment::Instant => time::timestamptz(),
+                    _ => time::TIMESTAMP,
+                };
+                let (left, right) =
+                    (cast_unless(left.clone(), a, &to), cast_unless(right.clone(), b, &to));
+                function("timestamp_difference", [&left, &right])
+            }
+            _ => Ok(None),
+        },
+        _ => Ok(None),
+    }
+}
+
+fn as_float(number: &Expr, data_type: &DataType) -> Expr {
+    cast_unless(number.clone(), data_type, &DataType::Float64)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Moment {
+    Date,
+    Timestamp,
+    Instant,
+}
+
+fn moment_of(data_type: &DataType) -> Option<Moment> {
+    Some(match data_type {
+        DataType::Date32 => Moment::Date,
+        DataType::Timestamp(_, None) => Moment::Timestamp,
+        DataType::Timestamp(_, Some(_)) => Moment::Instant,
+        _ => return None,
+    })
+}
+
+/// `~` and its like, of Postgres's regular expressions.
+fn matches_pattern(left: Expr, op: Operator, right: Expr) -> Result<Transformed<Expr>> {
+    let mut args = vec![left, right];
+    if matches!(op, Operator::RegexIMatch | Operator::RegexNotIMatch) {
+        args.push(lit("i"));
+    }
+    let found = call(rows::named("regexp_like")?, args);
+    Ok(Transformed::yes(match op {
+        Operator::RegexNotMatch | Operator::RegexNotIMatch => Expr::Not(Box::new(found)),
+        _ => found,
+    }))
+}
+
+/// `SIMILAR TO`: a regular expression over all of the text.
+fn similar(like: Like) -> Result<Transformed<Expr>> {
+    let found = match quoted(&like.pattern) {
+        Some(pattern) => {
+            let pattern = regex::similar_pattern(pattern, like.escape_char.or(Some('\\')))?;
+            call(rows::named("regexp_like")?, vec![*like.expr, lit(pattern)])
+        }
+        None => call(rows::named("similar_to")?, vec![*like.expr, *like.pattern]),
+    };
+    Ok(Transformed::yes(if like.negated { Expr::Not(Box::new(found)) } else { found }))
+}
+
+/// `||` of a text and something else: that is written as a cast writes it.
+fn texts_joined(left: Expr, right: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let types = (left.get_type(schema)?, right.get_type(schema)?);
+    let is_plain = |data_type: &DataType| {
+        data_type.is_null()
+            || data_type.is_integer()
+            || matches!(data_type, DataType::Utf8 | DataType::List(_) | DataType::Decimal128(_, _))
+    };
+    let text = |expr: Expr, data_type: &DataType| -> Result<Transformed<Expr>> {
+        if is_plain(data_type) {
+            return Ok(Transformed::no(expr));
+        }
+        let cast = explicit_cast(Cast::new(Box::new(expr), DataType::Utf8), schema)?;
+        Ok(Transformed::yes(cast.data))
+    };
+    let (left, right) = (text(left, &types.0)?, text(right, &types.1)?);
+    let changed = left.transformed || right.transformed;
+    let joined = BinaryExpr::new(Box::new(left.data), Operator::StringConcat, Box::new(right.data));
+    Ok(Transformed::new_transformed(Expr::BinaryExpr(joined), changed))
 }
 
 /// A constant pattern with another escape character, with the backslash.
@@ -287,10 +430,21 @@ fn explicit_cast(cast: Cast, schema: &DFSchema) -> Result<Transformed<Expr>> {
         return to_numeric(*expr, &from);
     }
     if let Some(literal) = quoted(&expr)
-        && let DataType::Date32 | DataType::Timestamp(TimeUnit::Microsecond, _) = &to
+        && let DataType::Date32
+        | DataType::Timestamp(TimeUnit::Microsecond, _)
+        | DataType::Interval(IntervalUnit::MonthDayNano)
+        | DataType::Time64(TimeUnit::Microsecond)
+        | DataType::Binary = &to
     {
         let value = text::read(&PgType::of_arrow(&to), literal)?;
         return Ok(Transformed::yes(Expr::Literal(value, None)));
+    }
+    if let Some(length) = types::length_of(&field) {
+        let whole = explicit_cast(Cast::new(expr, DataType::Utf8), schema)?.data;
+        return Ok(Transformed::yes(call(rows::named("varchar_cut")?, vec![whole, lit(length)])));
+    }
+    if PgType::of(&field) == PgType::Uuid && from == DataType::Utf8 {
+        return Ok(Transformed::yes(call(rows::named("uuid_text")?, vec![*expr])));
     }
     let inner = *expr;
     let function = match (&from, &to) {
@@ -310,6 +464,14 @@ fn explicit_cast(cast: Cast, schema: &DFSchema) -> Result<Transformed<Expr>> {
         }
         (DataType::Float32 | DataType::Float64, DataType::Utf8) => text::float_text(),
         (DataType::Timestamp(_, _), DataType::Utf8) => time::timestamp_text(),
+        (DataType::Interval(_) | DataType::Duration(_), DataType::Utf8) => {
+            rows::named("interval_text")?
+        }
+        (DataType::List(_) | DataType::Binary | DataType::Time64(_), DataType::Utf8) => {
+            rows::named("output_text")?
+        }
+        (DataType::Interval(_), DataType::Time64(_)) => rows::named("interval_time")?,
+        (DataType::Time64(_), DataType::Interval(_)) => rows::named("time_interval")?,
         (DataType::Utf8, DataType::Date32) => text::text_to_date(),
         (DataType::Utf8, DataType::Timestamp(TimeUnit::Microsecond, None)) => {
             text::text_to_timestamp()
@@ -328,7 +490,8 @@ fn explicit_cast(cast: Cast, schema: &DFSchema) -> Result<Transformed<Expr>> {
 /// To `numeric` without precision: the digits stay as they are.
 fn to_numeric(expr: Expr, from: &DataType) -> Result<Transformed<Expr>> {
     if let Some(literal) = quoted(&expr) {
-        let value = text::read(&PgType::Numeric(None), literal)?;
+        let scale = crate::sql::value::written_scale(literal);
+        let value = text::read(&PgType::Numeric(Some((38, scale))), literal)?;
         return Ok(Transformed::yes(Expr::Literal(value, None)));
     }
     let to = match numeric::as_decimal(from) {
@@ -360,6 +523,9 @@ fn scalar(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Exp
                     DataType::Timestamp(_, _) => {
                         Some(call(time::timestamp_text(), vec![arg.clone()]))
                     }
+                    DataType::Interval(_) | DataType::Time64(_) | DataType::Binary => {
+                        Some(call(rows::named("output_text")?, vec![arg.clone()]))
+                    }
                     _ => None,
                 }
                 .map_or(arg, |written| {
@@ -373,13 +539,47 @@ fn scalar(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Exp
         }
         // DataFusion's planner makes this of EXTRACT; the name alone means Postgres's date_part.
         ("date_part", [_, moment]) if !is_ours(&function.func) => match moment.get_type(schema)? {
-            DataType::Date32 | DataType::Timestamp(_, _) => {
-                Ok(Transformed::yes(call(time::extract(), function.args)))
-            }
+            DataType::Date32
+            | DataType::Timestamp(_, _)
+            | DataType::Interval(_)
+            | DataType::Time64(_) => Ok(Transformed::yes(call(time::extract(), function.args))),
             _ => Ok(Transformed::no(Expr::ScalarFunction(function))),
         },
-        _ => Ok(Transformed::no(Expr::ScalarFunction(function))),
+        // So that it is pushed as AT TIME ZONE is.
+        ("timezone", [zone, moment]) if quoted(zone).is_some() => {
+            let function = match moment.get_type(schema)? {
+                DataType::Timestamp(_, Some(_)) => time::wall_clock(),
+                _ => time::instant_at(),
+            };
+            Ok(Transformed::yes(call(function, vec![moment.clone(), zone.clone()])))
+        }
+        ("log", [_]) => Ok(Transformed::yes(call(rows::named("log10")?, function.args))),
+        _ => row_function(function, schema),
     }
+}
+
+/// The arguments of a row function in the types that it takes.
+fn row_function(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let types = function.args.iter().map(|arg| arg.get_type(schema)).collect::<Result<Vec<_>>>()?;
+    let literal: Vec<bool> = function.args.iter().map(|arg| quoted(arg).is_some()).collect();
+    let Some(resolved) = rows::resolve(function.func.name(), &types, &literal)? else {
+        return Ok(Transformed::no(Expr::ScalarFunction(function)));
+    };
+    let mut changed = false;
+    let mut args = Vec::with_capacity(function.args.len());
+    for ((arg, from), to) in function.args.into_iter().zip(&types).zip(&resolved.targets) {
+        if from == to {
+            args.push(arg);
+            continue;
+        }
+        changed = true;
+        args.push(match quoted(&arg) {
+            Some(literal) => Expr::Literal(text::read(&PgType::of_arrow(to), literal)?, None),
+            None => Expr::Cast(Cast::new(Box::new(arg), to.clone())),
+        });
+    }
+    let expr = Expr::ScalarFunction(ScalarFunction { func: function.func, args });
+    Ok(Transformed::new_transformed(expr, changed))
 }
 
 fn is_ours(function: &Arc<datafusion::logical_expr::ScalarUDF>) -> bool {
@@ -420,6 +620,20 @@ fn aggregate(function: AggregateFunction, schema: &DFSchema) -> Result<Transform
             numeric::float_mean(),
             vec![over("sum", summable(arg.clone(), integer))?, over("count", arg.clone())?],
         ),
+        ("avg", interval) if is_interval(interval) => {
+            let count =
+                Expr::Cast(Cast::new(Box::new(over("count", arg.clone())?), DataType::Float64));
+            let none = nullif_zero(count)?;
+            call(rows::named("interval_divided")?, vec![over("sum", arg.clone())?, none])
+        }
+        ("json_agg", _) => call(rows::named("json_list")?, vec![over("array_agg", arg.clone())?]),
+        ("json_object_agg", _) => {
+            let Some(value) = function.params.args.get(1).cloned() else {
+                return Ok(Transformed::no(Expr::AggregateFunction(function)));
+            };
+            let lists = vec![over("array_agg", arg.clone())?, over("array_agg", value)?];
+            call(rows::named("json_lists")?, lists)
+        }
         ("median", number) if number.is_numeric() => {
             let mut params = function.params.clone();
             params.args.push(lit(0.5));
@@ -433,6 +647,14 @@ fn aggregate(function: AggregateFunction, schema: &DFSchema) -> Result<Transform
         _ => return Ok(Transformed::no(Expr::AggregateFunction(function))),
     };
     Ok(Transformed::yes(rewritten))
+}
+
+fn nullif_zero(count: Expr) -> Result<Expr> {
+    let nullif = registry().scalar.get("nullif");
+    let nullif = nullif.ok_or_else(|| {
+        datafusion::error::DataFusionError::Internal("no function nullif".to_owned())
+    })?;
+    Ok(call(nullif, vec![count, lit(0.0)]))
 }
 
 /// Sums of narrower integers fit into int8.

@@ -86,7 +86,7 @@ fn float_to_text(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
     result(args, Arc::new(texts))
 }
 
-fn float8(number: f64) -> String {
+pub(super) fn float8(number: f64) -> String {
     float(number, ryu::Buffer::new().format(number), 15)
 }
 

@@ -5,12 +5,13 @@ use std::collections::hash_map::Entry;
 use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringArray,
-    TimestampMicrosecondArray,
+    Array, ArrayRef, AsArray, Date32Array, Decimal128Array, Float64Array, Int64Array,
+    IntervalMonthDayNanoArray, StringArray, TimestampMicrosecondArray,
 };
 use datafusion::arrow::compute::kernels::arity::try_binary;
 use datafusion::arrow::datatypes::{
-    DataType, Date32Type, Int64Type, TimeUnit, TimestampMicrosecondType,
+    DataType, Date32Type, Int64Type, IntervalMonthDayNanoType, IntervalUnit, Time64MicrosecondType,
+    TimeUnit, TimestampMicrosecondType,
 };
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::{ScalarValue, exec_err, plan_err};
@@ -21,6 +22,7 @@ use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF};
 
 use super::calendar::{self, SECOND, Unit};
+use super::interval::Interval as Span;
 use super::udf::{Function, result};
 use crate::sql::timezone::TimeZone;
 
@@ -141,6 +143,9 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
 /// A timestamp without time zone.
 pub const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 
+/// Months, days and time.
+pub const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
+
 /// A timestamp with time zone: an instant.
 pub fn timestamptz() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
@@ -152,6 +157,8 @@ fn canonical(data_type: &DataType) -> Option<DataType> {
         DataType::Date32 | DataType::Date64 => DataType::Date32,
         DataType::Timestamp(_, None) | DataType::Null => TIMESTAMP,
         DataType::Timestamp(_, Some(_)) => timestamptz(),
+        DataType::Interval(_) | DataType::Duration(_) => INTERVAL,
+        DataType::Time32(_) | DataType::Time64(_) => DataType::Time64(TimeUnit::Microsecond),
         _ => return None,
     })
 }
@@ -260,13 +267,16 @@ fn extracted_type(types: &[DataType], scalars: &[Option<&ScalarValue>]) -> Resul
     let of_date = matches!(types.get(1), Some(DataType::Date32));
     let unit = field_of(scalars, of_date)?.unwrap_or(Unit::Epoch);
     Ok(match unit {
+        Unit::Julian => DataType::Decimal128(38, unit.scale(of_date)),
         Unit::Epoch => DataType::Decimal128(20, unit.scale(of_date)),
         _ => DataType::Decimal128(10, unit.scale(of_date)),
     })
 }
 
 fn part_type(types: &[DataType], scalars: &[Option<&ScalarValue>]) -> Result<DataType> {
-    field_of(scalars, matches!(types.get(1), Some(DataType::Date32)))?;
+    // date_part takes a date for its midnight.
+    let _ = types;
+    unit_of(scalars.first().copied().flatten())?;
     Ok(DataType::Float64)
 }
 
@@ -360,6 +370,16 @@ fn truncate(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
     let Some(unit) = unit_of(unit.map(ScalarValue::from).as_ref())? else {
         return all_null(args);
     };
+    if matches!(args.arg_fields[1].data_type(), DataType::Interval(_)) {
+        let array = args.args[1].to_array(args.number_rows)?;
+        let spans = array.as_primitive::<IntervalMonthDayNanoType>().iter();
+        let truncated = spans.map(|span| {
+            let truncate = |span| Ok(Span::from(span).truncated(unit)?.to_arrow()?);
+            span.map(truncate).transpose()
+        });
+        let array: IntervalMonthDayNanoArray = truncated.collect::<Result<_>>()?;
+        return result(args, Arc::new(array));
+    }
     let input = micros(args, 1)?;
     if args.args.len() < 3 {
         return moments(args, &input, |moment| calendar::truncated(unit, moment));
@@ -380,6 +400,9 @@ fn extract_field(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
         return all_null(args);
     };
     let of_date = matches!(args.arg_fields[1].data_type(), DataType::Date32);
+    if matches!(args.arg_fields[1].data_type(), DataType::Interval(_) | DataType::Time64(_)) {
+        return interval_fields(args, unit);
+    }
     let input = micros(args, 1)?;
     let array: ArrayRef = match args.return_field.data_type() {
         DataType::Float64 => {
@@ -387,8 +410,53 @@ fn extract_field(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
             Arc::new(parts.collect::<Float64Array>())
         }
         data_type => {
-            let field = |moment| calendar::field(unit, moment, of_date).map(i128::from);
+            let field = |moment| match unit {
+                Unit::Julian => calendar::julian(moment, of_date),
+                unit => calendar::field(unit, moment, of_date).map(i128::from),
+            };
             let fields = input.iter().map(|moment| moment.and_then(field));
+            Arc::new(fields.collect::<Decimal128Array>().with_data_type(data_type.clone()))
+        }
+    };
+    result(args, array)
+}
+
+/// The fields of intervals, and of times of day, which are intervals from midnight.
+fn interval_fields(args: &ScalarFunctionArgs, unit: Unit) -> Result<ColumnarValue> {
+    let array = args.args[1].to_array(args.number_rows)?;
+    let intervals: Vec<Option<Span>> = match array.data_type() {
+        DataType::Interval(_) => {
+            let values = array.as_primitive::<IntervalMonthDayNanoType>();
+            values.iter().map(|value| value.map(Span::from)).collect()
+        }
+        _ => {
+            let values = array.as_primitive::<Time64MicrosecondType>();
+            let of_day = |micros| Span { micros, ..Span::default() };
+            values.iter().map(|value| value.map(of_day)).collect()
+        }
+    };
+    let is_time = matches!(array.data_type(), DataType::Time64(_));
+    if is_time && unit >= Unit::Day && unit != Unit::Epoch {
+        return Err(super::moments::no_field(&format!("{unit:?}").to_lowercase()).into());
+    }
+    let field = |interval: Span| -> Result<i64> {
+        let no_field = || super::moments::no_field(&format!("{unit:?}").to_lowercase());
+        Ok(interval.field(unit).ok_or_else(no_field)?)
+    };
+    let fields = intervals.into_iter().map(|interval| interval.map(field).transpose());
+    let fields = fields.collect::<Result<Vec<_>>>()?;
+    let array: ArrayRef = match args.return_field.data_type() {
+        DataType::Float64 => {
+            #[expect(clippy::cast_precision_loss, reason = "as Postgres computes it")]
+            let scaled = |field: i64| match unit {
+                Unit::Second | Unit::Epoch => field as f64 / 1e6,
+                Unit::Millisecond => field as f64 / 1e3,
+                _ => field as f64,
+            };
+            Arc::new(fields.into_iter().map(|field| field.map(scaled)).collect::<Float64Array>())
+        }
+        data_type => {
+            let fields = fields.into_iter().map(|field| field.map(i128::from));
             Arc::new(fields.collect::<Decimal128Array>().with_data_type(data_type.clone()))
         }
     };

@@ -3,15 +3,25 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit};
+use datafusion::common::DFSchema;
 use datafusion::error::Result;
-use datafusion::logical_expr::planner::TypePlanner;
-use datafusion::sql::sqlparser::ast::{self, ExactNumberInfo, TimezoneInfo};
+use datafusion::logical_expr::ExprSchemable;
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, TypePlanner};
+use datafusion::sql::sqlparser::ast::{
+    self, BinaryOperator, CharacterLength, ExactNumberInfo, TimezoneInfo,
+};
 
+use super::rows;
 use super::time::{TIMESTAMP, timestamptz};
+use super::udf::call;
+use crate::sql::types::PG_TYPE_KEY;
 
 /// Metadata of a cast's field: `numeric` without precision, which keeps the digits that there are.
 const UNCONSTRAINED: &str = "canon.unconstrained";
+
+/// Metadata of a cast's field: the characters that `varchar(n)` keeps.
+const LENGTH: &str = "canon.length";
 
 /// Where DataFusion's reading of a type name isn't Postgres's: timestamps count microseconds, and
 /// `numeric` alone has no fixed scale.
@@ -31,9 +41,54 @@ impl TypePlanner for PostgresTypes {
             ast::DataType::Numeric(ExactNumberInfo::None)
             | ast::DataType::Decimal(ExactNumberInfo::None)
             | ast::DataType::Dec(ExactNumberInfo::None) => Some(Arc::new(unconstrained_numeric())),
-            ast::DataType::Uuid => plain(DataType::Utf8),
+            ast::DataType::Varchar(Some(CharacterLength::IntegerLength { length, .. }))
+            | ast::DataType::CharacterVarying(Some(CharacterLength::IntegerLength {
+                length,
+                ..
+            })) => Some(Arc::new(of_length(Field::new("", DataType::Utf8, true), *length))),
+            ast::DataType::Interval { .. } => plain(DataType::Interval(IntervalUnit::MonthDayNano)),
+            ast::DataType::JSON | ast::DataType::Uuid => {
+                let name = if matches!(sql_type, ast::DataType::JSON) { "json" } else { "uuid" };
+                let told = HashMap::from([(PG_TYPE_KEY.to_owned(), name.to_owned())]);
+                Some(Arc::new(Field::new(name, DataType::Utf8, true).with_metadata(told)))
+            }
             _ => None,
         })
+    }
+}
+
+/// Products and quotients of intervals and numbers, which have no type as operators.
+#[derive(Debug)]
+pub(super) struct IntervalProducts;
+
+impl ExprPlanner for IntervalProducts {
+    fn plan_binary_op(
+        &self,
+        expr: RawBinaryExpr,
+        schema: &DFSchema,
+    ) -> Result<PlannerResult<RawBinaryExpr>> {
+        let is_interval = |data_type: &DataType| {
+            matches!(data_type, DataType::Interval(_) | DataType::Duration(_))
+        };
+        // Types of deep expressions cost: nothing else is asked for them.
+        if !matches!(expr.op, BinaryOperator::Multiply | BinaryOperator::Divide) {
+            return Ok(PlannerResult::Original(expr));
+        }
+        let types = (expr.left.get_type(schema), expr.right.get_type(schema));
+        let (Ok(left), Ok(right)) = types else { return Ok(PlannerResult::Original(expr)) };
+        let (name, args) = match expr.op {
+            BinaryOperator::Multiply if is_interval(&left) && right.is_numeric() => {
+                ("interval_times", vec![expr.left, expr.right])
+            }
+            BinaryOperator::Multiply if is_interval(&right) && left.is_numeric() => {
+                ("interval_times", vec![expr.right, expr.left])
+            }
+            BinaryOperator::Divide if is_interval(&left) && right.is_numeric() => {
+                ("interval_divided", vec![expr.left, expr.right])
+            }
+            _ => return Ok(PlannerResult::Original(expr)),
+        };
+        Ok(PlannerResult::Planned(call(rows::named(name)?, args)))
     }
 }
 
@@ -43,6 +98,18 @@ fn unconstrained_numeric() -> Field {
 }
 
 /// Whether a cast is to `numeric` without precision.
-pub(super) fn is_unconstrained(field: &Field) -> bool {
+pub(crate) fn is_unconstrained(field: &Field) -> bool {
     field.metadata().contains_key(UNCONSTRAINED)
+}
+
+/// A field of `varchar(length)`.
+pub(crate) fn of_length(field: Field, length: u64) -> Field {
+    let mut metadata = field.metadata().clone();
+    metadata.insert(LENGTH.to_owned(), length.to_string());
+    field.with_metadata(metadata)
+}
+
+/// The characters that a cast keeps, where it is to a `varchar(n)`.
+pub(super) fn length_of(field: &Field) -> Option<i64> {
+    field.metadata().get(LENGTH)?.parse().ok()
 }

@@ -4,6 +4,7 @@ use datafusion::arrow::error::ArrowError;
 use datafusion::common::DataFusionError;
 
 use crate::error::ClientError;
+use crate::functions::FunctionError;
 use crate::sql::value::{BadCast, Fault};
 
 /// Why a bound query has no plan.
@@ -47,6 +48,9 @@ pub enum PlanError {
     /// Types that don't go together, in the planner's words.
     #[error("{message}")]
     Types { message: String },
+    /// What a function refuses of constants.
+    #[error(transparent)]
+    Function(FunctionError),
     /// A constant that can't be read as the type that it is cast to.
     #[error("{message}")]
     BadConstant { sqlstate: &'static str, message: String },
@@ -70,6 +74,7 @@ impl ClientError for PlanError {
             | Self::HistoryNotKept { .. }
             | Self::ArrivalNotKnown { .. } => "0A000",
             Self::Types { .. } => "42804",
+            Self::Function(error) => error.sqlstate,
             Self::BadConstant { sqlstate, .. } => sqlstate,
             Self::Internal(_) => "XX000",
         }
@@ -135,6 +140,7 @@ impl ClientError for PlanError {
                 Some(format!("Group by {dimension}, or write WHERE {dimension} = 1."))
             }
             Self::NotSupported { hint, .. } => hint.clone(),
+            Self::Function(error) => error.hint.clone(),
             Self::HistoryNotKept { entity } => Some(format!(
                 "RESET canon.as_of, or leave out what is read from \"{entity}\"; to keep its history, define it on a source of kind events."
             )),
@@ -149,6 +155,9 @@ impl ClientError for PlanError {
 
 impl From<DataFusionError> for PlanError {
     fn from(error: DataFusionError) -> Self {
+        if let Some(error) = FunctionError::of(&error) {
+            return Self::Function(error);
+        }
         let root = error.find_root();
         if let DataFusionError::ArrowError(arrow, _) = root
             && let ArrowError::CastError(text) | ArrowError::ParseError(text) = arrow.as_ref()

@@ -14,6 +14,7 @@ use super::error::SessionError;
 use crate::backend::BackendError;
 use crate::bind::BindError;
 use crate::error::QueryError;
+use crate::functions::FunctionError;
 use crate::plan::PlanError;
 use crate::sql::SqlError;
 use crate::sql::types::PgType;
@@ -48,6 +49,9 @@ pub(super) fn text_rows(
 pub fn stream_error(error: DataFusionError) -> QueryError {
     if let Some(own) = own_error(&error) {
         return own;
+    }
+    if let Some(refused) = FunctionError::of(&error) {
+        return BackendError::from(refused).into();
     }
     let own = match error.find_root() {
         DataFusionError::ArrowError(inner, _) => match inner.as_ref() {

@@ -4,6 +4,7 @@ pub mod catalog;
 mod error;
 pub mod parse;
 pub mod settings;
+pub(crate) mod spelling;
 pub mod timezone;
 pub mod types;
 pub mod value;

@@ -202,6 +202,16 @@ fn numeric(pg_type: &PgType, text: &str) -> Read<ScalarValue> {
     decimal(pg_type, negative, &digits, scale)
 }
 
+/// The scale in which a numeric literal is written: the digits behind its point.
+pub(crate) fn written_scale(text: &str) -> i8 {
+    let trimmed = text.trim();
+    let (mantissa, exponent) = trimmed.split_once(['e', 'E']).unwrap_or((trimmed, "0"));
+    let fraction = mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    let exponent: i64 = exponent.parse().unwrap_or(0);
+    let scale = i64::try_from(fraction).unwrap_or(0).saturating_sub(exponent);
+    i8::try_from(scale.clamp(0, 37)).unwrap_or(0)
+}
+
 /// A decimal of a type's precision and scale from digits, the last of which has the weight
 /// `10^-scale`. Digits that the type has no place for are refused, not rounded.
 pub fn decimal(pg_type: &PgType, negative: bool, digits: &[u8], scale: i32) -> Read<ScalarValue> {
@@ -591,7 +601,8 @@ pub fn list(item: &PgType, values: Vec<ScalarValue>) -> Read<ScalarValue> {
     Ok(ScalarValue::List(ScalarValue::new_list_nullable(&values, &item.to_arrow())))
 }
 
-fn array_items(text: &str) -> Option<Vec<Option<String>>> {
+/// The items of an array literal of one dimension: `{1,NULL,"a b"}`.
+pub(crate) fn array_items(text: &str) -> Option<Vec<Option<String>>> {
     let inner = text.strip_prefix('{')?.strip_suffix('}')?;
     let mut items = Vec::new();
     let mut chars = inner.chars().peekable();

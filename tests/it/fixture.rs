@@ -67,9 +67,9 @@ impl Fixture {
         Self { name: name.to_owned(), metrics: folder.join("metrics"), tables }
     }
 
-    /// Its name as an identifier: `t1_fan_out`.
+    /// Its name as a database's: `fixture_t1_fan_out`.
     pub(crate) fn identifier(&self) -> String {
-        self.name.rsplit('/').next().unwrap().replace('-', "_")
+        format!("fixture_{}", self.name.rsplit('/').next().unwrap().replace('-', "_"))
     }
 
     /// Makes its tables in a ClickHouse database, and fills them.

@@ -13,6 +13,7 @@ mod definitions;
 mod examples;
 mod explain;
 mod fixture;
+mod functions;
 mod generate;
 mod journeys;
 mod oracle;

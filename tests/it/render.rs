@@ -5,7 +5,7 @@
 
 use std::error::Error;
 
-use chrono::{DateTime, Days, NaiveDate, NaiveDateTime, TimeDelta};
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveDateTime, TimeDelta};
 use chrono_tz::Tz;
 use tokio_postgres::types::{FromSql, Kind, Type};
 
@@ -49,23 +49,40 @@ fn text_of(data_type: &Type, bytes: &[u8], zone: Tz) -> String {
         Type::OID => u32::from_be_bytes(bytes.try_into().unwrap()).to_string(),
         Type::FLOAT8 => float_text(f64::from_be_bytes(bytes.try_into().unwrap())),
         Type::NUMERIC => numeric_text(bytes),
+        Type::INTERVAL => interval_text(bytes),
+        Type::TIME => time_text(i64_of(bytes)),
+        Type::BYTEA => {
+            let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
+            format!("\\x{}", digits.collect::<String>())
+        }
         Type::DATE => {
             let days = i32::from_be_bytes(bytes.try_into().unwrap());
+            if let Some(infinite) = infinity(i64::from(days), i64::from(i32::MAX)) {
+                return infinite;
+            }
             let day = if days < 0 {
                 epoch().checked_sub_days(Days::new(u64::from(days.unsigned_abs())))
             } else {
                 epoch().checked_add_days(Days::new(u64::from(days.unsigned_abs())))
             };
-            day.unwrap().to_string()
+            date_text(day.unwrap())
+        }
+        Type::TIMESTAMP | Type::TIMESTAMPTZ if infinity(i64_of(bytes), i64::MAX).is_some() => {
+            infinity(i64_of(bytes), i64::MAX).unwrap()
         }
         Type::TIMESTAMP => wall_clock_text(timestamp_of(bytes)),
         Type::TIMESTAMPTZ => {
             let instant: DateTime<Tz> = timestamp_of(bytes).and_utc().with_timezone(&zone);
             let offset = instant.format("%:z").to_string();
             let offset = offset.strip_suffix(":00").unwrap_or(&offset);
-            format!("{}{offset}", wall_clock_text(instant.naive_local()))
+            let local = wall_clock_text(instant.naive_local());
+            match local.strip_suffix(" BC") {
+                Some(local) => format!("{local}{offset} BC"),
+                None => format!("{local}{offset}"),
+            }
         }
-        Type::TEXT | Type::VARCHAR | Type::NAME | Type::BPCHAR | Type::UNKNOWN => {
+        Type::FLOAT4 => f32::from_be_bytes(bytes.try_into().unwrap()).to_string(),
+        Type::TEXT | Type::VARCHAR | Type::NAME | Type::BPCHAR | Type::UNKNOWN | Type::JSON => {
             String::from_utf8(bytes.to_vec()).unwrap()
         }
         _ => panic!("no rendering of {data_type}"),
@@ -84,10 +101,66 @@ fn timestamp_of(bytes: &[u8]) -> NaiveDateTime {
     epoch().and_hms_opt(0, 0, 0).unwrap() + TimeDelta::microseconds(i64_of(bytes))
 }
 
+/// The infinities are the ends of a type.
+fn infinity(value: i64, greatest: i64) -> Option<String> {
+    match value {
+        value if value == greatest => Some("infinity".to_owned()),
+        value if value == -greatest - 1 => Some("-infinity".to_owned()),
+        _ => None,
+    }
+}
+
+/// There is no year 0.
+fn date_text(date: NaiveDate) -> String {
+    match date.year() {
+        1.. => date.to_string(),
+        year => format!("{:04}-{:02}-{:02} BC", 1 - year, date.month(), date.day()),
+    }
+}
+
 /// The fraction without the zeros at its end.
 fn wall_clock_text(time: NaiveDateTime) -> String {
-    let text = time.format("%F %T%.6f").to_string();
+    let clock = time.format("%T%.6f").to_string();
+    let clock = clock.trim_end_matches('0').trim_end_matches('.');
+    let date = date_text(time.date());
+    match date.strip_suffix(" BC") {
+        Some(date) => format!("{date} {clock} BC"),
+        None => format!("{date} {clock}"),
+    }
+}
+
+/// Microseconds of a day, or of hours beyond one.
+fn time_text(micros: i64) -> String {
+    let (seconds, rest) = (micros / 1_000_000, micros % 1_000_000);
+    let text =
+        format!("{:02}:{:02}:{:02}.{rest:06}", seconds / 3_600, seconds / 60 % 60, seconds % 60);
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Microseconds, days and months.
+fn interval_text(bytes: &[u8]) -> String {
+    let micros = i64_of(&bytes[..8]);
+    let days = i32::from_be_bytes(bytes[8..12].try_into().unwrap());
+    let months = i32::from_be_bytes(bytes[12..].try_into().unwrap());
+    let mut parts: Vec<String> = Vec::new();
+    let mut after_negative = false;
+    for (value, unit) in [(months / 12, "year"), (months % 12, "mon"), (days, "day")] {
+        if value != 0 {
+            let plus = if after_negative && value > 0 { "+" } else { "" };
+            let plural = if value == 1 { "" } else { "s" };
+            parts.push(format!("{plus}{value} {unit}{plural}"));
+            after_negative = value < 0;
+        }
+    }
+    if micros != 0 || parts.is_empty() {
+        let sign = match (micros < 0, after_negative) {
+            (true, _) => "-",
+            (false, true) => "+",
+            (false, false) => "",
+        };
+        parts.push(format!("{sign}{}", time_text(micros.abs())));
+    }
+    parts.join(" ")
 }
 
 /// PostgreSQL's shortest exact form: exponents from 1e15 up and below 1e-4.
@@ -137,7 +210,15 @@ fn numeric_text(bytes: &[u8]) -> String {
     text
 }
 
-/// One-dimensional arrays of values that need no quotes.
+fn quoted_item(text: String) -> String {
+    let special = |c: char| c.is_ascii_whitespace() || matches!(c, '"' | '\\' | '{' | '}' | ',');
+    if !text.is_empty() && !text.contains(special) && !text.eq_ignore_ascii_case("null") {
+        return text;
+    }
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// One-dimensional arrays.
 fn array_text(item: &Type, bytes: &[u8], zone: Tz) -> String {
     let int = |at: usize| i32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
     if int(0) == 0 {
@@ -153,7 +234,7 @@ fn array_text(item: &Type, bytes: &[u8], zone: Tz) -> String {
             continue;
         }
         let end = at + usize::try_from(length).unwrap();
-        items.push(text_of(item, &bytes[at..end], zone));
+        items.push(quoted_item(text_of(item, &bytes[at..end], zone)));
         at = end;
     }
     format!("{{{}}}", items.join(","))

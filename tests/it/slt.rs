@@ -35,11 +35,18 @@ pub(crate) struct Session {
     client: Client,
     protocol: Protocol,
     port: u16,
+    /// By which `onlyif` and `skipif` in the files know it.
+    engine: &'static str,
 }
 
 impl Session {
     pub(crate) fn new(client: Client, protocol: Protocol, port: u16) -> Self {
-        Self { client, protocol, port }
+        Self { client, protocol, port, engine: "canon" }
+    }
+
+    /// As another engine.
+    pub(crate) fn of(self, engine: &'static str) -> Self {
+        Self { engine, ..self }
     }
 
     async fn simple(&self, sql: &str) -> Result<DBOutput<Shown>, SessionError> {
@@ -120,7 +127,7 @@ impl AsyncDB for Session {
     async fn shutdown(&mut self) {}
 
     fn engine_name(&self) -> &str {
-        "canon"
+        self.engine
     }
 }
 

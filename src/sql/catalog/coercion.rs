@@ -17,6 +17,9 @@ use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Operator,
 use super::error::CatalogError;
 use super::functions::{Value, parse_array};
 use super::typing::{field_of, is_reg, is_vector, list_of, pg_type_of, tag_of, type_name};
+use crate::sql::timezone::TimeZone;
+use crate::sql::types::PgType;
+use crate::sql::value;
 
 /// The two functions behind casts of the `reg…` types, bound to a definition set.
 #[derive(Debug, Clone)]
@@ -55,7 +58,9 @@ fn rewrite(expr: Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Transforme
     Ok(match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let (mut left, mut right) = (*left, *right);
-            if unifies(op) {
+            if op == Operator::StringConcat {
+                (left, right) = (with_type(left, "text"), with_type(right, "text"));
+            } else if unifies(op) {
                 right = meet(right, &left, schema, casts)?;
                 left = meet(left, &right, schema, casts)?;
             }
@@ -179,7 +184,6 @@ fn unifies(op: Operator) -> bool {
             | Operator::RegexIMatch
             | Operator::RegexNotMatch
             | Operator::RegexNotIMatch
-            | Operator::StringConcat
     )
 }
 
@@ -263,10 +267,34 @@ fn cast(expr: Expr, target: &FieldRef, schema: &DFSchema, casts: &RegCasts) -> R
     }
     if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = &expr
         && !is_reg(&tag)
-        && ScalarValue::from(text.trim()).cast_to(target.data_type()).is_err()
+        && !crate::functions::is_unconstrained(target)
     {
-        let type_name = type_name(&pg_type_of(target));
-        return Err(CatalogError::invalid_text(&type_name, text).into());
+        let pg_type = match pg_type_of(target) {
+            PgType::Numeric(_) if tag == "numeric" => {
+                PgType::Numeric(Some((38, value::written_scale(text))))
+            }
+            other => other,
+        };
+        match value::from_text(&pg_type, Some(text), &TimeZone::UTC) {
+            Ok(read) if matches!(pg_type, PgType::Numeric(_)) && tag == "numeric" => {
+                return Ok(Expr::Literal(read, None));
+            }
+            Ok(read) if read.data_type() == *target.data_type() && !to_text => {
+                return Ok(plain(Expr::Literal(read, None)));
+            }
+            Ok(_) => {}
+            // Digits that the type has no place for are rounded.
+            Err(fault)
+                if fault.sqlstate == "22003"
+                    && ScalarValue::from(text.trim()).cast_to(target.data_type()).is_ok() => {}
+            Err(fault) if fault.sqlstate == "22P02" || fault.sqlstate == "22007" => {
+                return Err(CatalogError::invalid_text(&type_name(&pg_type), text).into());
+            }
+            Err(fault) => {
+                let (sqlstate, message) = (fault.sqlstate, fault.message);
+                return Err(CatalogError::BadCast { sqlstate, message }.into());
+            }
+        }
     }
     if from_text && is_reg(&tag) {
         let args = vec![expr, lit(tag)];

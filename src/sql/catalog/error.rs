@@ -30,6 +30,9 @@ pub enum CatalogError {
     BadCast { sqlstate: &'static str, message: String },
     #[error("{message}")]
     InvalidArgument { message: String },
+    /// What a function refuses.
+    #[error(transparent)]
+    Function(#[from] crate::functions::FunctionError),
     #[error("there is no parameter ${number}")]
     UndefinedParameter { number: usize },
     #[error("more than one row returned by a subquery used as an expression")]
@@ -69,6 +72,7 @@ impl ClientError for CatalogError {
             Self::InvalidText { .. } => "22P02",
             Self::BadCast { sqlstate, .. } => sqlstate,
             Self::InvalidArgument { .. } => "22023",
+            Self::Function(error) => error.sqlstate,
             Self::UndefinedParameter { .. } => "42P02",
             Self::Cardinality => "21000",
             Self::NotGrouped { .. } => "42803",
@@ -90,6 +94,7 @@ impl ClientError for CatalogError {
             | Self::InvalidText { .. }
             | Self::BadCast { .. }
             | Self::InvalidArgument { .. }
+            | Self::Function(_)
             | Self::UndefinedParameter { .. }
             | Self::Cardinality
             | Self::NotGrouped { .. }
@@ -105,6 +110,7 @@ impl ClientError for CatalogError {
             Self::UndefinedColumn { nearest: Some(nearest), .. } => {
                 Some(format!("Perhaps you meant to reference the column \"{nearest}\"."))
             }
+            Self::Function(error) => error.hint.clone(),
             Self::UndefinedFunction { .. } => Some(
                 "No function of the catalogue matches the given name and number of arguments."
                     .to_owned(),
@@ -136,6 +142,9 @@ impl From<CatalogError> for DataFusionError {
 
 impl From<DataFusionError> for CatalogError {
     fn from(error: DataFusionError) -> Self {
+        if let Some(error) = crate::functions::FunctionError::of(&error) {
+            return Self::Function(error);
+        }
         match error.find_root() {
             DataFusionError::External(inner) => match inner.downcast_ref::<CatalogError>() {
                 Some(own) => own.clone(),

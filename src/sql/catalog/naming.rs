@@ -15,16 +15,6 @@ pub(super) fn quote_identifier(name: &str) -> String {
     }
 }
 
-/// A text as one must write it in SQL.
-pub(super) fn quote_literal(text: &str) -> String {
-    let quoted = text.replace('\'', "''");
-    if text.contains('\\') {
-        format!(" E'{}'", quoted.replace('\\', "\\\\"))
-    } else {
-        format!("'{quoted}'")
-    }
-}
-
 /// Key words of the categories that `quote_ident` quotes: all but the unreserved ones.
 fn is_reserved(name: &str) -> bool {
     let keywords = super::definitions::rows_of_keywords();

@@ -140,6 +140,16 @@ impl TypePlanner for PostgresTypes {
                 };
                 item.map(|item| field_of(&format!("_{item}")))
             }
+            ast::DataType::Varchar(Some(ast::CharacterLength::IntegerLength {
+                length, ..
+            }))
+            | ast::DataType::CharacterVarying(Some(ast::CharacterLength::IntegerLength {
+                length,
+                ..
+            })) => {
+                let field = field_of("varchar").as_ref().clone();
+                Some(Arc::new(crate::functions::of_length(field, *length)))
+            }
             other => standard_type(other).map(field_of),
         })
     }

@@ -367,6 +367,7 @@ fn unique_names(select: &mut Select) -> Option<Vec<String>> {
 }
 
 fn rewrite_expr(expr: &mut Expr, context: &Context<'_>) -> Result<(), CatalogError> {
+    crate::sql::spelling::rewrite(expr);
     match expr {
         Expr::Collate { expr: inner, .. } => *expr = take(inner),
         Expr::BinaryOp { op, left, right } => {
@@ -599,7 +600,10 @@ fn undefined(function: &Function) -> CatalogError {
 /// The function that gives as an array what one of Postgres's gives as rows.
 fn array_function(name: &str) -> Option<&'static str> {
     Some(match name {
-        "generate_series" => "canon_generate_series",
+        "generate_series" => "series",
+        "regexp_matches" => "regexp_all_matches",
+        "regexp_split_to_table" => "regexp_split_to_array",
+        "string_to_table" => "string_to_array",
         "generate_subscripts" => "canon_generate_subscripts",
         "_pg_expandarray" => "canon_pg_expandarray",
         "pg_partition_ancestors" => "canon_pg_partition_ancestors",

@@ -6,21 +6,11 @@ use super::{Call, Function, Outcome, Returns, Value};
 use crate::sql::catalog::error::CatalogError;
 use crate::sql::catalog::syntax::ARRAY_SUBQUERY;
 
-/// No series is longer: what the catalogue counts along is columns of a key.
-const SERIES_MAX: i64 = 100_000;
-
 pub(super) const FUNCTIONS: &[Function] = &[
     function("array_upper", Returns::Type("int4"), |call| bound(call, |len| len)),
     function("array_lower", Returns::Type("int4"), |call| bound(call, |_| 1)),
     function("array_length", Returns::Type("int4"), |call| bound(call, |len| len)),
     // The functions below give rows in Postgres; the syntax pass wraps them in `unnest`.
-    Function {
-        name: "canon_generate_series",
-        arguments: (2, 3),
-        returns: Returns::ArrayOf(0),
-        strict: true,
-        eval: generate_series,
-    },
     Function {
         name: "canon_generate_subscripts",
         arguments: (2, 3),
@@ -101,28 +91,6 @@ fn bound(call: &Call<'_>, of: fn(i64) -> i64) -> Outcome {
     }
     let vector = call.types.first().is_some_and(|tag| tag.ends_with("vector"));
     Ok(Value::Int(of(length(items)) - i64::from(vector)))
-}
-
-fn generate_series(call: &Call<'_>) -> Outcome {
-    let (Some(first), Some(last)) = (call.int(0), call.int(1)) else {
-        return Err(CatalogError::NotSupported { what: "a series of other than integers".into() });
-    };
-    let step = call.int(2).unwrap_or(1);
-    if step == 0 {
-        return Err(CatalogError::InvalidArgument {
-            message: "step size cannot equal zero".into(),
-        });
-    }
-    if (last.saturating_sub(first) / step) > SERIES_MAX {
-        return Err(CatalogError::NotSupported { what: "a series this long".to_owned() });
-    }
-    let mut items = Vec::new();
-    let mut next = first;
-    while if step > 0 { next <= last } else { next >= last } {
-        items.push(Value::Int(next));
-        next += step;
-    }
-    Ok(Value::List(items))
 }
 
 fn generate_subscripts(call: &Call<'_>) -> Outcome {

@@ -15,7 +15,6 @@ use datafusion::arrow::datatypes::DataType;
 
 pub(super) use aggregate::{AggregateCall, OrderKey, aggregate};
 pub(super) use numeric::{REPEATED_MAX, negative, operator};
-pub(super) use other::regex;
 pub(super) use text::{concatenation, like};
 pub(super) use time::day_of;
 pub(super) use window::{WindowCall, window};

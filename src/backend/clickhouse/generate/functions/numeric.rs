@@ -108,10 +108,6 @@ pub(crate) fn operator(op: Operator, left: Value, right: Value) -> Result<Value>
         Operator::BitwiseOr if a.is_integer() => Ok(bits("bitOr", &left, &right)),
         Operator::BitwiseShiftLeft if a.is_integer() => Ok(bits("bitShiftLeft", &left, &right)),
         Operator::BitwiseShiftRight if a.is_integer() => Ok(bits("bitShiftRight", &left, &right)),
-        Operator::RegexMatch
-        | Operator::RegexIMatch
-        | Operator::RegexNotMatch
-        | Operator::RegexNotIMatch => super::regex(op, &left, &right),
         op => Err(NotPushable::new(format!("{a} {op} {b}"))),
     }
 }

@@ -1,7 +1,5 @@
 //! Comparisons, conditions, casts and patterns.
 
-use datafusion::logical_expr::Operator;
-
 use super::super::literal;
 use super::super::value::{Binding, Value};
 use super::super::{NotPushable, Result};
@@ -38,7 +36,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         examples: &[("greatest(1, nullif(2, 2), 3)", Some("3")), ("greatest('a', 'b')", Some("b")), ("greatest(1.50, 1.25)", Some("1.50"))] },
     Entry { name: "least", signature: "any, … -> any; NULLs are skipped", constants: &[], form: Form::Scalar(|call| call.of("least")),
         examples: &[("least(1, nullif(0, 0), 3)", Some("1")), ("least(date '2026-01-02', date '2026-01-01')", Some("2026-01-01"))] },
-    Entry { name: "~", signature: "text, text -> bool; the pattern a constant of common notation", constants: &[], form: Form::Syntax,
+    Entry { name: "regexp_like", signature: "text, text [, 'i'] -> bool: ~ and its like; the pattern a constant of common notation", constants: &[1, 2], form: Form::Scalar(regexp_like),
         examples: &[("'abc' ~ 'b+c$'", Some("t")), ("'abc' ~* '^A.C'", Some("t")), ("'abc' !~ '[b-d]'", Some("f")), ("'a.c' ~ 'a\\.c'", Some("t")), ("'abc' !~* 'X|Y'", Some("t"))] },
     Entry { name: "CAST", signature: "between numbers, to text, between dates and timestamps", constants: &[], form: Form::Syntax,
         examples: &[("7::int8::int2", Some("7")), ("true::int", Some("1")), ("12::text", Some("12")), ("(-0.05)::numeric(5,2)::text", Some("-0.05")), ("1.50::text", Some("1.50")), ("(1 = 1)::text", Some("true")),
@@ -52,24 +50,20 @@ fn nullif(call: &Call) -> Result<Value> {
 }
 
 /// A regular expression that Rust's engine, RE2 and Postgres read alike.
-pub(crate) fn regex(op: Operator, left: &Value, right: &Value) -> Result<Value> {
-    let Some(pattern) = right.literal_text() else {
-        return Err(NotPushable::new("a regular expression that isn't a constant"));
-    };
+fn regexp_like(call: &Call) -> Result<Value> {
+    let pattern = call.text(1, "a regular expression")?;
     if !is_common(pattern) {
         return Err(NotPushable::new("a regular expression in a notation of its own"));
     }
-    let insensitive = matches!(op, Operator::RegexIMatch | Operator::RegexNotIMatch);
-    let negated = matches!(op, Operator::RegexNotMatch | Operator::RegexNotIMatch);
-    // In ClickHouse the dot matches newlines unless it is told not to.
-    let flags = if insensitive { "(?i-s)" } else { "(?-s)" };
-    let sql = format!("match({}, {})", left.sql, literal::text(&format!("{flags}{pattern}")));
-    let found = Value::condition(sql, false, Binding::Atom).computed_from([left]);
-    if negated {
-        let sql = format!("NOT {}", found.sql);
-        return Ok(Value { sql, binding: Binding::Not, ..found });
-    }
-    Ok(found)
+    // As in Postgres the dot matches newlines.
+    let flags = match call.args.get(2).map(|_| call.text(2, "flags")).transpose()? {
+        None => "(?s)",
+        Some("i") => "(?is)",
+        Some(_) => return Err(NotPushable::new("flags of a regular expression")),
+    };
+    let text = &call.arg(0)?.sql;
+    let sql = format!("match({text}, {})", literal::text(&format!("{flags}{pattern}")));
+    Ok(Value::condition(sql, false, Binding::Atom).computed_from([call.arg(0)?]))
 }
 
 /// Whether a pattern has only literals, `.`, anchors, alternatives, groups, simple classes and single

@@ -132,6 +132,8 @@ fn date_trunc(call: &Call) -> Result<Value> {
         other => return Err(NotPushable::new(format!("date_trunc to {other:?}"))),
     };
     let zone = if is_date(moment) { "" } else { ", 'UTC'" };
+    // Nor a moment with a fraction: before 1970 the last of a period is taken for the next (26.7).
+    let sql = if is_date(moment) { sql.clone() } else { format!("toStartOfSecond({sql})") };
     let truncated = format!("dateTrunc('{name}', {sql}{zone})");
     Ok(call.result(format!("toDateTime64({truncated}, 6, 'UTC')")))
 }
@@ -229,7 +231,13 @@ fn whole_field(unit: Unit, moment: &str) -> Option<String> {
         Unit::Decade => format!("intDiv(toYear({moment}), 10)"),
         Unit::Century => format!("intDiv(toYear({moment}) + 99, 100)"),
         Unit::Millennium => format!("intDiv(toYear({moment}) + 999, 1000)"),
-        Unit::Second | Unit::Millisecond | Unit::Epoch => return None,
+        Unit::Second
+        | Unit::Millisecond
+        | Unit::Epoch
+        | Unit::Julian
+        | Unit::Timezone
+        | Unit::TimezoneHour
+        | Unit::TimezoneMinute => return None,
     })
 }
 
@@ -240,6 +248,9 @@ fn in_minute(moment: &str) -> String {
 
 fn field_of(call: &Call) -> Result<(Unit, &Value)> {
     let (unit, moment) = (unit_of(call)?, call.arg(1)?);
+    if matches!(unit, Unit::Julian | Unit::Timezone | Unit::TimezoneHour | Unit::TimezoneMinute) {
+        return Err(NotPushable::new(format!("the field {unit:?}")));
+    }
     if !(is_timestamp(moment) || is_date(moment) && unit.in_dates()) {
         return Err(NotPushable::new("a field of something that is no date or timestamp"));
     }
@@ -368,11 +379,19 @@ fn shifted(moment: &Value, interval: &Value, op: Operator) -> Result<Value> {
     }
     let sign: i64 = if op == Operator::Minus { -1 } else { 1 };
     let parts = [
-        ("toIntervalMonth", i64::from(interval.months)),
         ("toIntervalDay", i64::from(interval.days)),
         ("toIntervalMicrosecond", interval.nanoseconds / 1_000),
     ];
     let mut sql = moment.at(Binding::Sum);
+    if interval.months != 0 {
+        // Months after a moment with a fraction before 1970 are counted from another (26.7).
+        let fraction = format!("positiveModulo(toUnixTimestamp64Micro({}), 1000000)", moment.sql);
+        let months = sign * i64::from(interval.months);
+        sql = format!(
+            "addMonths(toStartOfSecond({}), {months}) + toIntervalMicrosecond({fraction})",
+            moment.sql
+        );
+    }
     for (function, count) in parts {
         if count != 0 {
             sql.push_str(&format!(" + {function}({})", sign * count));

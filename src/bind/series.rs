@@ -1,0 +1,126 @@
+//! `generate_series` and `unnest` in FROM: queries that are written out, then bound as derived
+//! tables.
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
+    ObjectName, Query, SelectItem, SetExpr, TableAlias,
+};
+
+use std::sync::LazyLock;
+
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+
+use super::error::BindError;
+use super::scope::folded;
+
+/// A query to fill in: its many parts that say nothing stay the parser's business.
+static EMPTY_QUERY: LazyLock<Query> = LazyLock::new(|| {
+    Parser::new(&PostgreSqlDialect {})
+        .try_with_sql("SELECT NULL")
+        .and_then(|mut parser| parser.parse_query())
+        .map(|query| *query)
+        .expect("a constant query parses")
+});
+
+/// Whether a function in FROM is one of these.
+pub(crate) fn is_one(name: &ObjectName) -> bool {
+    function_of(name).is_some()
+}
+
+/// The function that gives as an array what one of Postgres's gives as rows; none of `unnest`, whose
+/// argument is an array.
+fn function_of(name: &ObjectName) -> Option<Option<&'static str>> {
+    let last = name.0.last()?.as_ident().map(folded)?;
+    Some(match last.as_str() {
+        "generate_series" => Some("series"),
+        "regexp_split_to_table" => Some("regexp_split_to_array"),
+        "regexp_matches" => Some("regexp_all_matches"),
+        "string_to_table" => Some("string_to_array"),
+        "unnest" => None,
+        _ => return None,
+    })
+}
+
+/// The name of a function's relation, and the query that gives its rows.
+///
+/// # Errors
+/// Arguments by name.
+pub(crate) fn of_function(
+    name: &ObjectName,
+    args: &[FunctionArg],
+    alias: Option<TableAlias>,
+) -> Result<(TableAlias, Query), BindError> {
+    let last = name.0.last().and_then(|part| part.as_ident()).map(folded).unwrap_or_default();
+    let exprs = args.iter().map(|arg| match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Ok(expr.clone()),
+        _ => Err(BindError::NotSupported {
+            what: format!("an argument of {last} by name"),
+            hint: Some("Give it by its place.".to_owned()),
+            position: None,
+        }),
+    });
+    let exprs = exprs.collect::<Result<Vec<_>, _>>()?;
+    let array = match (function_of(name).flatten(), exprs.as_slice()) {
+        (Some(function), _) => call(function, exprs),
+        (None, [array]) => array.clone(),
+        (None, _) => {
+            return Err(BindError::NotSupported {
+                what: "unnest of several arrays".to_owned(),
+                hint: Some("Unnest one, and join the rest.".to_owned()),
+                position: None,
+            });
+        }
+    };
+    rows_of(array, &last, alias)
+}
+
+/// As [`of_function`], of `UNNEST(array)`.
+pub(crate) fn of_array(
+    array: &Expr,
+    alias: Option<TableAlias>,
+) -> Result<(TableAlias, Query), BindError> {
+    rows_of(array.clone(), "unnest", alias)
+}
+
+/// The only column has the name that the alias gives it, else the relation's.
+fn rows_of(
+    array: Expr,
+    function: &str,
+    alias: Option<TableAlias>,
+) -> Result<(TableAlias, Query), BindError> {
+    let relation = alias.as_ref().map_or_else(|| function.to_owned(), |alias| folded(&alias.name));
+    let column = alias.as_ref().and_then(|alias| alias.columns.first());
+    let column = column.map_or_else(|| relation.clone(), |column| folded(&column.name));
+    let mut query = EMPTY_QUERY.clone();
+    if let SetExpr::Select(select) = query.body.as_mut() {
+        let expr = call("unnest", vec![array]);
+        select.projection =
+            vec![SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', column) }];
+    }
+    let alias = TableAlias {
+        explicit: true,
+        name: Ident::with_quote('"', relation),
+        columns: Vec::new(),
+        at: None,
+    };
+    Ok((alias, query))
+}
+
+fn call(name: &str, args: Vec<Expr>) -> Expr {
+    let unnamed = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::with_quote('"', name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: args.into_iter().map(unnamed).collect(),
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}

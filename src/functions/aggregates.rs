@@ -1,0 +1,177 @@
+//! Aggregates that DataFusion doesn't have: `mode`, and those that are expressions over others.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::sync::{Arc, LazyLock};
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray};
+use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::common::utils::SingleRowListArrayBuilder;
+use datafusion::common::{ScalarValue, not_impl_err, plan_err};
+use datafusion::error::Result;
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::utils::format_state_name;
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility,
+};
+
+use crate::sql::types::PG_TYPE_KEY;
+
+/// All of them, for the registry.
+pub(super) fn all() -> Vec<Arc<AggregateUDF>> {
+    static ALL: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| {
+        let replaced = [("json_agg", 1), ("json_object_agg", 2)];
+        let replaced = replaced.into_iter().map(|(name, arguments)| {
+            Arc::new(AggregateUDF::from(Replaced {
+                name,
+                arguments,
+                signature: Signature::any(arguments, Volatility::Immutable),
+            }))
+        });
+        let mode = Mode { signature: Signature::user_defined(Volatility::Immutable) };
+        replaced.chain([Arc::new(AggregateUDF::from(mode))]).collect()
+    });
+    ALL.clone()
+}
+
+/// An aggregate that [`super::semantics`] replaces by an expression over others before it is run.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Replaced {
+    name: &'static str,
+    arguments: usize,
+    signature: Signature,
+}
+
+impl AggregateUDFImpl for Replaced {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn return_field(&self, _: &[FieldRef]) -> Result<FieldRef> {
+        let told = HashMap::from([(PG_TYPE_KEY.to_owned(), "json".to_owned())]);
+        Ok(Arc::new(Field::new(self.name, DataType::Utf8, true).with_metadata(told)))
+    }
+
+    fn accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        not_impl_err!("{} here", self.name)
+    }
+}
+
+/// `mode() WITHIN GROUP (ORDER BY any)`: the most frequent value, of several the first in the order.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Mode {
+    signature: Signature,
+}
+
+impl AggregateUDFImpl for Mode {
+    fn name(&self) -> &str {
+        "mode"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        match types {
+            [value] if !value.is_nested() => Ok(types.to_vec()),
+            _ => plan_err!("mode takes no argument but the value to order by"),
+        }
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(types.first().cloned().unwrap_or(DataType::Utf8))
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        let list = |item: &DataType, name: &str| {
+            let item = Arc::new(Field::new_list_field(item.clone(), true));
+            let name = format_state_name(args.name, name);
+            Arc::new(Field::new(name, DataType::List(item), true))
+        };
+        Ok(vec![list(args.input_fields[0].data_type(), "values"), list(&DataType::Int64, "counts")])
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        Ok(Box::new(Counts {
+            data_type: args.expr_fields[0].data_type().clone(),
+            counts: HashMap::new(),
+            descending: args.order_bys.first().is_some_and(|key| key.options.descending),
+        }))
+    }
+
+    fn supports_within_group_clause(&self) -> bool {
+        true
+    }
+}
+
+/// How often each value of a group came.
+#[derive(Debug)]
+struct Counts {
+    data_type: DataType,
+    counts: HashMap<ScalarValue, i64>,
+    descending: bool,
+}
+
+impl Accumulator for Counts {
+    fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
+        for row in 0..values[0].len() {
+            let value = ScalarValue::try_from_array(&values[0], row)?;
+            if !value.is_null() {
+                *self.counts.entry(value).or_default() += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
+        let (values, counts) = (states[0].as_list::<i32>(), states[1].as_list::<i32>());
+        for group in 0..values.len() {
+            let (values, counts) = (values.value(group), counts.value(group));
+            let counts = counts.as_primitive::<datafusion::arrow::datatypes::Int64Type>();
+            for row in 0..values.len() {
+                let value = ScalarValue::try_from_array(&values, row)?;
+                *self.counts.entry(value).or_default() += counts.value(row);
+            }
+        }
+        Ok(())
+    }
+
+    fn state(&mut self) -> Result<Vec<ScalarValue>> {
+        let (values, counts): (Vec<ScalarValue>, Vec<i64>) = self.counts.drain().unzip();
+        let values = match values.is_empty() {
+            true => datafusion::arrow::array::new_empty_array(&self.data_type),
+            false => ScalarValue::iter_to_array(values)?,
+        };
+        let counts: ArrayRef = Arc::new(datafusion::arrow::array::Int64Array::from(counts));
+        Ok(vec![
+            SingleRowListArrayBuilder::new(values).build_list_scalar(),
+            SingleRowListArrayBuilder::new(counts).build_list_scalar(),
+        ])
+    }
+
+    fn evaluate(&mut self) -> Result<ScalarValue> {
+        let best = self.counts.iter().max_by(|(a, a_count), (b, b_count)| {
+            let order = a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal);
+            let order = if self.descending { order } else { order.reverse() };
+            a_count.cmp(b_count).then(order)
+        });
+        match best {
+            Some((value, _)) => Ok(value.clone()),
+            None => ScalarValue::try_from(&self.data_type),
+        }
+    }
+
+    fn size(&self) -> usize {
+        let values: usize = self.counts.keys().map(ScalarValue::size).sum();
+        size_of_val(self) + values + self.counts.len() * size_of::<i64>()
+    }
+}

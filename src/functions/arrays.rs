@@ -1,0 +1,258 @@
+//! Functions of arrays, and the series that are arrays first.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::{DataType, Field};
+use datafusion::common::ScalarValue;
+use datafusion::error::Result as PlanResult;
+
+use super::error::FunctionError;
+use super::interval::Interval;
+use super::moments::{is_finite, later, micros};
+use super::rows::{self, Kind, Outcome, Overload, RowFunction, Value, rescaled};
+use super::time::{TIMESTAMP, timestamptz};
+
+type Result<T> = std::result::Result<T, FunctionError>;
+
+/// A series or a filled array has no more items than this: they are all in memory at once.
+const ITEMS_MAX: usize = 1_000_000;
+
+#[rustfmt::skip]
+pub(super) const FUNCTIONS: &[RowFunction] = &[
+    RowFunction { name: "series", overloads: &[
+        Overload::new(&[Kind::Integer, Kind::Integer], integers, |args| series(args)),
+        Overload::new(&[Kind::Integer, Kind::Integer, Kind::Integer], integers, |args| series(args)),
+        Overload::new(&[Kind::Numeric, Kind::Numeric], decimals, |args| decimal_series(args)),
+        Overload::new(&[Kind::Numeric, Kind::Numeric, Kind::Numeric], decimals, |args| decimal_series(args)),
+        Overload::new(&[Kind::Timestamp, Kind::Timestamp, Kind::Interval], |_, _| Ok(list_of(TIMESTAMP)), |args| moment_series(args, Value::Timestamp)),
+        Overload::new(&[Kind::Instant, Kind::Instant, Kind::Interval], |_, _| Ok(list_of(timestamptz())), |args| moment_series(args, Value::Instant)),
+    ] },
+    RowFunction { name: "array_length", overloads: &[
+        Overload::new(&[Kind::List, Kind::Int], rows::int4, |args| Ok(length(args, args[1].int()))),
+    ] },
+    RowFunction { name: "array_upper", overloads: &[
+        Overload::new(&[Kind::List, Kind::Int], rows::int4, |args| Ok(length(args, args[1].int()))),
+    ] },
+    RowFunction { name: "array_lower", overloads: &[
+        Overload::new(&[Kind::List, Kind::Int], rows::int4, |args| Ok(match length(args, args[1].int()) {
+            Value::Null => Value::Null,
+            _ => Value::Int(1),
+        })),
+    ] },
+    RowFunction { name: "array_ndims", overloads: &[
+        Overload::new(&[Kind::List], rows::int4, |args| Ok(match dimensions(&args[0]).len() {
+            0 => Value::Null,
+            count => Value::Int(i64::try_from(count).unwrap_or_default()),
+        })),
+    ] },
+    RowFunction { name: "array_dims", overloads: &[
+        Overload::new(&[Kind::List], rows::text, |args| Ok(match dimensions(&args[0]).as_slice() {
+            [] => Value::Null,
+            lengths => Value::text(lengths.iter().map(|length| format!("[1:{length}]")).collect::<String>()),
+        })),
+    ] },
+    RowFunction { name: "array_remove", overloads: &[
+        Overload::new(&[Kind::List, Kind::Any], rows::first, |args| replaced(args, None)).of_nulls(),
+    ] },
+    RowFunction { name: "array_replace", overloads: &[
+        Overload::new(&[Kind::List, Kind::Any, Kind::Any], rows::first, |args| replaced(args, Some(&args[2]))).of_nulls(),
+    ] },
+    RowFunction { name: "arrays_overlap", overloads: &[
+        Overload::new(&[Kind::List, Kind::List], rows::bool, |args| {
+            let found = args[0].items().iter().any(|one| args[1].items().iter().any(|other| compare(one, other) == Some(Ordering::Equal)));
+            Ok(Value::Bool(found))
+        }),
+    ] },
+    RowFunction { name: "trim_array", overloads: &[
+        Overload::new(&[Kind::List, Kind::Int], rows::first, |args| trimmed(args)),
+    ] },
+    RowFunction { name: "array_fill", overloads: &[
+        Overload::new(&[Kind::Any, Kind::List], |types, _| Ok(list_of(types.first().cloned().unwrap_or(DataType::Utf8))), |args| filled(args)).of_nulls(),
+    ] },
+];
+
+fn list_of(item: DataType) -> DataType {
+    DataType::List(Arc::new(Field::new_list_field(item, true)))
+}
+
+fn integers(types: &[DataType], _: &[Option<&ScalarValue>]) -> PlanResult<DataType> {
+    let wide = types.iter().any(|item| *item == DataType::Int64);
+    Ok(list_of(if wide { DataType::Int64 } else { DataType::Int32 }))
+}
+
+fn decimals(types: &[DataType], _: &[Option<&ScalarValue>]) -> PlanResult<DataType> {
+    let scales = types.iter().map(|item| match item {
+        DataType::Decimal128(_, scale) => *scale,
+        _ => 0,
+    });
+    Ok(list_of(DataType::Decimal128(38, scales.max().unwrap_or(0))))
+}
+
+/// The order of two values of one type; None with NULL and of values that have none.
+pub(super) fn compare(a: &Value<'_>, b: &Value<'_>) -> Option<Ordering> {
+    let number = |value: &Value<'_>| match value {
+        Value::Short(value) => Some((i128::from(*value), 0)),
+        Value::Int(value) => Some((i128::from(*value), 0)),
+        Value::Decimal(value, scale) => Some((*value, *scale)),
+        _ => None,
+    };
+    if let (Some((a, a_scale)), Some((b, b_scale))) = (number(a), number(b)) {
+        let scale = a_scale.max(b_scale);
+        return Some(rescaled(a, a_scale, scale)?.cmp(&rescaled(b, b_scale, scale)?));
+    }
+    match (a, b) {
+        (Value::Bool(a), Value::Bool(b)) => Some(a.cmp(b)),
+        (Value::Float(a), Value::Float(b)) => Some(a.total_cmp(b)),
+        #[expect(clippy::cast_precision_loss, reason = "as Postgres compares them")]
+        (Value::Float(a), b) => {
+            a.partial_cmp(&number(b).map(|(b, s)| b as f64 / 10_f64.powi(s.into()))?)
+        }
+        #[expect(clippy::cast_precision_loss, reason = "as Postgres compares them")]
+        (a, Value::Float(b)) => {
+            number(a).map(|(a, s)| a as f64 / 10_f64.powi(s.into()))?.partial_cmp(b)
+        }
+        (Value::Text(a), Value::Text(b)) => Some(a.cmp(b)),
+        (Value::Bytes(a), Value::Bytes(b)) => Some(a.cmp(b)),
+        (Value::Date(a), Value::Date(b)) => Some(a.cmp(b)),
+        (Value::Time(a), Value::Time(b))
+        | (Value::Timestamp(a), Value::Timestamp(b))
+        | (Value::Instant(a), Value::Instant(b)) => Some(a.cmp(b)),
+        (Value::Interval(a), Value::Interval(b)) => Some(a.order().cmp(&b.order())),
+        _ => None,
+    }
+}
+
+/// The lengths of an array's dimensions; none of an empty one.
+fn dimensions(array: &Value<'_>) -> Vec<usize> {
+    let mut lengths = Vec::new();
+    let mut next = Some(array);
+    while let Some(Value::List(items)) = next {
+        if items.is_empty() {
+            break;
+        }
+        lengths.push(items.len());
+        next = items.first();
+    }
+    lengths
+}
+
+fn length(args: &[Value<'_>], dimension: i64) -> Value<'static> {
+    let index = usize::try_from(dimension - 1).ok();
+    let length = index.and_then(|index| dimensions(&args[0]).get(index).copied());
+    length.map_or(Value::Null, |length| Value::Int(i64::try_from(length).unwrap_or_default()))
+}
+
+/// Every item that equals the second argument is another, or gone. NULL equals NULL here.
+fn replaced(args: &[Value<'_>], with: Option<&Value<'_>>) -> Outcome {
+    let Value::List(items) = &args[0] else { return Ok(Value::Null) };
+    let is_it = |item: &Value<'_>| match (item.is_null(), args[1].is_null()) {
+        (true, true) => true,
+        (false, false) => compare(item, &args[1]) == Some(Ordering::Equal),
+        _ => false,
+    };
+    let items = items.iter().filter_map(|item| match (is_it(item), with) {
+        (false, _) => Some(item.clone().into_owned()),
+        (true, Some(other)) => Some(other.clone().into_owned()),
+        (true, None) => None,
+    });
+    Ok(Value::List(items.collect()))
+}
+
+fn trimmed(args: &[Value<'_>]) -> Outcome {
+    let items = args[0].items();
+    let count = args[1].int();
+    let kept = usize::try_from(count).ok().and_then(|count| items.len().checked_sub(count));
+    let kept = kept.ok_or_else(|| {
+        let message = format!("number of elements to trim must be between 0 and {}", items.len());
+        FunctionError::new("2202E", message)
+    })?;
+    Ok(Value::List(items[..kept].iter().map(|item| item.clone().into_owned()).collect()))
+}
+
+fn filled(args: &[Value<'_>]) -> Outcome {
+    let [Value::Int(count)] = args[1].items() else {
+        return Err(FunctionError::not_supported(
+            "array_fill of several dimensions",
+            "Fill one dimension.",
+        ));
+    };
+    let count = usize::try_from(*count).unwrap_or_default();
+    if count > ITEMS_MAX {
+        return Err(too_many());
+    }
+    Ok(Value::List(vec![args[0].clone().into_owned(); count]))
+}
+
+fn too_many() -> FunctionError {
+    FunctionError::new("54000", format!("more than {ITEMS_MAX} items"))
+        .with_hint("Choose a shorter range or a longer step.")
+}
+
+fn zero_step() -> FunctionError {
+    FunctionError::argument("step size cannot equal zero")
+}
+
+fn series(args: &[Value<'_>]) -> Outcome {
+    let bounds = [args[0].int(), args[1].int(), args.get(2).map_or(1, |step| step.int())];
+    let items = stepped(bounds[0].into(), bounds[1].into(), bounds[2].into())?;
+    let items = items.into_iter().map(|item| Value::Int(i64::try_from(item).unwrap_or_default()));
+    Ok(Value::List(items.collect()))
+}
+
+fn stepped(from: i128, to: i128, step: i128) -> Result<Vec<i128>> {
+    if step == 0 {
+        return Err(zero_step());
+    }
+    if (step > 0 && from > to) || (step < 0 && from < to) {
+        return Ok(Vec::new());
+    }
+    let count = (to - from) / step + 1;
+    let count = usize::try_from(count).ok().filter(|count| *count <= ITEMS_MAX);
+    let count = count.ok_or_else(too_many)?;
+    Ok((0..count).map(|index| from + step * i128::try_from(index).unwrap_or_default()).collect())
+}
+
+fn decimal_series(args: &[Value<'_>]) -> Outcome {
+    let parts = |value: &Value<'_>| match value {
+        Value::Decimal(value, scale) => (*value, *scale),
+        other => (other.int().into(), 0),
+    };
+    let scale = args.iter().map(|arg| parts(arg).1).max().unwrap_or(0);
+    let at = |index: usize| {
+        let (value, from) = args.get(index).map_or((1, 0), parts);
+        let overflow = || FunctionError::new("22003", "numeric value out of range");
+        rescaled(value, from, scale).ok_or_else(overflow)
+    };
+    let items = stepped(at(0)?, at(1)?, at(2)?)?;
+    Ok(Value::List(items.into_iter().map(|item| Value::Decimal(item, scale)).collect()))
+}
+
+fn moment_series(args: &[Value<'_>], wrap: fn(i64) -> Value<'static>) -> Outcome {
+    let (from, to) = (micros(&args[0]), micros(&args[1]));
+    let step = match args[2] {
+        Value::Interval(step) => step,
+        _ => Interval::default(),
+    };
+    if !is_finite(from) || !is_finite(to) {
+        let message = "start and stop of a series cannot be infinity";
+        return Err(FunctionError::argument(message));
+    }
+    let direction = step.order().cmp(&0);
+    let mut items = Vec::new();
+    let mut next = from;
+    loop {
+        match direction {
+            Ordering::Equal => return Err(zero_step()),
+            Ordering::Greater if next > to => break,
+            Ordering::Less if next < to => break,
+            _ => {}
+        }
+        if items.len() >= ITEMS_MAX {
+            return Err(too_many());
+        }
+        items.push(wrap(next));
+        next = later(next, step)?;
+    }
+    Ok(Value::List(items))
+}

@@ -1,0 +1,344 @@
+//! Functions of texts, and the texts of all values.
+
+use std::fmt::Write as _;
+
+use super::calendar::{clock_text, date_text, timestamp_text};
+use super::error::FunctionError;
+use super::rows::{self, Kind, Outcome, Overload, RowFunction, Value};
+use super::text::float8;
+
+type Result<T> = std::result::Result<T, FunctionError>;
+
+/// A text that a function makes has no more bytes than this: as in Postgres, about a gigabyte would
+/// be possible, but nobody means it.
+const BYTES_MAX: usize = 16 << 20;
+
+#[rustfmt::skip]
+pub(super) const FUNCTIONS: &[RowFunction] = &[
+    RowFunction { name: "format", overloads: &[
+        Overload::new(&[Kind::Text, Kind::Any], rows::text, |args| format(args)).variadic().of_nulls(),
+    ] },
+    RowFunction { name: "quote_ident", overloads: &[
+        Overload::new(&[Kind::Text], rows::text, |args| Ok(Value::text(quoted_identifier(args[0].str())))),
+    ] },
+    RowFunction { name: "quote_literal", overloads: &[
+        Overload::new(&[Kind::Any], rows::text, |args| Ok(Value::text(quoted_literal(&output(&args[0]))))),
+    ] },
+    RowFunction { name: "quote_nullable", overloads: &[
+        Overload::new(&[Kind::Any], rows::text, |args| Ok(Value::text(match &args[0] {
+            Value::Null => "NULL".to_owned(),
+            value => quoted_literal(&output(value)),
+        }))).of_nulls(),
+    ] },
+    RowFunction { name: "chr", overloads: &[
+        Overload::new(&[Kind::Int], rows::text, |args| character(args[0].int())),
+    ] },
+    RowFunction { name: "to_hex", overloads: &[
+        Overload::new(&[Kind::Integer], rows::text, |args| Ok(Value::text(match &args[0] {
+            Value::Short(value) => format!("{value:x}"),
+            value => format!("{:x}", value.int()),
+        }))),
+    ] },
+    RowFunction { name: "output_text", overloads: &[
+        Overload::new(&[Kind::Any], rows::text, |args| Ok(Value::text(output(&args[0])))),
+    ] },
+    RowFunction { name: "num_nulls", overloads: &[
+        Overload::new(&[Kind::Any], rows::int4, |args| Ok(Value::Int(counted(args, true)))).variadic().of_nulls(),
+    ] },
+    RowFunction { name: "num_nonnulls", overloads: &[
+        Overload::new(&[Kind::Any], rows::int4, |args| Ok(Value::Int(counted(args, false)))).variadic().of_nulls(),
+    ] },
+    RowFunction { name: "varchar_cut", overloads: &[
+        Overload::new(&[Kind::Text, Kind::Int], rows::text, |args| {
+            let length = usize::try_from(args[1].int()).unwrap_or_default();
+            Ok(Value::text(args[0].str().chars().take(length).collect::<String>()))
+        }),
+    ] },
+    RowFunction { name: "uuid_text", overloads: &[
+        Overload::new(&[Kind::Text], rows::text, |args| {
+            let uuid = uuid::Uuid::parse_str(args[0].str().trim()).map_err(|_| {
+                let message = format!("invalid input syntax for type uuid: \"{}\"", args[0].str());
+                FunctionError::new("22P02", message)
+            })?;
+            Ok(Value::text(uuid.to_string()))
+        }),
+    ] },
+];
+
+fn counted(args: &[Value<'_>], nulls: bool) -> i64 {
+    let count = args.iter().filter(|arg| arg.is_null() == nulls).count();
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// A value as Postgres's output function writes it.
+pub(super) fn output(value: &Value<'_>) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::Bool(value) => if *value { "t" } else { "f" }.to_owned(),
+        Value::Short(value) => value.to_string(),
+        Value::Int(value) => value.to_string(),
+        Value::Float(value) => float8(*value),
+        Value::Decimal(value, scale) => decimal(*value, *scale),
+        Value::Text(text) | Value::Json(text) => text.clone().into_owned(),
+        Value::Bytes(bytes) => {
+            let mut text = String::from("\\x");
+            for byte in bytes.iter() {
+                // Writing to a String can't fail.
+                let _ = write!(text, "{byte:02x}");
+            }
+            text
+        }
+        Value::Date(days) => date_text(*days).unwrap_or_default(),
+        Value::Time(micros) => clock_text(micros.unsigned_abs()),
+        Value::Timestamp(micros) => timestamp_text(*micros).unwrap_or_default(),
+        Value::Instant(micros) => match timestamp_text(*micros) {
+            Some(text) if !super::moments::is_finite(*micros) => text,
+            Some(text) => match text.strip_suffix(" BC") {
+                Some(text) => format!("{text}+00 BC"),
+                None => text + "+00",
+            },
+            None => String::new(),
+        },
+        Value::Interval(interval) => interval.text(),
+        Value::List(items) => {
+            let items: Vec<String> = items.iter().map(item).collect();
+            format!("{{{}}}", items.join(","))
+        }
+        Value::Row(fields) => {
+            let cells: Vec<String> = fields.iter().map(|(_, value)| output(value)).collect();
+            format!("({})", cells.join(","))
+        }
+    }
+}
+
+/// An item of an array, quoted where it has to be.
+fn item(value: &Value<'_>) -> String {
+    if value.is_null() {
+        return "NULL".to_owned();
+    }
+    let text = output(value);
+    let special = |c: char| c.is_ascii_whitespace() || matches!(c, '"' | '\\' | '{' | '}' | ',');
+    let plain = matches!(value, Value::List(_))
+        || !(text.is_empty() || text.eq_ignore_ascii_case("null") || text.contains(special));
+    match plain {
+        true => text,
+        false => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")),
+    }
+}
+
+/// A decimal with all digits of its scale.
+pub(super) fn decimal(value: i128, scale: i8) -> String {
+    let Ok(scale) = usize::try_from(scale) else {
+        return format!("{value}{}", "0".repeat(usize::from(scale.unsigned_abs())));
+    };
+    let width = scale + 1;
+    let digits = format!("{:0width$}", value.unsigned_abs());
+    let (whole, fraction) = digits.split_at(digits.len() - scale);
+    let sign = if value < 0 { "-" } else { "" };
+    let point = if fraction.is_empty() { "" } else { "." };
+    format!("{sign}{whole}{point}{fraction}")
+}
+
+fn character(code: i64) -> Outcome {
+    let too_large = |message: String| FunctionError::new("54000", message);
+    match u32::try_from(code) {
+        Ok(0) => Err(too_large("null character not permitted".to_owned())),
+        Err(_) if code < 0 => Err(FunctionError::argument("character number must be positive")),
+        Ok(code) => match char::from_u32(code) {
+            Some(character) => Ok(Value::text(character)),
+            None => Err(too_large(format!("requested character too large for encoding: {code}"))),
+        },
+        Err(_) => Err(too_large(format!("requested character too large for encoding: {code}"))),
+    }
+}
+
+/// Quoted where it isn't a plain lower-case name.
+fn quoted_identifier(name: &str) -> String {
+    let starts = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_');
+    let is_plain = starts
+        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+        && !is_reserved(name);
+    match is_plain {
+        true => name.to_owned(),
+        false => format!("\"{}\"", name.replace('"', "\"\"")),
+    }
+}
+
+/// Words that can't be names without quotes.
+///
+/// Source: PostgreSQL 15 `src/include/parser/kwlist.h`, without its unreserved words.
+fn is_reserved(word: &str) -> bool {
+    const WORDS: &str = " all analyse analyze and any array as asc asymmetric authorization between \
+        bigint binary bit boolean both case cast char character check coalesce collate collation column \
+        concurrently constraint create cross current_catalog current_date current_role current_schema \
+        current_time current_timestamp current_user dec decimal default deferrable desc distinct do else \
+        end except exists extract false fetch float for foreign freeze from full grant greatest group \
+        grouping having ilike in initially inner inout int integer intersect interval into is isnull join \
+        lateral leading least left like limit localtime localtimestamp national natural nchar none \
+        normalize not notnull null nullif numeric offset on only or order out outer overlaps overlay \
+        placing position precision primary real references returning right row select session_user setof \
+        similar smallint some substring symmetric table tablesample then time timestamp to trailing treat \
+        trim true union unique user using values varchar variadic verbose when where window with \
+        xmlattributes xmlconcat xmlelement xmlexists xmlforest xmlnamespaces xmlparse xmlpi xmlroot \
+        xmlserialize xmltable ";
+    WORDS.contains(&format!(" {word} "))
+}
+
+fn quoted_literal(text: &str) -> String {
+    let quoted = text.replace('\'', "''");
+    match quoted.contains('\\') {
+        true => format!("E'{}'", quoted.replace('\\', "\\\\")),
+        false => format!("'{quoted}'"),
+    }
+}
+
+/// One `%…` of a pattern.
+struct Specifier {
+    position: Option<usize>,
+    left: bool,
+    width: Option<Width>,
+    kind: char,
+}
+
+enum Width {
+    Fixed(usize),
+    /// That of an argument: the next, or the one of a position.
+    Argument(Option<usize>),
+}
+
+fn bad_format(message: impl Into<String>) -> FunctionError {
+    FunctionError::argument(message)
+}
+
+/// `format(pattern, …)`.
+///
+/// Source: PostgreSQL 15 `text_format`.
+fn format(args: &[Value<'_>]) -> Outcome {
+    if args[0].is_null() {
+        return Ok(Value::Null);
+    }
+    let mut rest = args[0].str();
+    let mut out = String::new();
+    let mut next = 1;
+    while let Some(at) = rest.find('%') {
+        out.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('%') {
+            out.push('%');
+            rest = after;
+            continue;
+        }
+        let (specifier, after) = specifier(rest)?;
+        rest = after;
+        let (mut width, mut left) = (0, specifier.left);
+        match specifier.width {
+            Some(Width::Fixed(fixed)) => width = fixed,
+            Some(Width::Argument(position)) => {
+                let value = argument(args, position.unwrap_or(next))?;
+                next = position.unwrap_or(next) + 1;
+                let wanted = value.int();
+                left |= wanted < 0;
+                width = usize::try_from(wanted.unsigned_abs()).unwrap_or(usize::MAX);
+            }
+            None => {}
+        }
+        let position = specifier.position.unwrap_or(next);
+        let value = argument(args, position)?;
+        next = position + 1;
+        let text = match (specifier.kind, value) {
+            ('s', value) => output(value),
+            ('I', Value::Null) => {
+                let message = "null values cannot be formatted as an SQL identifier";
+                return Err(FunctionError::new("22004", message));
+            }
+            ('I', value) => quoted_identifier(&output(value)),
+            ('L', Value::Null) => "NULL".to_owned(),
+            ('L', value) => quoted_literal(&output(value)),
+            (other, _) => {
+                let message = format!("unrecognized format() type specifier \"{other}\"");
+                return Err(bad_format(message).with_hint("For a single \"%\" use \"%%\"."));
+            }
+        };
+        let padding = width.saturating_sub(text.chars().count());
+        if out.len() + padding + text.len() > BYTES_MAX {
+            return Err(FunctionError::new("54000", "requested length too large"));
+        }
+        if !left {
+            out.push_str(&" ".repeat(padding));
+        }
+        out.push_str(&text);
+        if left {
+            out.push_str(&" ".repeat(padding));
+        }
+    }
+    out.push_str(rest);
+    Ok(Value::text(out))
+}
+
+fn argument<'v, 'a>(args: &'v [Value<'a>], index: usize) -> Result<&'v Value<'a>> {
+    args.get(index).ok_or_else(|| bad_format("too few arguments for format()"))
+}
+
+fn specifier(text: &str) -> Result<(Specifier, &str)> {
+    let unterminated = || {
+        bad_format("unterminated format() type specifier")
+            .with_hint("For a single \"%\" use \"%%\".")
+    };
+    let number = |text: &str| {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let value = text[..digits].parse::<usize>().ok();
+        (value, digits)
+    };
+    let position_at = |text: &str| -> Result<Option<(usize, usize)>> {
+        match number(text) {
+            (Some(position), digits) if text[digits..].starts_with('$') => match position {
+                0 => Err(bad_format(
+                    "format specifies argument 0, but arguments are numbered from 1",
+                )),
+                position => Ok(Some((position, digits + 1))),
+            },
+            _ => Ok(None),
+        }
+    };
+    let mut rest = text;
+    let mut specifier = Specifier { position: None, left: false, width: None, kind: 's' };
+    if let Some((position, length)) = position_at(rest)? {
+        specifier.position = Some(position);
+        rest = &rest[length..];
+    }
+    while let Some(after) = rest.strip_prefix('-') {
+        specifier.left = true;
+        rest = after;
+    }
+    if let Some(after) = rest.strip_prefix('*') {
+        rest = after;
+        let position = position_at(rest)?;
+        rest = &rest[position.map_or(0, |(_, length)| length)..];
+        specifier.width = Some(Width::Argument(position.map(|(position, _)| position)));
+    } else if let (Some(width), digits) = number(rest) {
+        specifier.width = Some(Width::Fixed(width));
+        rest = &rest[digits..];
+    }
+    specifier.kind = rest.chars().next().ok_or_else(unterminated)?;
+    let rest = &rest[specifier.kind.len_utf8()..];
+    Ok((specifier, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_keep_their_scale() {
+        assert_eq!(decimal(-5, 2), "-0.05");
+        assert_eq!(decimal(1250, 2), "12.50");
+        assert_eq!(decimal(7, 0), "7");
+    }
+
+    #[test]
+    fn items_are_quoted_where_they_must() {
+        let list =
+            Value::list_of_texts(vec!["a".into(), "b c".into(), String::new(), "d\"e".into()]);
+        assert_eq!(output(&list), r#"{a,"b c","","d\"e"}"#);
+    }
+}

@@ -1,0 +1,249 @@
+//! Postgres's spellings that the planner doesn't take, in those that it does: calls of functions for
+//! operators and special forms. Applied where names are resolved, by clients' queries and by the
+//! catalogue's alike.
+
+use datafusion::sql::sqlparser::ast::{
+    AccessExpr, BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArg,
+    FunctionArgExpr, FunctionArgOperator, FunctionArgumentList, FunctionArguments, Ident, Interval,
+    ObjectName, Subscript, UnaryOperator, Value,
+};
+
+/// Writes one expression anew where it has to be; what is inside of it is left for its own turn.
+pub(crate) fn rewrite(expr: &mut Expr) {
+    let rewritten = match expr {
+        Expr::Interval(interval) => interval_literal(interval),
+        Expr::BinaryOp { left, op, right } => operator(left, op, right),
+        Expr::UnaryOp { op, expr: inner } => prefix(*op, inner),
+        Expr::Substring { expr: text, substring_from: Some(from), substring_for: None, .. }
+            if is_quoted(from) =>
+        {
+            Some(call("regexp_substring", vec![take(text), take(from)]))
+        }
+        Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
+            listed(left, right, false)
+        }
+        Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => listed(left, right, true),
+        Expr::CompoundFieldAccess { access_chain, .. } => {
+            access_chain.iter_mut().for_each(whole_slice);
+            None
+        }
+        Expr::Collate { expr: inner, collation } if is_plain_order(collation) => Some(take(inner)),
+        Expr::Function(function) => {
+            special_function(function);
+            None
+        }
+        _ => None,
+    };
+    if let Some(rewritten) = rewritten {
+        *expr = rewritten;
+    }
+}
+
+/// `age(moment)`, counted from the beginning of today. In the catalogue it means something else.
+pub(crate) fn age_until_today(function: &mut Function) {
+    let name = function.name.0.last().and_then(|part| part.as_ident());
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    if list.args.len() == 1 && name.is_some_and(|name| name.value.eq_ignore_ascii_case("age")) {
+        list.args.insert(0, unnamed(call("current_date", Vec::new())));
+        function.name = ObjectName::from(vec![Ident::with_quote('"', "timestamp_age")]);
+    }
+}
+
+/// `INTERVAL '1 day'`, `INTERVAL '90' MINUTE`, `INTERVAL '1-2' YEAR TO MONTH`.
+fn interval_literal(interval: &mut Interval) -> Option<Expr> {
+    if interval.leading_precision.is_some() || interval.fractional_seconds_precision.is_some() {
+        return None;
+    }
+    let Expr::Value(value) = interval.value.as_ref() else { return None };
+    let Value::SingleQuotedString(text) = &value.value else { return None };
+    let bare = text
+        .trim()
+        .trim_start_matches(['+', '-'])
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    let text = match (&interval.leading_field, &interval.last_field) {
+        (None, None) => text.clone(),
+        (Some(field), None) if bare => format!("{text} {field}"),
+        (Some(DateTimeField::Year), Some(DateTimeField::Month)) => {
+            let (years, months) = text.split_once('-')?;
+            format!("{years} years {months} months")
+        }
+        (Some(DateTimeField::Day), Some(_)) | (Some(_), None) => text.clone(),
+        _ => return None,
+    };
+    Some(Expr::Cast {
+        kind: CastKind::DoubleColon,
+        expr: Box::new(quoted_text(&text)),
+        data_type: DataType::Interval { fields: None, precision: None },
+        array: false,
+        format: None,
+    })
+}
+
+fn operator(left: &mut Box<Expr>, op: &BinaryOperator, right: &mut Box<Expr>) -> Option<Expr> {
+    let name = match op {
+        BinaryOperator::PGStartsWith => "starts_with",
+        BinaryOperator::PGOverlap => "arrays_overlap",
+        BinaryOperator::Arrow => "json_field",
+        BinaryOperator::LongArrow => "json_field_text",
+        BinaryOperator::HashArrow => return json_path(left, right, "json_extract_path"),
+        BinaryOperator::HashLongArrow => return json_path(left, right, "json_extract_path_text"),
+        BinaryOperator::Overlaps => {
+            let (Expr::Tuple(one), Expr::Tuple(other)) = (left.as_mut(), right.as_mut()) else {
+                return None;
+            };
+            let args: Vec<Expr> = one.drain(..).chain(other.drain(..)).collect();
+            return (args.len() == 4).then(|| call("overlaps", args));
+        }
+        _ => return None,
+    };
+    Some(call(name, vec![take(left), take(right)]))
+}
+
+/// `json #> '{a,b}'`
+fn json_path(json: &mut Box<Expr>, path: &mut Box<Expr>, function: &str) -> Option<Expr> {
+    let steps = array_items(quoted_in(path)?)?;
+    let steps = steps.iter().map(|step| quoted_text(step.as_deref().unwrap_or("null")));
+    Some(call(function, std::iter::once(take(json)).chain(steps).collect()))
+}
+
+fn prefix(op: UnaryOperator, inner: &mut Box<Expr>) -> Option<Expr> {
+    let name = match op {
+        UnaryOperator::PGSquareRoot => "sqrt",
+        UnaryOperator::PGCubeRoot => "cbrt",
+        UnaryOperator::PGAbs => "abs",
+        UnaryOperator::BitwiseNot => "bit_not",
+        _ => return None,
+    };
+    Some(call(name, vec![take(inner)]))
+}
+
+/// `x = ANY ('{a,b}')` as a list: its items take the type of `x`.
+fn listed(left: &mut Box<Expr>, right: &mut Box<Expr>, negated: bool) -> Option<Expr> {
+    let mut array = right.as_ref();
+    while let Expr::Nested(inner) = array {
+        array = inner;
+    }
+    let items = array_items(quoted_in(array)?)?;
+    if items.is_empty() {
+        return None;
+    }
+    let list = items.iter().map(|item| match item {
+        Some(text) => quoted_text(text),
+        None => Expr::value(Value::Null),
+    });
+    Some(Expr::InList { expr: Box::new(take(left)), list: list.collect(), negated })
+}
+
+/// The items of a literal of one dimension.
+fn array_items(text: &str) -> Option<Vec<Option<String>>> {
+    let value = crate::sql::value::array_items(text.trim())?;
+    Some(value)
+}
+
+/// `a[:2]` and `a[2:]` with both bounds.
+fn whole_slice(access: &mut AccessExpr) {
+    let AccessExpr::Subscript(Subscript::Slice { lower_bound, upper_bound, stride: None }) = access
+    else {
+        return;
+    };
+    lower_bound.get_or_insert_with(|| number(1));
+    upper_bound.get_or_insert_with(|| number(i64::from(i32::MAX)));
+}
+
+/// Collations by which texts are ordered as canon orders them: by their characters' codes.
+fn is_plain_order(collation: &ObjectName) -> bool {
+    let name = collation.0.last().and_then(|part| part.as_ident());
+    name.is_some_and(|name| matches!(name.value.as_str(), "C" | "POSIX" | "C.UTF-8" | "ucs_basic"))
+}
+
+fn special_function(function: &mut Function) {
+    let Some(name) = function.name.0.last().and_then(|part| part.as_ident()) else { return };
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    match name.value.to_lowercase().as_str() {
+        // The catalogue has another function of that name and one argument.
+        "age" if list.args.len() == 2 => {
+            function.name = ObjectName::from(vec![Ident::with_quote('"', "timestamp_age")]);
+        }
+        "make_interval" => interval_parts(list),
+        _ => {}
+    }
+}
+
+/// Every argument at its place.
+fn interval_parts(list: &mut FunctionArgumentList) {
+    const PARTS: [&str; 7] = ["years", "months", "weeks", "days", "hours", "mins", "secs"];
+    let mut parts: Vec<Expr> = PARTS.iter().map(|_| number(0)).collect();
+    for (index, arg) in list.args.iter().enumerate() {
+        let (place, value) = match arg {
+            FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) => (Some(index), value),
+            FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), operator } => {
+                if !matches!(
+                    operator,
+                    FunctionArgOperator::RightArrow | FunctionArgOperator::Assignment
+                ) {
+                    return;
+                }
+                (PARTS.iter().position(|part| *part == name.value.to_lowercase()), value)
+            }
+            FunctionArg::ExprNamed {
+                name: Expr::Identifier(name),
+                arg: FunctionArgExpr::Expr(value),
+                ..
+            } => (PARTS.iter().position(|part| *part == name.value.to_lowercase()), value),
+            _ => return,
+        };
+        match place.and_then(|place| parts.get_mut(place)) {
+            Some(part) => *part = value.clone(),
+            None => return,
+        }
+    }
+    list.args = parts.into_iter().map(unnamed).collect();
+}
+
+fn is_quoted(expr: &Expr) -> bool {
+    quoted_in(expr).is_some()
+}
+
+fn quoted_in(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => Some(text),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn quoted_text(text: &str) -> Expr {
+    Expr::value(Value::SingleQuotedString(text.to_owned()))
+}
+
+fn number(value: i64) -> Expr {
+    Expr::value(Value::Number(value.to_string(), false))
+}
+
+fn take(expr: &mut Box<Expr>) -> Expr {
+    std::mem::replace(expr.as_mut(), Expr::value(Value::Null))
+}
+
+fn unnamed(expr: Expr) -> FunctionArg {
+    FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
+}
+
+fn call(name: &str, args: Vec<Expr>) -> Expr {
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::with_quote('"', name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList {
+            duplicate_treatment: None,
+            args: args.into_iter().map(unnamed).collect(),
+            clauses: Vec::new(),
+        }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}

@@ -1,0 +1,166 @@
+//! `tests/slt/postgres`: functions, operators and casts, whose expected answers are PostgreSQL's own.
+//!
+//! The files are ordinary records of `tests/slt`, asked of canon over both backends and in both
+//! protocol modes; their text is plain SQL over the table `samples`, so that PostgreSQL 15 is asked
+//! the same and has to agree. What canon does otherwise is a record with `onlyif canon`, and beside it
+//! what PostgreSQL does with `skipif canon`.
+//!
+//! With `CANON_UPDATE_SLT=1` the expected answers are written anew, by PostgreSQL alone.
+
+use std::path::PathBuf;
+
+use sqllogictest::{Record, Runner, default_normalizer, default_validator};
+
+use canon::backend::clickhouse::generate::functions::entries;
+use canon::functions::registry;
+
+use crate::clickhouse_server::ClickHouseServer;
+use crate::fixture::{Fixture, root};
+use crate::servers::{Canon, Postgres};
+use crate::slt::{Protocol, Session, Shown, files_by_fixture, records_of};
+
+const FIXTURE: &str = "postgres";
+
+/// Fewer records would mean that files have got lost.
+const RECORDS_MIN: usize = 1_000;
+
+fn files() -> Vec<PathBuf> {
+    files_by_fixture().remove(FIXTURE).unwrap()
+}
+
+#[tokio::test]
+async fn postgres_agrees() {
+    let postgres = Postgres::start().await;
+    let fixture = Fixture::load(FIXTURE);
+    postgres.with_fixture(&fixture).await;
+    let update = std::env::var_os("CANON_UPDATE_SLT").is_some();
+    let (mut asked, mut failures) = (0, Vec::new());
+    for file in files() {
+        let (port, database) = (postgres.port, fixture.identifier());
+        let mut runner = Runner::new(move || {
+            let database = database.clone();
+            async move {
+                let client = crate::servers::connect_to(port, "postgres", &database).await?;
+                Ok(Session::new(client, Protocol::Simple, port).of("postgres"))
+            }
+        });
+        runner.with_column_validator(Shown::match_expected);
+        if update {
+            let validator = default_validator;
+            let types = Shown::match_expected;
+            let updated =
+                runner.update_test_file(&file, " ", validator, default_normalizer, types).await;
+            updated.unwrap();
+            continue;
+        }
+        for record in records_of(&file) {
+            asked += usize::from(matches!(record, Record::Query { .. } | Record::Statement { .. }));
+            if let Err(error) = runner.run_async(record).await {
+                failures.push(error.display(false).to_string());
+            }
+        }
+    }
+    assert!(failures.is_empty(), "{} answers differ:\n{}", failures.len(), failures.join("\n"));
+    assert!(update || asked >= RECORDS_MIN, "only {asked} records");
+}
+
+/// Which functions are pushed to ClickHouse, and which are evaluated above the pushed statement.
+fn page() -> String {
+    use std::collections::BTreeSet;
+
+    let pushed: Vec<_> = entries().collect();
+    let names: BTreeSet<&str> = pushed.iter().map(|entry| entry.name).collect();
+    let above = |all: BTreeSet<&str>| {
+        let rest =
+            all.into_iter().filter(|name| !names.contains(name)).map(|name| format!("`{name}`"));
+        rest.collect::<Vec<_>>().join(", ")
+    };
+    let mut text = String::from(
+        "# Where functions are evaluated\n\n\
+         Written by `CANON_UPDATE_SLT=1` with the test `functions::the_page_of_functions_is_true`.\n\n\
+         ## Pushed to ClickHouse\n\n\
+         An exact twin exists; each entry's examples are run in both engines. Where an argument is \
+         outside of what its line says (a pattern that isn't a constant), the call is evaluated \
+         above the pushed statement too; EXPLAIN shows the border.\n\n\
+         | name in the plan | types |\n|---|---|\n",
+    );
+    for entry in &pushed {
+        let signature = entry.signature.replace('|', "\\|");
+        text.push_str(&format!("| `{}` | {signature} |\n", entry.name.replace('|', "\\|")));
+    }
+    let registry = registry();
+    let scalar = registry.scalar.values().map(|udf| udf.name()).collect();
+    let aggregate = registry.aggregate.values().map(|udf| udf.name()).collect();
+    let window = registry.window.values().map(|udf| udf.name()).collect();
+    for (title, names) in
+        [("functions", scalar), ("aggregates", aggregate), ("window functions", window)]
+    {
+        text.push_str(&format!(
+            "\n## Evaluated above the pushed statement: {title}\n\n{}\n",
+            above(names)
+        ));
+    }
+    text
+}
+
+#[test]
+fn the_page_of_functions_is_true() {
+    let path = root().join("tests/slt/postgres/FUNCTIONS.md");
+    if std::env::var_os("CANON_UPDATE_SLT").is_some() {
+        std::fs::write(&path, page()).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(written == page(), "{} is out of date: run with CANON_UPDATE_SLT=1", path.display());
+}
+
+/// Of each kind of function over columns: whether the whole statement goes to ClickHouse.
+const PUSHED: &[(&str, bool)] = &[
+    ("upper(t)", true),
+    ("substring(t from 2 for 3)", true),
+    ("split_part(t, ',', 2)", true),
+    ("lpad(t, 6, '*')", true),
+    ("t like '%l%'", true),
+    ("t ~ '[a-z]+o'", true),
+    ("t ~* '^H'", true),
+    ("t ~ '\\d+'", false),
+    ("date_trunc('month', z)", true),
+    ("date_trunc('hour', z)", true),
+    ("extract(dow from d)", true),
+    ("extract(julian from d)", false),
+    ("z + interval '1 month 2 hours'", true),
+    ("z at time zone 'Europe/Berlin'", true),
+    ("timezone('Europe/Berlin', z)", true),
+    ("d + 30", true),
+    ("round(n, 1)", true),
+    ("coalesce(kind, t)", true),
+    ("n::int", true),
+    ("to_char(d, 'YYYY-MM')", false),
+    ("age(z, timestamptz '2020-01-01 00:00:00+00')", false),
+    ("regexp_replace(t, '[0-9]', '#')", false),
+    ("format('%s', kind)", false),
+    ("json_build_object('id', id)", false),
+];
+
+#[tokio::test]
+async fn what_has_a_twin_is_pushed() {
+    let fixture = Fixture::load(FIXTURE);
+    let server = ClickHouseServer::start().await;
+    fixture.load_clickhouse(&server).await;
+    let canon = Canon::over_clickhouse(&fixture, &server).await;
+    let client = canon.connect("analyst").await.unwrap();
+    let mut faults = Vec::new();
+    for (sql, expected) in PUSHED {
+        let question = format!("EXPLAIN SELECT id, {sql} AS x FROM samples");
+        let lines = client.simple_query(&question).await.unwrap();
+        let rows = lines.iter().filter_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        let top = rows.skip_while(|line| *line != "Plan:").nth(1).unwrap();
+        let whole = top.trim_start().starts_with("ClickHouse:");
+        if whole != *expected {
+            faults.push(format!("{sql}: {top}"));
+        }
+    }
+    assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
