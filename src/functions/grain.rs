@@ -95,6 +95,22 @@ impl Grain {
         Some(ScalarValue::new_interval_mdn(months, days, seconds * 1_000_000_000))
     }
 
+    /// What a time is cut to that was cut to this grain before; None where the periods of neither are
+    /// made of those of the other, as months and weeks.
+    pub fn nested(self, then: Self) -> Option<Self> {
+        let (finer, coarser) = match self.unit() <= then.unit() {
+            true => (self, then),
+            false => (then, self),
+        };
+        let fits = finer.unit() <= Unit::Day
+            || match (finer, coarser) {
+                (Self::Of(unit), Self::Of(_)) => finer == coarser || unit != Unit::Week,
+                (Self::Fiscal(own, _), Self::Fiscal(other, _)) => own == other,
+                _ => finer == coarser,
+            };
+        fits.then_some(coarser)
+    }
+
     /// The unit that it is, or is like.
     pub fn unit(self) -> Unit {
         match self {

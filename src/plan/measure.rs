@@ -34,6 +34,7 @@ use crate::model::{Dimension, MetricVersion};
 mod bounds;
 mod carried;
 mod fill;
+mod moment;
 mod parts;
 mod rows;
 mod windows;

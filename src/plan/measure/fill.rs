@@ -10,12 +10,11 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, ScalarValue};
-use datafusion::logical_expr::expr::Between;
+use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::utils::{grouping_set_to_exprlist, split_conjunction};
 use datafusion::logical_expr::{
-    Aggregate, BinaryExpr, Cast, Distinct, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder,
-    Operator, Union, cast, lit, when,
+    Aggregate, Distinct, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Union,
+    cast, lit, when,
 };
 
 use super::super::clock;
@@ -24,6 +23,7 @@ use super::super::expand::{Reading, TimeOf, call, newest, row_time};
 use super::super::rewrite::{aggregate, aggregated, filtered, projected};
 use super::super::spread::Spread;
 use super::super::trace::{Below, below, followed, reads, scans_of};
+use super::moment::{comparisons, cut, instant};
 use super::windows::{Kept, WALL};
 use super::{Branch, Evaluation, collect_filters, key_name};
 use crate::bind::{ScanClock, ScanKind};
@@ -52,64 +52,12 @@ pub(super) struct Filling {
     of_instants: bool,
 }
 
-/// How finely an expression tells moments apart.
-#[derive(Debug, Clone, Copy)]
-struct Cut {
-    /// None: it is the time itself.
-    grain: Option<Grain>,
-    /// Of `metric_instant`.
-    of_instants: bool,
-    /// Whether intervals are added to it.
-    moved: bool,
-}
-
 pub(super) fn column(name: &str) -> Expr {
     Expr::Column(Column::new_unqualified(name))
 }
 
 fn refused(what: &str, hint: &str) -> PlanError {
     PlanError::NotSupported { what: format!("canon.fill {what}"), hint: Some(hint.to_owned()) }
-}
-
-/// What an expression over a scan's time makes of it; None where that isn't one cut.
-fn cut(plan: &LogicalPlan, expr: &Expr) -> Option<Cut> {
-    let coarser = |inner: Cut, grain: Grain| {
-        let finer = inner.grain.filter(|own| own.unit() > grain.unit());
-        Cut { grain: Some(finer.unwrap_or(grain)), ..inner }
-    };
-    match expr {
-        Expr::Alias(alias) => cut(plan, &alias.expr),
-        Expr::Column(name) => match below(plan, name) {
-            Below::Scan(_, scanned) => {
-                let of_instants = match scanned.kind {
-                    ScanKind::MetricTime => false,
-                    ScanKind::MetricInstant => true,
-                    _ => return None,
-                };
-                Some(Cut { grain: None, of_instants, moved: false })
-            }
-            Below::Expr(input, inner) => cut(input, inner),
-            Below::Value => None,
-        },
-        Expr::Cast(Cast { expr, field }) => {
-            let inner = cut(plan, expr)?;
-            match field.data_type() {
-                DataType::Date32 => Some(coarser(inner, Grain::Of(Unit::Day))),
-                DataType::Timestamp(_, zone) if zone.is_some() == inner.of_instants => Some(inner),
-                _ => None,
-            }
-        }
-        Expr::ScalarFunction(_) => {
-            let (grain, inner) = Grain::of_call(expr)?;
-            Some(coarser(cut(plan, inner)?, grain))
-        }
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus | Operator::Minus, right })
-            if right.column_refs().is_empty() =>
-        {
-            Some(Cut { moved: true, ..cut(plan, left)? })
-        }
-        _ => None,
-    }
 }
 
 /// How an aggregation is to be filled; None where that isn't asked for, or where it doesn't group by
@@ -296,20 +244,10 @@ impl Moments<'_> {
             range.closed.push(self.of_moment(plan, condition)?);
             return Ok(());
         }
-        match condition {
-            Expr::Between(Between { expr, negated: false, low, high }) => {
-                self.compare(range, plan, expr, Operator::GtEq, low)?.ok_or_else(no_range)?;
-                self.compare(range, plan, expr, Operator::LtEq, high)?.ok_or_else(no_range)
-            }
-            Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-                let (time, op, constant) = match (left.column_refs().is_empty(), op.swap()) {
-                    (true, Some(swapped)) => (right, swapped, left),
-                    _ => (left, *op, right),
-                };
-                self.compare(range, plan, time, op, constant)?.ok_or_else(no_range)
-            }
-            _ => Err(no_range()),
+        for (time, op, constant) in comparisons(condition).ok_or_else(no_range)? {
+            self.compare(range, plan, time, op, constant)?.ok_or_else(no_range)?;
         }
+        Ok(())
     }
 
     /// None where the comparison isn't one of time with a constant.
@@ -322,13 +260,13 @@ impl Moments<'_> {
         constant: &Expr,
     ) -> Result<Option<()>, PlanError> {
         let Some(cut) = cut(plan, time).filter(|cut| !cut.moved) else { return Ok(None) };
-        if !constant.column_refs().is_empty() || (cut.of_instants && cut.grain.is_some()) {
+        if cut.of_instants && cut.grain.is_some() {
             return Ok(None);
         }
         let at = self.constant(constant, cut.of_instants)?;
         // Of periods the one that a constant is in, or the next, begins the range or ends it.
         let (begin, after) = match cut.grain {
-            None => (at.clone(), at + instant_long()),
+            None => (at.clone(), at + instant()),
             Some(_) if self.as_instants => return Ok(None),
             Some(grain) => {
                 let floor = grain.truncated(at.clone());
@@ -336,7 +274,7 @@ impl Moments<'_> {
                 (when(floor.clone().eq(at), floor).otherwise(next.clone())?, next)
             }
         };
-        let before = |moment: Expr| moment - instant_long();
+        let before = |moment: Expr| moment - instant();
         match op {
             Operator::GtEq => range.first.push(begin),
             Operator::Gt => range.first.push(after),
@@ -354,13 +292,8 @@ impl Moments<'_> {
     /// The last moment before the watermark.
     fn known(&self) -> Result<Expr, PlanError> {
         let zone = if self.as_instants { lit("UTC") } else { self.zone() };
-        Ok(call("wall_clock", vec![column(NEWEST), zone])? - instant_long())
+        Ok(call("wall_clock", vec![column(NEWEST), zone])? - instant())
     }
-}
-
-/// The shortest step of time.
-fn instant_long() -> Expr {
-    Expr::Literal(ScalarValue::new_interval_mdn(0, 0, 1_000), None)
 }
 
 fn judges_only(plan: &LogicalPlan, expr: &Expr) -> bool {

@@ -25,7 +25,7 @@ use super::super::shares::over;
 use super::super::trace::{followed, reads, scan_column};
 use super::bounds::Asked;
 use super::parts::Repeats;
-use super::{Branch, Evaluation, Window as WindowNode, bounds, key_name, located, rows_schema};
+use super::{Branch, Evaluation, Window as WindowNode, key_name, located, moment, rows_schema};
 use crate::bind::ScanKind;
 use crate::functions::{Grain, Unit, registry};
 use crate::model::{Pick, Series, Span, Window};
@@ -544,7 +544,7 @@ impl Evaluation<'_, '_, '_> {
             (Window::Trailing(span), true) => Some(as_timestamp(period) - span.interval()),
             (Window::Trailing(span), false) => Some(periods.end(period)? - span.interval()),
             (Window::ToDate(grain), _) => {
-                Some(grain.truncated(periods.end(period)? - bounds::instant()))
+                Some(grain.truncated(periods.end(period)? - moment::instant()))
             }
             (Window::All, _) => None,
         })
