@@ -26,4 +26,5 @@ mod servers;
 mod slt;
 mod snapshots;
 mod stages;
+mod tools;
 mod wire;
