@@ -4,6 +4,7 @@
 
 mod answers;
 mod backend;
+mod bi_clients;
 mod catalog;
 mod clickhouse;
 mod clickhouse_server;

@@ -107,7 +107,7 @@ fn controls_of(records: Vec<Record<Shown>>) -> Vec<Record<Shown>> {
 }
 
 /// A PostgreSQL database with the relations of canon's catalogue, and the fixture's rows in them.
-async fn mirrored(canon: &Canon, postgres: &Postgres) {
+pub(crate) async fn mirrored(canon: &Canon, postgres: &Postgres) {
     let described = connect_to(canon.port, ROLE, DATABASE).await.unwrap();
     let admin = postgres.connect_to("postgres").await;
     let roles = format!("CREATE ROLE {ROLE} LOGIN; CREATE ROLE canon SUPERUSER LOGIN");
