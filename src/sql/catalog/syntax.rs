@@ -12,8 +12,9 @@ use std::sync::LazyLock;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
     FunctionArgumentList, FunctionArguments, Ident, Join, JoinConstraint, JoinOperator, ObjectName,
-    Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableAlias,
-    TableAliasColumnDef, TableFactor, TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
+    OrderBy, OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
+    Spanned, TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins, UnaryOperator, Value,
+    VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -79,6 +80,7 @@ impl VisitorMut for Pass<'_> {
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<CatalogError> {
+        order_apart(query);
         literals::bare_in_query(query);
         let Some(frame) = self.frames.pop() else { return ControlFlow::Continue(()) };
         match self.frames.last_mut() {
@@ -269,6 +271,54 @@ fn keeps_left_rows(join: &Join) -> bool {
             | JoinOperator::Left(_)
             | JoinOperator::LeftOuter(_)
     )
+}
+
+/// `SELECT f(t.a) AS a … ORDER BY t.a`, where DataFusion can't tell the two columns called `a`: the
+/// order's expressions become columns of their own in a query inside.
+fn order_apart(query: &mut Query) {
+    let Some(OrderBy { kind: OrderByKind::Expressions(items), .. }) = &mut query.order_by else {
+        return;
+    };
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    let names: Option<Vec<Ident>> = select.projection.iter().map(alias_of).collect();
+    let Some(names) = names else { return };
+    let hides = |item: &SelectItem, order: &Expr| match (item, order) {
+        (SelectItem::ExprWithAlias { expr, alias }, Expr::CompoundIdentifier(parts)) => {
+            expr != order && parts.last().is_some_and(|last| folded(last) == folded(alias))
+        }
+        _ => false,
+    };
+    let clashes = items.iter().any(|it| select.projection.iter().any(|one| hides(one, &it.expr)));
+    if !clashes || select.distinct.is_some() {
+        return;
+    }
+    for (number, item) in items.iter_mut().enumerate() {
+        if matches!(item.expr, Expr::Identifier(_) | Expr::Value(_) | Expr::Cast { .. }) {
+            continue;
+        }
+        let alias = quoted(&format!("canon_order_{number}"));
+        let expr = std::mem::replace(&mut item.expr, Expr::Identifier(alias.clone()));
+        select.projection.push(SelectItem::ExprWithAlias { expr, alias });
+    }
+    let mut inner = EMPTY_QUERY.clone();
+    inner.body = std::mem::replace(&mut query.body, EMPTY_QUERY.body.clone());
+    let SetExpr::Select(outer) = query.body.as_mut() else { return };
+    outer.projection =
+        names.into_iter().map(|name| SelectItem::UnnamedExpr(Expr::Identifier(name))).collect();
+    outer.from = vec![TableWithJoins {
+        relation: TableFactor::Derived {
+            lateral: false,
+            subquery: Box::new(inner),
+            alias: Some(table_alias("canon_ordered")),
+            sample: None,
+        },
+        joins: Vec::new(),
+    }];
+}
+
+/// The quoted name of a named or plain column of a select list.
+fn alias_of(item: &SelectItem) -> Option<Ident> {
+    name_of_item(item).map(|name| quoted(&name))
 }
 
 /// The relations of a FROM clause with their columns.

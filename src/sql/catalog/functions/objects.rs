@@ -115,6 +115,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let has = ["asc", "nulls_last", "orderable", "returnable", "search_array", "search_nulls"];
         Ok(Value::Bool(has.contains(&property.to_lowercase().as_str())))
     }),
+    // Nobody owns anything that could be granted.
+    function("acldefault", (2, 2), "_aclitem", true, |_| Ok(Value::List(Vec::new()))),
     function("pg_partition_root", (1, 1), "regclass", true, nothing),
     function("_pg_truetypid", (5, 5), "oid", true, |call| {
         Ok(call.value(if is_domain(call) { 3 } else { 0 }).clone())
