@@ -436,6 +436,17 @@ fn rewrite_expr(expr: &mut Expr, context: &Context<'_>) -> Result<(), CatalogErr
                 *expr = rewritten;
             }
         }
+        // Of `NOT a = '{}'` the planner asks the type before the literal has one.
+        Expr::UnaryOp { op: UnaryOperator::Not, expr: inner } => {
+            let mut bare = inner.as_mut();
+            while let Expr::Nested(nested) = bare {
+                bare = nested.as_mut();
+            }
+            if let Expr::BinaryOp { op: op @ BinaryOperator::Eq, .. } = bare {
+                *op = BinaryOperator::NotEq;
+                *expr = Expr::Nested(Box::new(std::mem::replace(bare, null())));
+            }
+        }
         Expr::Value(_) => literals::typed(expr),
         Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
             if let Some(escape) = escape_char.take().and_then(|value| value.value.into_string())
