@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, JoinConstraint, NullEquality};
+use datafusion::common::{Column, DFSchema, JoinConstraint, NullEquality, ScalarValue};
 use datafusion::logical_expr::expr::{AggregateFunction, Sort};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
@@ -238,7 +238,7 @@ impl Evaluation<'_, '_, '_> {
             Over::Series(series) => {
                 let atom = *branch.atoms.first().ok_or_else(missing)?;
                 let (rows, of_series) =
-                    self.series_rows(branch, all, instance, &periods, series)?;
+                    self.series_rows(branch, all, instance, &periods, (series, Kept::Counted))?;
                 match series.pick {
                     Pick::Last | Pick::First => picked_row(rows, of_series, series.pick, atom)?,
                     Pick::Min | Pick::Max | Pick::Avg => rows,
@@ -643,7 +643,7 @@ impl Evaluation<'_, '_, '_> {
         all: &[Branch],
         instance: usize,
         periods: &Periods,
-        series: &Series,
+        (series, kept): (&Series, Kept),
     ) -> Result<(LogicalPlan, Vec<Expr>), PlanError> {
         let missing = || PlanError::Internal("a series without a value".to_owned());
         let atom = *branch.atoms.first().ok_or_else(missing)?;
@@ -651,7 +651,7 @@ impl Evaluation<'_, '_, '_> {
             Some(carry) => {
                 let shown = self.shown_periods(branch, all, instance, periods)?;
                 let rows = without_time(self.input, instance)?;
-                let rows = self.narrow(branch, instance, &rows, Kept::Counted, Vec::new())?;
+                let rows = self.narrow(branch, instance, &rows, kept, Vec::new())?;
                 let carried = Window::Trailing(carry).beside_period();
                 let asked = self.asked_times(instance);
                 let rows = self.within_reach(rows, branch, &asked, periods, carried)?;
@@ -660,7 +660,7 @@ impl Evaluation<'_, '_, '_> {
             None => {
                 let period = periods.key.iter().map(|(_, _, key)| key.clone().alias(PERIOD));
                 let input = self.input.clone();
-                self.narrow(branch, instance, &input, Kept::Counted, period.collect())?
+                self.narrow(branch, instance, &input, kept, period.collect())?
             }
         };
         let present = column(argument(atom)).is_not_null();
@@ -670,7 +670,7 @@ impl Evaluation<'_, '_, '_> {
         Ok((rows, of_series))
     }
 
-    /// One row of each series and period, added up.
+    /// One row of each series and period, added up. A FILTER leaves snapshots out, not groups.
     fn series(
         &mut self,
         branch: &Branch,
@@ -681,12 +681,41 @@ impl Evaluation<'_, '_, '_> {
     ) -> Result<LogicalPlan, PlanError> {
         let missing = || PlanError::Internal("a series without a value".to_owned());
         let atom = *branch.atoms.first().ok_or_else(missing)?;
-        let (rows, mut of_series) = self.series_rows(branch, all, instance, periods, series)?;
-        let picked = match series.pick {
+        let keys = self.outer_keys(periods);
+        let mut rows =
+            self.picked(branch, all, instance, periods, (series, Kept::Counted), atom)?;
+        if self.atoms[atom].filter.is_some() {
+            let existing =
+                self.picked(branch, all, instance, periods, (series, Kept::Existing), atom)?;
+            let value = column(argument(atom));
+            let none = cast(lit(ScalarValue::Null), value.get_type(rows.schema())?);
+            let with = |value: Expr| keys.iter().cloned().chain([value]).collect();
+            let none = with(none.alias(argument(atom)));
+            let both = [projected(rows, with(value))?, projected(existing, none)?];
+            let both = both.into_iter().map(Arc::new).collect();
+            rows = LogicalPlan::Union(Union::try_new_with_loose_types(both)?);
+        }
+        let sum = aggregate("sum", column(argument(atom)))?.alias(atom_name(atom));
+        aggregated(rows, keys, vec![sum])
+    }
+
+    /// The value of each series in each period, with the other keys.
+    fn picked(
+        &mut self,
+        branch: &Branch,
+        all: &[Branch],
+        instance: usize,
+        periods: &Periods,
+        (series, kept): (&Series, Kept),
+        atom: usize,
+    ) -> Result<LogicalPlan, PlanError> {
+        let (rows, mut of_series) =
+            self.series_rows(branch, all, instance, periods, (series, kept))?;
+        match series.pick {
             Pick::Last if self.other_keys(instance).is_empty() => {
-                aggregated(rows, of_series, vec![last_value(atom)?.alias(argument(atom))])?
+                aggregated(rows, of_series, vec![last_value(atom)?.alias(argument(atom))])
             }
-            Pick::Last | Pick::First => picked_row(rows, of_series, series.pick, atom)?,
+            Pick::Last | Pick::First => picked_row(rows, of_series, series.pick, atom),
             Pick::Min | Pick::Max | Pick::Avg => {
                 let others = self.other_keys(instance).into_iter();
                 of_series.extend(others.map(|(index, _)| column(other_key(index))));
@@ -700,11 +729,9 @@ impl Evaluation<'_, '_, '_> {
                     Pick::Avg => cast(value, DataType::Float64),
                     _ => value,
                 };
-                aggregated(rows, of_series, vec![aggregate(name, value)?.alias(argument(atom))])?
+                aggregated(rows, of_series, vec![aggregate(name, value)?.alias(argument(atom))])
             }
-        };
-        let sum = aggregate("sum", column(argument(atom)))?.alias(atom_name(atom));
-        aggregated(picked, self.outer_keys(periods), vec![sum])
+        }
     }
 }
 
