@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{
-    Location, Span, Token, TokenWithSpan, Tokenizer, TokenizerError,
+    Location, Span, Token, TokenWithSpan, Tokenizer, TokenizerError, Whitespace,
 };
 
 use crate::sql::SqlError;
@@ -114,6 +114,7 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
     }
     limits::check(&tokens)?;
     name_arguments(&mut tokens);
+    unqualify_forms(&mut tokens);
     let mut statements = Vec::new();
     for part in tokens.split(|token| token.token == Token::SemiColon) {
         if part.iter().any(|token| !is_blank(&token.token)) {
@@ -135,6 +136,23 @@ fn name_arguments(tokens: &mut [TokenWithSpan]) {
             }
         }
         before_arrow = token.token == Token::RArrow;
+    }
+}
+
+/// Takes the schema from in front of `pg_catalog.substring(…)`: the parser knows the forms with words
+/// for arguments by their bare names only.
+fn unqualify_forms(tokens: &mut [TokenWithSpan]) {
+    const FORMS: [&str; 5] = ["substring", "position", "overlay", "trim", "extract"];
+    for at in 2..tokens.len() {
+        let Token::Word(form) = &tokens[at].token else { continue };
+        let is_form = FORMS.iter().any(|it| form.value.eq_ignore_ascii_case(it));
+        let is_qualified = tokens[at - 1].token == Token::Period
+            && matches!(&tokens[at - 2].token, Token::Word(schema) if schema.value == "pg_catalog");
+        if is_form && is_qualified {
+            let blank = Token::Whitespace(Whitespace::Space);
+            tokens[at - 2].token = blank.clone();
+            tokens[at - 1].token = blank;
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::sql::types::PgType;
 use crate::sql::value;
 
 /// The PostgreSQL version that clients are told; drivers choose their catalogue statements by it.
-pub const SERVER_VERSION: &str = "16.6";
+pub const SERVER_VERSION: &str = "15.18";
 
 /// One setting that canon knows.
 #[derive(Debug)]
@@ -162,7 +162,7 @@ pub static SETTINGS: &[Setting] = &[
     setting("seq_page_cost", "1", Kind::Text),
     reported("server_encoding", "UTF8", Kind::Fixed),
     reported("server_version", SERVER_VERSION, Kind::Fixed),
-    setting("server_version_num", "160006", Kind::Fixed),
+    setting("server_version_num", "150018", Kind::Fixed),
     reported("session_authorization", "", Kind::Fixed),
     setting("session_replication_role", "origin", Kind::Word(&["origin"], &["replica", "local"])),
     setting("ssl", "off", Kind::Fixed),

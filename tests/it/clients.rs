@@ -43,14 +43,18 @@ fn with(program: impl AsRef<std::ffi::OsStr>, arguments: &[&Path]) -> Command {
 }
 
 /// Where `tests/clients/setup` puts things.
-fn installed() -> PathBuf {
+pub(crate) fn installed() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     target.unwrap_or_else(|| root().join("target")).join("clients")
 }
 
 /// Runs a client's script to its end; panics with all that it said where it fails.
 async fn run(client: &'static str, port: u16) {
-    let mut command = command_of(client);
+    finished(command_of(client), port).await;
+}
+
+/// Runs a command with the host and port behind its arguments, as [`run`] does.
+pub(crate) async fn finished(mut command: Command, port: u16) {
     command.args(["127.0.0.1", &port.to_string()]);
     let shown = format!("{command:?}");
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap();

@@ -65,7 +65,7 @@ async fn what_the_client_is_told_at_login() {
     let value = |name: &str| {
         told.iter().find(|(told, _)| told == name).map(|(_, value)| value.as_str()).unwrap()
     };
-    assert_eq!(value("server_version"), "16.6");
+    assert_eq!(value("server_version"), "15.18");
     assert_eq!(value("server_encoding"), "UTF8");
     assert_eq!(value("client_encoding"), "UTF8");
     assert_eq!(value("DateStyle"), "ISO, MDY");

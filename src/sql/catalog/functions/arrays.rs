@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::{Call, Function, Outcome, Returns, Value};
 use crate::sql::catalog::error::CatalogError;
-use crate::sql::catalog::syntax::ARRAY_SUBQUERY;
+use crate::sql::catalog::syntax::{ARRAY_SUBQUERY, TOLD_APART};
 
 /// No series is longer: what the catalogue counts along is columns of a key.
 const SERIES_MAX: i64 = 100_000;
@@ -44,6 +44,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
         eval: |_| Ok(Value::List(Vec::new())),
     },
     Function {
+        name: "canon_aclexplode",
+        arguments: (1, 1),
+        returns: Returns::AccessItems,
+        strict: true,
+        // Nobody has granted anything: lists are NULL, and an empty one has no entries.
+        eval: |_| Ok(Value::List(Vec::new())),
+    },
+    Function {
         name: "canon_ordinality",
         arguments: (1, 1),
         returns: Returns::Type("_int8"),
@@ -52,6 +60,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
             let Value::List(items) = call.value(0) else { return Ok(Value::Null) };
             Ok(Value::List(numbers(items)))
         },
+    },
+    // Tells expressions with subqueries apart, whose printed forms are alike.
+    Function {
+        name: TOLD_APART,
+        arguments: (2, 2),
+        returns: Returns::Same(1),
+        strict: false,
+        eval: |call| Ok(call.value(1).clone()),
     },
     // The plan pass replaces it, with the subquery inside.
     Function {
