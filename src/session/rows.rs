@@ -11,11 +11,13 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 
 use super::engine::Column;
 use super::error::SessionError;
+use super::query::EngineError;
 use crate::backend::BackendError;
 use crate::bind::BindError;
 use crate::error::QueryError;
 use crate::plan::PlanError;
 use crate::sql::SqlError;
+use crate::sql::catalog::CatalogError;
 use crate::sql::types::PgType;
 
 /// Columns of text.
@@ -41,6 +43,12 @@ pub(super) fn text_rows(
         .map_err(|error| stream_error(DataFusionError::from(error)))?;
     let stream = futures::stream::iter([Ok(batch)]);
     Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
+}
+
+/// Rows of a portal that has given all it had.
+pub(super) fn no_rows() -> SendableRecordBatchStream {
+    let stream = futures::stream::empty();
+    Box::pin(RecordBatchStreamAdapter::new(Arc::new(Schema::empty()), stream))
 }
 
 /// What a client may be told of an error inside a stream. The stages' own errors travel as
@@ -81,6 +89,10 @@ fn own_error(error: &DataFusionError) -> Option<QueryError> {
             .or_else(|| error.downcast_ref::<BackendError>().cloned().map(QueryError::from))
             .or_else(|| error.downcast_ref::<PlanError>().cloned().map(QueryError::from))
             .or_else(|| error.downcast_ref::<BindError>().cloned().map(QueryError::from))
+            .or_else(|| {
+                let error = error.downcast_ref::<CatalogError>().cloned();
+                error.map(|error| EngineError::from(error).into())
+            })
             .or_else(|| error.downcast_ref::<SqlError>().cloned().map(QueryError::from))
             .or_else(|| error.downcast_ref::<SessionError>().cloned().map(QueryError::from));
         if own.is_some() {
