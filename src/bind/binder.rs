@@ -15,6 +15,7 @@ use super::context::{RelationScan, ScanClock, ScanColumn, ScanKind};
 use super::error::BindError;
 use super::literal;
 use super::markers;
+use super::period;
 use super::relation::{ColumnKind, MeasureColumn, Relation, Relations};
 use super::scope::{
     Columns, Item, Kind, MeasureUse, Resolved, Scope, column, folded, nearest, quoted,
@@ -718,6 +719,7 @@ impl<'m> Binder<'m> {
             let hint = Some("Use date_trunc, extract or a cast.".to_owned());
             return Err(BindError::NotSupported { what, hint, position });
         }
+        period::resolve(&self.model.project, function, &name, position)?;
         let mut call = Expr::Function(function.clone());
         let found = self.resolve_children(&mut call, scope, clause)?;
         Ok((found, Some(call)))

@@ -16,6 +16,7 @@ mod literal;
 pub mod markers;
 mod metric_query;
 mod names;
+mod period;
 mod query;
 pub mod relation;
 mod scope;

@@ -6,6 +6,8 @@
 //! plan that means what Postgres means.
 
 mod calendar;
+pub mod fiscal;
+mod grain;
 pub mod numeric;
 pub mod percentile;
 pub mod semantics;
@@ -15,6 +17,8 @@ mod types;
 mod udf;
 
 pub use calendar::Unit;
+pub use fiscal::FiscalCalendar;
+pub use grain::Grain;
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -66,7 +70,9 @@ impl Registry {
             registry.add_scalar(udf);
         }
         // Ours come last: they replace DataFusion's of the same name.
-        for udf in numeric::all().into_iter().chain(time::all()).chain(text::all()) {
+        for udf in
+            numeric::all().into_iter().chain(time::all()).chain(fiscal::all()).chain(text::all())
+        {
             registry.add_scalar(udf);
         }
         for udf in SessionStateDefaults::default_aggregate_functions() {

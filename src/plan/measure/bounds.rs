@@ -12,6 +12,7 @@ use datafusion::logical_expr::{
 use super::super::trace::{followed, reads, scan_column};
 use super::{Evaluation, truncation};
 use crate::bind::ScanKind;
+use crate::functions::{Grain, Unit};
 
 /// Wall clocks as expressions over no columns: all that a statement shows is from the greatest of
 /// `from` up to the least of `last`, both included.
@@ -116,7 +117,7 @@ fn cut_of(plan: &LogicalPlan, moment: &Expr, instance: usize) -> Option<Cut> {
     let (plan, moment) = followed(plan, moment);
     if let Some((grain, column)) = truncation(moment) {
         let inner = Expr::Column(column.clone());
-        let length = length_of(&grain)?;
+        let length = grain.reach()?;
         return matches!(cut_of(plan, &inner, instance)?, Cut::None).then_some(Cut::To(length));
     }
     match moment {
@@ -128,7 +129,7 @@ fn cut_of(plan: &LogicalPlan, moment: &Expr, instance: usize) -> Option<Cut> {
         }
         Expr::Cast(cast) => match (cast.field.data_type(), cut_of(plan, &cast.expr, instance)?) {
             (DataType::Timestamp(TimeUnit::Microsecond, None), cut) => Some(cut),
-            (DataType::Date32, Cut::None) => Some(Cut::To(length_of("day")?)),
+            (DataType::Date32, Cut::None) => Some(Cut::To(Grain::Of(Unit::Day).reach()?)),
             _ => None,
         },
         _ => None,
@@ -145,19 +146,4 @@ fn wall_clock(plan: &LogicalPlan, constant: &Expr) -> Option<Expr> {
         }
         _ => None,
     }
-}
-
-/// How long a period is.
-pub(super) fn length_of(grain: &str) -> Option<ScalarValue> {
-    Some(match grain {
-        "year" => ScalarValue::new_interval_mdn(12, 0, 0),
-        "quarter" => ScalarValue::new_interval_mdn(3, 0, 0),
-        "month" => ScalarValue::new_interval_mdn(1, 0, 0),
-        "week" => ScalarValue::new_interval_mdn(0, 7, 0),
-        "day" => ScalarValue::new_interval_mdn(0, 1, 0),
-        "hour" => ScalarValue::new_interval_mdn(0, 0, 3_600_000_000_000),
-        "minute" => ScalarValue::new_interval_mdn(0, 0, 60_000_000_000),
-        "second" => ScalarValue::new_interval_mdn(0, 0, 1_000_000_000),
-        _ => return None,
-    })
 }

@@ -24,12 +24,11 @@ use super::super::expand::{Reading, TimeOf, call, newest, row_time};
 use super::super::rewrite::{aggregate, aggregated, filtered, projected};
 use super::super::spread::Spread;
 use super::super::trace::{Below, below, followed, reads, scans_of};
-use super::super::weeks;
 use super::windows::{Kept, WALL};
 use super::{Branch, Evaluation, collect_filters, key_name};
 use crate::bind::{ScanClock, ScanKind};
-use crate::functions::Unit;
 use crate::functions::time::{TIMESTAMP, timestamptz};
+use crate::functions::{Grain, Unit};
 use crate::model::Model;
 
 /// 1 in groups whose period is in the asked range, before the watermark.
@@ -48,7 +47,7 @@ pub(super) struct Filling {
     instance: usize,
     /// The key's position.
     pub(super) key: usize,
-    unit: Unit,
+    grain: Grain,
     /// Whether the key is a time with time zone.
     of_instants: bool,
 }
@@ -57,7 +56,7 @@ pub(super) struct Filling {
 #[derive(Debug, Clone, Copy)]
 struct Cut {
     /// None: it is the time itself.
-    unit: Option<Unit>,
+    grain: Option<Grain>,
     /// Of `metric_instant`.
     of_instants: bool,
     /// Whether intervals are added to it.
@@ -74,9 +73,9 @@ fn refused(what: &str, hint: &str) -> PlanError {
 
 /// What an expression over a scan's time makes of it; None where that isn't one cut.
 fn cut(plan: &LogicalPlan, expr: &Expr) -> Option<Cut> {
-    let coarser = |inner: Cut, unit: Unit| {
-        let unit = inner.unit.map_or(unit, |own| own.max(unit));
-        Cut { unit: Some(unit), ..inner }
+    let coarser = |inner: Cut, grain: Grain| {
+        let finer = inner.grain.filter(|own| own.unit() > grain.unit());
+        Cut { grain: Some(finer.unwrap_or(grain)), ..inner }
     };
     match expr {
         Expr::Alias(alias) => cut(plan, &alias.expr),
@@ -87,7 +86,7 @@ fn cut(plan: &LogicalPlan, expr: &Expr) -> Option<Cut> {
                     ScanKind::MetricInstant => true,
                     _ => return None,
                 };
-                Some(Cut { unit: None, of_instants, moved: false })
+                Some(Cut { grain: None, of_instants, moved: false })
             }
             Below::Expr(input, inner) => cut(input, inner),
             Below::Value => None,
@@ -95,18 +94,15 @@ fn cut(plan: &LogicalPlan, expr: &Expr) -> Option<Cut> {
         Expr::Cast(Cast { expr, field }) => {
             let inner = cut(plan, expr)?;
             match field.data_type() {
-                DataType::Date32 => Some(coarser(inner, Unit::Day)),
+                DataType::Date32 => Some(coarser(inner, Grain::Of(Unit::Day))),
                 DataType::Timestamp(_, zone) if zone.is_some() == inner.of_instants => Some(inner),
                 _ => None,
             }
         }
-        Expr::ScalarFunction(call) => match (call.func.name(), call.args.as_slice()) {
-            ("date_trunc", [Expr::Literal(unit, _), inner, ..]) => {
-                Some(coarser(cut(plan, inner)?, Unit::parse(unit.try_as_str()??)?))
-            }
-            ("week_from", [_, inner]) => Some(coarser(cut(plan, inner)?, Unit::Week)),
-            _ => None,
-        },
+        Expr::ScalarFunction(_) => {
+            let (grain, inner) = Grain::of_call(expr)?;
+            Some(coarser(cut(plan, inner)?, grain))
+        }
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus | Operator::Minus, right })
             if right.column_refs().is_empty() =>
         {
@@ -114,21 +110,6 @@ fn cut(plan: &LogicalPlan, expr: &Expr) -> Option<Cut> {
         }
         _ => None,
     }
-}
-
-/// The name by which periods of a unit are counted.
-fn name_of(unit: Unit) -> Option<&'static str> {
-    Some(match unit {
-        Unit::Second => "second",
-        Unit::Minute => "minute",
-        Unit::Hour => "hour",
-        Unit::Day => "day",
-        Unit::Week => "week",
-        Unit::Month => "month",
-        Unit::Quarter => "quarter",
-        Unit::Year => "year",
-        _ => return None,
-    })
 }
 
 /// How an aggregation is to be filled; None where that isn't asked for, or where it doesn't group by
@@ -177,14 +158,14 @@ fn filling(
         }
         let cut =
             cut(input, expr).filter(|_| !read.other && found.is_none()).ok_or_else(one_period)?;
-        let unit = cut.unit.filter(|unit| name_of(*unit).is_some()).ok_or_else(one_period)?;
-        if cut.of_instants && unit >= Unit::Day {
+        let grain = cut.grain.filter(|grain| grain.reach().is_some()).ok_or_else(one_period)?;
+        if cut.of_instants && grain.unit() >= Unit::Day {
             return Err(refused(
                 "by days of metric_instant",
                 "Group by date_trunc('day', metric_time): its days are those of the metric's zone.",
             ));
         }
-        found = Some(Filling { instance, key, unit, of_instants: cut.of_instants });
+        found = Some(Filling { instance, key, grain, of_instants: cut.of_instants });
     }
     found.ok_or_else(one_period)
 }
@@ -211,7 +192,7 @@ struct Moments<'a> {
     clock: &'a ScanClock,
     time: TimeOf,
     as_instants: bool,
-    unit: Unit,
+    grain: Grain,
 }
 
 impl Moments<'_> {
@@ -341,18 +322,17 @@ impl Moments<'_> {
         constant: &Expr,
     ) -> Result<Option<()>, PlanError> {
         let Some(cut) = cut(plan, time).filter(|cut| !cut.moved) else { return Ok(None) };
-        if !constant.column_refs().is_empty() || (cut.of_instants && cut.unit.is_some()) {
+        if !constant.column_refs().is_empty() || (cut.of_instants && cut.grain.is_some()) {
             return Ok(None);
         }
         let at = self.constant(constant, cut.of_instants)?;
         // Of periods the one that a constant is in, or the next, begins the range or ends it.
-        let (begin, after) = match cut.unit {
+        let (begin, after) = match cut.grain {
             None => (at.clone(), at + instant_long()),
             Some(_) if self.as_instants => return Ok(None),
-            Some(unit) => {
-                let Some(name) = name_of(unit) else { return Ok(None) };
-                let floor = weeks::truncated(self.model, name, at.clone())?;
-                let next = call("periods_after", vec![lit(name), floor.clone(), lit(1i64)])?;
+            Some(grain) => {
+                let floor = grain.truncated(at.clone());
+                let Some(next) = grain.next(floor.clone()) else { return Ok(None) };
                 (when(floor.clone().eq(at), floor).otherwise(next.clone())?, next)
             }
         };
@@ -411,8 +391,8 @@ impl Evaluation<'_, '_, '_> {
         let moments = Moments {
             model: self.rewriter.model,
             clock: &scan.clock,
-            as_instants: filling.unit < Unit::Day && has_zone,
-            unit: filling.unit,
+            as_instants: filling.grain.unit() < Unit::Day && has_zone,
+            grain: filling.grain,
             time,
         };
         if filling.of_instants && !moments.as_instants {
@@ -457,7 +437,7 @@ impl Evaluation<'_, '_, '_> {
         let last = extreme("least", range.last)?.alias(LAST);
         let bounds = projected(bounds, vec![first, last])?;
         let bounds = filtered(bounds, column(FIRST).lt_eq(column(LAST)))?;
-        let unit = lit(name_of(moments.unit).unwrap_or_default());
+        let unit = lit(moments.grain.step().name());
         // Weeks may begin on any day: one more step, cut off at the last moment, misses none.
         let count = call("periods_between", vec![unit.clone(), column(FIRST), column(LAST)])?;
         let count = call("checked_periods", vec![count + lit(2i64)])?.alias(COUNT);
