@@ -45,6 +45,12 @@ pub(super) fn text_rows(
     Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
 }
 
+/// Rows of a portal that has given all it had.
+pub(super) fn no_rows() -> SendableRecordBatchStream {
+    let stream = futures::stream::empty();
+    Box::pin(RecordBatchStreamAdapter::new(Arc::new(Schema::empty()), stream))
+}
+
 /// What a client may be told of an error inside a stream. The stages' own errors travel as
 /// `DataFusionError::External`; others are known by their kind, never by their text.
 pub fn stream_error(error: DataFusionError) -> QueryError {

@@ -7,6 +7,7 @@ pub mod settings;
 pub mod timezone;
 pub mod types;
 pub mod value;
+pub mod wording;
 
 pub use error::SqlError;
 

@@ -14,16 +14,23 @@ use tokio_postgres::error::SqlState;
 use crate::fixture::{Fixture, root};
 use crate::servers::{Canon, Postgres};
 
+/// The scripts, each by the name of its client.
+const CLIENTS: [&str; 10] = [
+    "psql", "psycopg", "psycopg2", "asyncpg", "odbc", "pandas", "adbc", "pg", "postgres", "pgjdbc",
+];
+
 /// The program and the arguments before the host and port.
 fn command_of(client: &str) -> Command {
     let scripts = root().join("tests/clients");
     let installed = installed();
     match client {
         "psql" => Command::new(scripts.join("psql.sh")),
-        "psycopg" => with(installed.join("venv/bin/python"), &[&scripts.join("use_psycopg.py")]),
-        "asyncpg" => with(installed.join("venv/bin/python"), &[&scripts.join("use_asyncpg.py")]),
-        "pg" => {
-            let mut command = with("node", &[&scripts.join("use_pg.js")]);
+        "psycopg" | "psycopg2" | "asyncpg" | "odbc" | "pandas" | "adbc" => {
+            let script = scripts.join(format!("use_{client}.py"));
+            with(installed.join("venv/bin/python"), &[&script])
+        }
+        "pg" | "postgres" => {
+            let mut command = with("node", &[&scripts.join(format!("use_{client}.js"))]);
             command.env("NODE_PATH", installed.join("node/node_modules"));
             command
         }
@@ -84,6 +91,31 @@ async fn psycopg() {
 }
 
 #[tokio::test]
+async fn psycopg2() {
+    run_against_canon("psycopg2").await;
+}
+
+#[tokio::test]
+async fn psqlodbc() {
+    run_against_canon("odbc").await;
+}
+
+#[tokio::test]
+async fn pandas_and_sqlalchemy() {
+    run_against_canon("pandas").await;
+}
+
+#[tokio::test]
+async fn adbc_and_connectorx() {
+    run_against_canon("adbc").await;
+}
+
+#[tokio::test]
+async fn postgres_js() {
+    run_against_canon("postgres").await;
+}
+
+#[tokio::test]
 async fn asyncpg() {
     run_against_canon("asyncpg").await;
 }
@@ -109,7 +141,7 @@ async fn the_scripts_hold_against_postgres() {
     drop(tables);
     let admin = postgres.connect_to("postgres").await;
     admin.batch_execute("CREATE DATABASE canon TEMPLATE shop").await.unwrap();
-    for client in ["psql", "psycopg", "asyncpg", "pg", "pgjdbc"] {
+    for client in CLIENTS {
         run(client, postgres.port).await;
     }
 }

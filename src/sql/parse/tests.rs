@@ -127,13 +127,13 @@ fn transactions() {
     );
     assert_eq!(one("DISCARD ALL"), Statement::Discard(Discard::All));
     assert_eq!(one("UNLISTEN *"), Statement::Unlisten);
-    assert_eq!(one("CLOSE ALL"), Statement::CloseAll);
+    assert_eq!(one("CLOSE ALL"), Statement::CloseCursor(None));
 }
 
 #[test]
 fn prepared_statements_in_sql() {
     let Statement::Prepare { name, types, .. } = one(
-        "PREPARE p (int, numeric(10,2), text[], timestamp with time zone, nonsense) AS SELECT $1, $2",
+        "PREPARE p (int, numeric(10,2), text[], timestamp with time zone, unknown) AS SELECT $1, $2",
     ) else {
         panic!("not a PREPARE");
     };
@@ -149,12 +149,19 @@ fn prepared_statements_in_sql() {
             None,
         ]
     );
-    let arguments =
-        vec![Some("1".to_owned()), Some("it's".to_owned()), None, Some("-2.5".to_owned())];
-    assert_eq!(
-        one("EXECUTE p (1, 'it''s', NULL, -2.5::numeric)"),
-        Statement::Execute { name: "p".to_owned(), arguments }
-    );
+    let Statement::Execute { name, arguments } = one("EXECUTE p (1, 'it''s', NULL, -2.5, 1 + 1)")
+    else {
+        panic!("not an EXECUTE");
+    };
+    assert_eq!(name, "p");
+    let literals = arguments.iter().map(|argument| match &argument.value {
+        ArgumentValue::Literal(text) => Some(text.as_deref()),
+        ArgumentValue::Query(_) => None,
+    });
+    let literals: Vec<_> = literals.collect();
+    let expected = [Some(Some("1")), Some(Some("it's")), Some(None), Some(Some("-2.5")), None];
+    assert_eq!(literals, expected);
+    assert_eq!(arguments.last().map(|last| last.position), Some(33));
     assert_eq!(one("DEALLOCATE PREPARE ALL"), Statement::Deallocate(None));
 }
 
