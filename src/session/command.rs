@@ -371,7 +371,9 @@ impl Session {
             params.push(self.argument(pg_type, argument, text, &cancel).await?);
         }
         match prepared.as_ref() {
-            Prepared::Query(query) => self.query(query, params, cancel, Pace::AtOnce).await.map(Answer::Rows),
+            Prepared::Query(query) => {
+                self.query(query, params, cancel, Pace::AtOnce).await.map(Answer::Rows)
+            }
             Prepared::Empty => Ok(Answer::Empty),
             // Only a statement of Parse can be a command; running those again is not worth a loop.
             Prepared::Command { .. } => Err(SqlError::NotSupported {
@@ -406,7 +408,8 @@ impl Session {
             ArgumentValue::Query(query) => query,
         };
         let prepared = self.prepare_plain(query, text).await?;
-        let mut cursor = self.query(&prepared, Vec::new(), cancel.clone(), Pace::AtOnce).await?.cursor;
+        let mut cursor =
+            self.query(&prepared, Vec::new(), cancel.clone(), Pace::AtOnce).await?.cursor;
         let value = match cursor.peek().await? {
             Some((batch, row)) => ScalarValue::try_from_array(batch.column(0), row),
             None => ScalarValue::try_from(&pg_type.to_arrow()),

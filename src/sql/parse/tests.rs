@@ -71,7 +71,7 @@ fn what_clients_set_at_connection() {
     assert_eq!(one("SET SESSION TIMEZONE TO 'Europe/Berlin';"), set("timezone", "Europe/Berlin"));
     assert_eq!(one("SET TIME ZONE 'UTC'"), set("timezone", "UTC"));
     assert_eq!(one("SET TIMEZONE = UTC"), set("timezone", "utc"));
-    assert_eq!(one("SET TIME ZONE INTERVAL '+00:00' HOUR TO MINUTE"), set("timezone", "<+00>+00"));
+    assert_eq!(one("SET TIME ZONE INTERVAL '+00:00' HOUR TO MINUTE"), set("timezone", "<+00>-00"));
     assert_eq!(one("SET TIME ZONE -5"), set("timezone", "-5"));
     assert_eq!(one("SET client_encoding='utf-8'"), set("client_encoding", "utf-8"));
     assert_eq!(one("SET NAMES 'UTF8'"), set("client_encoding", "UTF8"));
@@ -161,7 +161,7 @@ fn prepared_statements_in_sql() {
     let literals: Vec<_> = literals.collect();
     let expected = [Some(Some("1")), Some(Some("it's")), Some(None), Some(Some("-2.5")), None];
     assert_eq!(literals, expected);
-    assert_eq!(arguments.last().map(|last| last.position), Some(33));
+    assert_eq!(arguments.last().map(|last| last.position), Some(36));
     assert_eq!(one("DEALLOCATE PREPARE ALL"), Statement::Deallocate(None));
 }
 
@@ -203,12 +203,7 @@ fn writes_are_refused_when_their_turn_comes() {
         let message = format!("cannot execute {command} in a read-only transaction");
         assert_eq!(fault(text), (message, "25006", None), "{text}");
     }
-    for text in [
-        "LISTEN a",
-        "DECLARE a CURSOR FOR SELECT 1",
-        "COPY (SELECT 1 FROM a) TO STDOUT",
-        "DO $$ $$",
-    ] {
+    for text in ["LISTEN a", "VACUUM", "CALL a()", "DO $$ $$"] {
         assert_eq!(fault(text).1, "0A000", "{text}");
     }
 }

@@ -144,7 +144,9 @@ impl Engine for MockEngine {
                 };
                 schema.fields().iter().map(column).collect()
             }
-            Plan::Setting(_) | Plan::Timeout => vec![Column { name: "setting".to_owned(), pg_type: PgType::Text }],
+            Plan::Setting(_) | Plan::Timeout => {
+                vec![Column { name: "setting".to_owned(), pg_type: PgType::Text }]
+            }
             _ => vec![Column { name: "n".to_owned(), pg_type: PgType::Int8 }],
         };
         Ok(Arc::new(PreparedQuery {
