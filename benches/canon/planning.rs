@@ -128,6 +128,7 @@ fn context() -> RequestContext {
         backend_pid: 0,
         settings: Arc::new(settings),
         statement_timeout: None,
+        changes: Default::default(),
     }
 }
 

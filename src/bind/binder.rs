@@ -15,11 +15,14 @@ use super::context::{RelationScan, ScanClock, ScanColumn, ScanKind};
 use super::error::BindError;
 use super::literal;
 use super::markers;
+use super::period;
+use super::preview::Preview;
 use super::relation::{ColumnKind, MeasureColumn, Relation, Relations};
 use super::scope::{
     Columns, Item, Kind, MeasureUse, Resolved, Scope, column, folded, nearest, quoted,
 };
 use super::segment;
+use super::template;
 use super::walk::{children_mut, subquery_mut};
 use crate::functions::registry;
 use crate::model::{AfterClose, MetricVersion, Model, SegmentVersion};
@@ -165,6 +168,8 @@ pub(crate) struct Binder<'m> {
     versions: Vec<Arc<MetricVersion>>,
     /// Relations that functions in FROM have made for this statement.
     own_relations: Vec<Arc<Relation>>,
+    /// Measures that previews show by row.
+    pub(crate) previews: Vec<Preview>,
 }
 
 /// Where [`Binder::own_relation`]s are: no schema of the user's is called so.
@@ -184,7 +189,19 @@ impl<'m> Binder<'m> {
         let (instances, ctes, versions) = (Vec::new(), Vec::new(), Vec::new());
         let own_relations = Vec::new();
         let reading = Reading { as_of: settings.as_of, fill: settings.fill };
-        Self { model, relations, settings, reading, text, instances, ctes, versions, own_relations }
+        let previews = Vec::new();
+        Self {
+            model,
+            relations,
+            settings,
+            reading,
+            text,
+            instances,
+            ctes,
+            versions,
+            own_relations,
+            previews,
+        }
     }
 
     /// The scans of the statement by number of alias, and the versions of the metrics in it.
@@ -310,6 +327,11 @@ impl<'m> Binder<'m> {
 
     pub(crate) fn relation(&self, instance: usize) -> Option<&Arc<Relation>> {
         self.instances.get(instance)?.as_ref().map(|it| &it.relation)
+    }
+
+    /// How many relations have been named so far.
+    pub(crate) fn relation_count(&self) -> usize {
+        self.instances.iter().flatten().count()
     }
 
     // ---- names ----
@@ -710,11 +732,16 @@ impl<'m> Binder<'m> {
         if registry().aggregate.contains_key(&name) {
             return self.resolve_aggregate(function, &name, scope, clause, position);
         }
+        if let Some(mut cast) = template::as_cast(&name, function) {
+            let found = self.resolve(&mut cast, scope, clause)?;
+            return Ok((found, Some(cast)));
+        }
         if !registry().scalar.contains_key(&name) && !is_special_form(&name) {
             let names = registry().scalar.keys().chain(registry().aggregate.keys());
             let near = nearest(&name, names.map(String::as_str));
             return Err(BindError::UnknownFunction { name, near, position });
         }
+        period::resolve(&self.model.project, function, &name, position)?;
         let mut call = Expr::Function(function.clone());
         let found = self.resolve_children(&mut call, scope, clause)?;
         Ok((found, Some(call)))

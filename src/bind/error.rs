@@ -69,6 +69,8 @@ pub enum BindError {
     /// A bad argument of a function in FROM.
     #[error("{message}")]
     BadArgument { message: String, hint: String },
+    #[error("{what}")]
+    UnknownPeriod { what: String, hint: String, position: Option<usize> },
     #[error("the statement has too many parts")]
     TooComplex,
     #[error("could not determine data type of parameter ${number}")]
@@ -118,7 +120,7 @@ impl ClientError for BindError {
             | Self::LevelNotGrouped { .. } => "42803",
             Self::OrdinalOutOfRange { .. } => "42P10",
             Self::NotSupported { .. } => "0A000",
-            Self::BadArgument { .. } => "22023",
+            Self::BadArgument { .. } | Self::UnknownPeriod { .. } => "22023",
             Self::SetOperationWidth { .. } => "42601",
             Self::TooComplex => "54001",
             Self::UntypedParameter { .. } => "42P18",
@@ -146,6 +148,7 @@ impl ClientError for BindError {
             | Self::NotShared { position, .. }
             | Self::LevelNotGrouped { position }
             | Self::OrdinalOutOfRange { position, .. }
+            | Self::UnknownPeriod { position, .. }
             | Self::NotSupported { position, .. } => *position,
             Self::UnknownMetric { .. }
             | Self::BadArgument { .. }
@@ -178,7 +181,7 @@ impl ClientError for BindError {
             Self::MeasureNotAllowed { hint, .. } | Self::MisleadingAggregate { hint, .. } => {
                 Some(hint.clone())
             }
-            Self::BadArgument { hint, .. } => Some(hint.clone()),
+            Self::BadArgument { hint, .. } | Self::UnknownPeriod { hint, .. } => Some(hint.clone()),
             Self::NotAMeasure { .. } => Some(
                 "Use SUM, COUNT, AVG, MIN or MAX for columns that are not measures.".to_owned(),
             ),

@@ -14,7 +14,7 @@ use super::binder::Binder;
 use super::error::BindError;
 use super::scope::{folded, nearest};
 use super::table_function::{Named, identifier, parsed, parser};
-use crate::functions::Unit;
+use crate::model::Project;
 use crate::sql::settings::{as_of, parse_bool};
 use crate::sql::timezone::TimeZone;
 
@@ -61,7 +61,11 @@ impl Binder<'_> {
         let asked = asked.collect::<Result<Vec<Named>, _>>()?;
         let first = asked.first().ok_or_else(|| invalid("canon.query takes metrics"))?;
         for item in items(arguments.by.as_deref().unwrap_or_default())? {
-            columns.push(format!("{} AS {}", key(item, first)?, identifier(item)));
+            columns.push(format!(
+                "{} AS {}",
+                key(item, first, &self.model.project)?,
+                identifier(item)
+            ));
             keys += 1;
         }
         let mut relations: Vec<String> = Vec::new();
@@ -163,7 +167,7 @@ fn items(list: &str) -> Result<Vec<&str>, BindError> {
 }
 
 /// A dimension, or a time cut to a grain, of the first metric's relation: joined metrics share them.
-fn key(item: &str, first: &Named) -> Result<String, BindError> {
+fn key(item: &str, first: &Named, project: &Project) -> Result<String, BindError> {
     let relation = identifier(&first.relation);
     let Some((column, grain)) = item.split_once('.') else {
         return Ok(format!("{relation}.{}", identifier(item)));
@@ -172,13 +176,13 @@ fn key(item: &str, first: &Named) -> Result<String, BindError> {
         let message = format!("\"{item}\" is no dimension: only times have a grain");
         return Err(invalid(&message));
     }
-    match Unit::parse(grain).filter(|unit| unit.truncates()) {
-        Some(_) => Ok(format!(
+    match project.grain(grain) {
+        Ok(_) => Ok(format!(
             "date_trunc('{}', {relation}.{})",
             grain.to_ascii_lowercase().replace('\'', "''"),
             identifier(column)
         )),
-        None => Err(invalid(&format!("\"{grain}\" is not a grain of time"))),
+        Err(_) => Err(invalid(&format!("\"{grain}\" is not a grain of time"))),
     }
 }
 

@@ -16,6 +16,8 @@ mod literal;
 pub mod markers;
 mod metric_query;
 mod names;
+mod period;
+mod preview;
 mod query;
 pub mod relation;
 mod scope;
@@ -23,6 +25,7 @@ pub mod segment;
 mod select;
 mod series;
 mod table_function;
+mod template;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -39,6 +42,7 @@ use tracing::debug_span;
 pub use binder::BindSettings;
 pub use context::{RelationScan, ScanClock, ScanColumn, ScanKind};
 pub use error::BindError;
+pub use preview::Preview;
 pub use relation::Relations;
 pub use scope::nearest;
 
@@ -58,6 +62,8 @@ pub struct BoundQuery {
     pub versions: Vec<Arc<MetricVersion>>,
     /// Versions of the segments that it reads.
     pub segments: Vec<Arc<SegmentVersion>>,
+    /// Measures that it shows by row, since they can't be grouped by what stands beside them.
+    pub previews: Vec<Preview>,
 }
 
 /// Resolves every name of a query, and plans it.
@@ -76,6 +82,7 @@ pub fn bind(
     let names = || binder.bind_query(&mut query, None, true);
     let outputs = debug_span!("names").in_scope(names)?;
     let segments = binder.segments();
+    let previews = std::mem::take(&mut binder.previews);
     let (scans, versions) = binder.finish();
     let context = context::StatementContext { scans };
     let planner = SqlToRel::new_with_options(&context, parser_options());
@@ -84,7 +91,7 @@ pub fn bind(
     let plan = plan.map_err(|error| types_error(&error))?;
     let params = parameters_of(&plan).map_err(|error| types_error(&error))?;
     let names = outputs.into_iter().map(|column| column.name).collect();
-    Ok(BoundQuery { plan, names, params, versions, segments })
+    Ok(BoundQuery { plan, names, params, versions, segments, previews })
 }
 
 /// The parameters of a plan by number, with their types where the planner inferred them.

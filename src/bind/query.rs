@@ -6,6 +6,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::binder::{Binder, Clause, Cte};
 use super::error::BindError;
+use super::preview::Wanted;
 use super::scope::{Kind, OutputColumn, Scope, folded, quoted};
 
 impl Binder<'_> {
@@ -23,7 +24,12 @@ impl Binder<'_> {
             self.declare(with)?;
         }
         let limited = query.limit_clause.is_some() || query.fetch.is_some();
-        let columns = self.bind_body(query, parent, forced || limited);
+        let wanted = match (forced, limited) {
+            (_, true) if query.order_by.is_none() => Wanted::FirstRows,
+            (false, false) => Wanted::Calculations,
+            _ => Wanted::Values,
+        };
+        let columns = self.bind_body(query, parent, wanted);
         self.ctes.truncate(visible);
         columns
     }
@@ -32,16 +38,16 @@ impl Binder<'_> {
         &mut self,
         query: &mut Query,
         parent: Option<&Scope<'_>>,
-        forced: bool,
+        wanted: Wanted,
     ) -> Result<Vec<OutputColumn>, BindError> {
         self.bind_limit(query)?;
         if let SetExpr::Table(table) = query.body.as_ref() {
             *query.body = table_as_select(table);
         }
         if let SetExpr::Select(select) = query.body.as_mut() {
-            return self.bind_select(select, query.order_by.as_mut(), parent, forced);
+            return self.bind_select(select, query.order_by.as_mut(), parent, wanted);
         }
-        let columns = self.bind_set(&mut query.body, parent, forced)?;
+        let columns = self.bind_set(&mut query.body, parent, wanted.forces())?;
         if let Some(order_by) = &mut query.order_by {
             self.order_by_output(order_by, &columns)?;
         }
@@ -55,7 +61,10 @@ impl Binder<'_> {
         forced: bool,
     ) -> Result<Vec<OutputColumn>, BindError> {
         match body {
-            SetExpr::Select(select) => self.bind_select(select, None, parent, forced),
+            SetExpr::Select(select) => {
+                let wanted = if forced { Wanted::Values } else { Wanted::Calculations };
+                self.bind_select(select, None, parent, wanted)
+            }
             SetExpr::Query(query) => self.bind_query(query, parent, forced),
             SetExpr::Table(table) => {
                 *body = table_as_select(table);

@@ -14,7 +14,9 @@ use super::error::BindError;
 use super::from::both;
 use super::markers;
 use super::names::output_name;
+use super::preview::{Shown, Wanted};
 use super::query::{order_by_all, ordinal, output_position};
+use super::relation::{METRIC_INSTANT, METRIC_TIME};
 use super::scope::{Columns, Kind, MeasureUse, Origin, OutputColumn, Scope, folded, quoted};
 use super::walk::{children_mut, subquery_mut};
 use crate::functions::registry;
@@ -25,6 +27,8 @@ struct Output {
     expr: Expr,
     found: Found,
     origin: Option<Origin>,
+    /// Written as a name and nothing else.
+    is_name: bool,
 }
 
 impl Binder<'_> {
@@ -34,7 +38,7 @@ impl Binder<'_> {
         select: &mut Select,
         order_by: Option<&mut OrderBy>,
         parent: Option<&Scope<'_>>,
-        forced: bool,
+        wanted: Wanted,
     ) -> Result<Vec<OutputColumn>, BindError> {
         self.refuse_select(select)?;
         let mut scope = Scope { parent, ..Scope::default() };
@@ -55,7 +59,15 @@ impl Binder<'_> {
         let mut order_items = self.order_items(order_by, &outputs, &scope)?;
         seen.absorb(std::mem::take(&mut order_items.found));
         self.named_windows(select, &scope, &mut seen)?;
-        let evaluation = self.evaluation(select, &outputs, &seen, !keys.is_empty(), forced);
+        let forced = wanted.forces();
+        let mut evaluation = self.evaluation(select, &outputs, &seen, !keys.is_empty(), forced);
+        if wanted == Wanted::FirstRows
+            && evaluation == Evaluation::PerGroup
+            && keys.is_empty()
+            && self.previews(select, &outputs, &scope)
+        {
+            evaluation = Evaluation::PerRow;
+        }
         let measured =
             seen.measures.is_some() || outputs.iter().any(|it| it.found.measures.is_some());
         if evaluation == Evaluation::PerGroup && keys.is_empty() && measured {
@@ -79,6 +91,37 @@ impl Binder<'_> {
         }
         select.group_by = GroupByExpr::Expressions(keys, Vec::new());
         Ok(write_outputs(select, outputs, evaluation))
+    }
+
+    /// Whether a select is a preview: bare columns, and measures that can't be grouped by them.
+    fn previews(&mut self, select: &Select, outputs: &[Output], scope: &Scope<'_>) -> bool {
+        let plain = |it: &Output| !it.found.aggregate && !it.found.window;
+        let bare = |it: &Output| it.found.measures.is_none() || it.is_name;
+        let is_plain = select.distinct.is_none() && select.having.is_none();
+        if !is_plain || !outputs.iter().all(|output| plain(output) && bare(output)) {
+            return false;
+        }
+        let measures: Vec<_> = outputs.iter().filter_map(|it| it.found.measures.as_ref()).collect();
+        // Beside rows of another relation a row's value would be repeated.
+        let joined =
+            |instance: &usize| self.relation(*instance).is_none_or(|it| !it.parts.is_empty());
+        let is_alone = match scope.items.as_slice() {
+            [item] => matches!(item.columns, Columns::Relation(_)) || self.relation_count() == 1,
+            _ => false,
+        };
+        if !is_alone || measures.iter().any(|used| used.instances.iter().any(joined)) {
+            return false;
+        }
+        let columns = outputs.iter().filter(|it| it.found.measures.is_none());
+        let exprs = columns.flat_map(|it| match it.is_name {
+            true => vec![&it.expr],
+            false => dimensions_of(it),
+        });
+        let shown = Shown { exprs: exprs.collect(), measures };
+        let previews = self.ungroupable(&shown, scope);
+        let found = !previews.is_empty();
+        self.previews.extend(previews);
+        found
     }
 
     /// How the measures of a select are evaluated.
@@ -188,9 +231,10 @@ impl Binder<'_> {
         mut expr: Expr,
         scope: &Scope<'_>,
     ) -> Result<Output, BindError> {
+        let is_name = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
         let found = self.resolve(&mut expr, scope, Clause::Projection)?;
         let origin = self.origin_of(&expr, scope);
-        Ok(Output { name, expr, found, origin })
+        Ok(Output { name, expr, found, origin, is_name })
     }
 
     /// The dimension that a resolved expression is, if it is one and nothing else.
@@ -292,7 +336,7 @@ impl Binder<'_> {
                 found.columns.push(expr.clone());
             }
             let origin = self.origin_of(&expr, scope);
-            outputs.push(Output { name, expr, found, origin });
+            outputs.push(Output { name, expr, found, origin, is_name: true });
         }
         Ok(())
     }
@@ -643,6 +687,18 @@ fn implied_keys(outputs: &[Output]) -> Vec<Expr> {
         }
     }
     keys
+}
+
+/// The columns in an expression whose time, if it reads one, isn't the bare one.
+fn dimensions_of(output: &Output) -> Vec<&Expr> {
+    let is_dimension = |it: &&Expr| match it {
+        Expr::CompoundIdentifier(idents) => {
+            let name = idents.last().map(|ident| ident.value.as_str());
+            !matches!(name, Some(METRIC_TIME | METRIC_INSTANT))
+        }
+        _ => true,
+    };
+    output.found.columns.iter().filter(is_dimension).collect()
 }
 
 fn is_key(expr: &Expr, keys: &[Expr]) -> bool {

@@ -136,6 +136,7 @@ fn context() -> RequestContext {
         backend_pid: 0,
         settings: Arc::new(settings),
         statement_timeout: None,
+        changes: Default::default(),
     }
 }
 

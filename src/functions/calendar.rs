@@ -69,6 +69,34 @@ impl Unit {
         })
     }
 
+    /// As date_trunc and extract take it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Microsecond => "microsecond",
+            Self::Millisecond => "millisecond",
+            Self::Second => "second",
+            Self::Minute => "minute",
+            Self::Hour => "hour",
+            Self::Day => "day",
+            Self::Week => "week",
+            Self::Month => "month",
+            Self::Quarter => "quarter",
+            Self::Year => "year",
+            Self::Decade => "decade",
+            Self::Century => "century",
+            Self::Millennium => "millennium",
+            Self::Dow => "dow",
+            Self::IsoDow => "isodow",
+            Self::Doy => "doy",
+            Self::IsoYear => "isoyear",
+            Self::Epoch => "epoch",
+            Self::Julian => "julian",
+            Self::Timezone => "timezone",
+            Self::TimezoneHour => "timezone_hour",
+            Self::TimezoneMinute => "timezone_minute",
+        }
+    }
+
     /// Whether date_trunc knows it.
     pub fn truncates(self) -> bool {
         self <= Self::Millennium

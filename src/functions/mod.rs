@@ -9,6 +9,8 @@ mod aggregates;
 mod arrays;
 mod calendar;
 mod error;
+pub mod fiscal;
+mod grain;
 mod interval;
 mod json;
 mod maths;
@@ -27,6 +29,8 @@ mod udf;
 
 pub use calendar::Unit;
 pub use error::FunctionError;
+pub use fiscal::FiscalCalendar;
+pub use grain::Grain;
 pub(crate) use types::{is_unconstrained, of_length};
 
 use std::collections::HashMap;
@@ -80,7 +84,7 @@ impl Registry {
         }
         // Ours come last: they replace DataFusion's of the same name.
         for udf in
-            numeric::all().into_iter().chain(time::all()).chain(text::all()).chain(rows::all())
+            numeric::all().into_iter().chain(time::all()).chain(fiscal::all()).chain(text::all()).chain(rows::all())
         {
             registry.add_scalar(udf);
         }

@@ -17,7 +17,7 @@ use datafusion::logical_expr::{
 };
 
 use super::udf::call;
-use super::{numeric, percentile, regex, registry, rows, text, time, types};
+use super::{fiscal, numeric, percentile, regex, registry, rows, text, time, types};
 use crate::sql::types::PgType;
 
 /// Gives every expression of a plan Postgres's meaning. Runs before type coercion, and does nothing
@@ -536,6 +536,10 @@ fn scalar(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Exp
             }
             let expr = Expr::ScalarFunction(ScalarFunction { func: function.func, args });
             Ok(Transformed::new_transformed(expr, changed))
+        }
+        ("fiscal_trunc" | "fiscal_part", [_, _, moment]) => {
+            fiscal::of_wall_clock(&moment.get_type(schema)?)?;
+            Ok(Transformed::no(Expr::ScalarFunction(function)))
         }
         // DataFusion's planner makes this of EXTRACT; the name alone means Postgres's date_part.
         ("date_part", [_, moment]) if !is_ours(&function.func) => match moment.get_type(schema)? {

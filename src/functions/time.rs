@@ -339,7 +339,7 @@ fn micros(args: &ScalarFunctionArgs, index: usize) -> Result<TimestampMicrosecon
     }
 }
 
-fn out_of_range() -> DataFusionError {
+pub(super) fn out_of_range() -> DataFusionError {
     DataFusionError::from(ArrowError::ArithmeticOverflow("timestamp out of range".to_owned()))
 }
 

@@ -20,6 +20,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::Expr;
 
 use super::{Entity, MetricRef};
+use crate::functions::Unit;
 
 /// When a row counts, among the columns of a journey's rows: the base event, or that of step 1.
 pub const AT: &str = "__at";
@@ -138,15 +139,19 @@ pub enum CohortGrain {
 }
 
 impl CohortGrain {
+    pub fn unit(self) -> Unit {
+        match self {
+            Self::Day => Unit::Day,
+            Self::Week => Unit::Week,
+            Self::Month => Unit::Month,
+            Self::Quarter => Unit::Quarter,
+            Self::Year => Unit::Year,
+        }
+    }
+
     /// As `date_trunc` takes it.
     pub fn name(self) -> &'static str {
-        match self {
-            Self::Day => "day",
-            Self::Week => "week",
-            Self::Month => "month",
-            Self::Quarter => "quarter",
-            Self::Year => "year",
-        }
+        self.unit().name()
     }
 }
 

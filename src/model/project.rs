@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use chrono::Weekday;
 use chrono_tz::Tz;
 
+use crate::functions::{FiscalCalendar, Grain, Unit};
+
 /// `metrics/canon.yaml`.
 #[derive(Debug, Clone)]
 pub struct Project {
@@ -14,7 +16,53 @@ pub struct Project {
     pub timezone: Tz,
     /// The day on which weeks of `metric_time` begin.
     pub week_start: Weekday,
+    /// By name.
+    pub calendars: BTreeMap<String, FiscalCalendar>,
     pub backend: BackendConfig,
+}
+
+/// Why a grain has no meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnknownGrain {
+    Calendar,
+    Unit,
+}
+
+/// The units of fiscal calendars.
+const FISCAL_UNITS: [Unit; 4] = [Unit::Week, Unit::Month, Unit::Quarter, Unit::Year];
+
+impl Project {
+    /// The grain that is written `month`, or with a calendar's name `retail.month`.
+    ///
+    /// # Errors
+    /// Calendars and units that don't exist.
+    pub fn grain(&self, written: &str) -> Result<Grain, UnknownGrain> {
+        let Some((calendar, unit)) = written.split_once('.') else {
+            let unit = Unit::parse(written).filter(|unit| unit.truncates());
+            let unit = unit.ok_or(UnknownGrain::Unit)?;
+            return Ok(Grain::new(unit, self.week_start));
+        };
+        let calendar = calendar.trim().to_ascii_lowercase();
+        let calendar = *self.calendars.get(&calendar).ok_or(UnknownGrain::Calendar)?;
+        let unit = Unit::parse(unit).filter(|unit| calendar.has(*unit));
+        Ok(Grain::Fiscal(calendar, unit.ok_or(UnknownGrain::Unit)?))
+    }
+
+    /// As [`Self::grain`] reads it.
+    pub fn grain_name(&self, grain: Grain) -> String {
+        let unit = grain.unit().name();
+        let Grain::Fiscal(own, _) = grain else { return unit.to_owned() };
+        let named = self.calendars.iter().find(|(_, calendar)| **calendar == own);
+        named.map_or_else(|| unit.to_owned(), |(name, _)| format!("{name}.{unit}"))
+    }
+
+    /// The periods of its calendars, as [`Self::grain`] reads them.
+    pub fn fiscal_grains(&self) -> impl Iterator<Item = String> {
+        self.calendars.iter().flat_map(|(name, calendar)| {
+            let units = FISCAL_UNITS.into_iter().filter(|unit| calendar.has(*unit));
+            units.map(move |unit| format!("{name}.{}", unit.name()))
+        })
+    }
 }
 
 /// Which backend the definitions are written for; the command line overrides it.

@@ -21,9 +21,35 @@ pub struct RawProject {
     /// The day on which weeks of metric_time begin; default: monday.
     #[serde(default)]
     pub week_start: Option<RawWeekday>,
+    /// Fiscal calendars by name, for date_trunc('retail.month', metric_time).
+    #[serde(default)]
+    pub calendars: BTreeMap<String, RawCalendar>,
     /// Where the sources are; default: files in the definitions folder itself.
     #[serde(default)]
     pub backend: Option<RawBackend>,
+}
+
+/// A calendar whose years begin elsewhere than on January 1.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RawCalendar {
+    /// A day of the year, such as 04-01, at most the 28th of its month; or for years of whole weeks
+    /// a weekday: sunday nearest 02-01, or sunday on or after 09-25.
+    #[schemars(example = "sunday nearest 02-01")]
+    pub year_starts: Text,
+    /// What a year is called after: the calendar year of its first day, of its middle, or of its last.
+    pub year_named_after: RawNamedAfter,
+    /// The weeks of a quarter's months: 4-4-5, 4-5-4 or 5-4-4. Only where years begin on a weekday.
+    #[serde(default)]
+    pub months: Option<Text>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum RawNamedAfter {
+    Start,
+    Middle,
+    End,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
@@ -581,9 +607,10 @@ pub struct RawTime {
     /// A zone's name, session, or {column: …} for the zone of each row; default: the project's.
     #[serde(default)]
     pub timezone: Option<RawZone>,
-    /// Grains by which it may be grouped; default: all.
+    /// Grains by which it may be grouped: second, minute, hour, day, week, month, quarter, year, or a
+    /// period of a calendar such as retail.month; default: all.
     #[serde(default)]
-    pub grains: Option<Vec<RawGrain>>,
+    pub grains: Option<Vec<Text>>,
     /// When a day is closed, and what becomes of rows that come later; default: they restate it.
     #[serde(default)]
     pub late_data: Option<RawLateData>,

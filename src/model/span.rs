@@ -5,6 +5,8 @@ use std::fmt;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::Expr;
 
+use crate::functions::Grain;
+
 /// A length of calendar time: months are as long as they are, days are days of the wall clock.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Span {
@@ -69,9 +71,9 @@ impl fmt::Display for Span {
 pub enum Window {
     /// Those of this long before the period's end.
     Trailing(Span),
-    /// Those since the beginning of the unit that the period's last moment is in: `week`, `month`,
-    /// `quarter` or `year`.
-    ToDate(&'static str),
+    /// Those since the beginning of the week, month, quarter or year, perhaps of a fiscal calendar,
+    /// that the period's last moment is in.
+    ToDate(Grain),
     /// All until the period's end.
     All,
 }

@@ -6,6 +6,7 @@ use datafusion::common::DataFusionError;
 use crate::error::ClientError;
 use crate::functions::FunctionError;
 use crate::sql::value::{BadCast, Fault};
+use crate::sql::wording::{self, Worded};
 
 /// Why a bound query has no plan.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -51,6 +52,9 @@ pub enum PlanError {
     /// What a function refuses of constants.
     #[error(transparent)]
     Function(FunctionError),
+    /// What Postgres has words for.
+    #[error("{}", .0.message)]
+    Worded(Worded),
     /// A constant that can't be read as the type that it is cast to.
     #[error("{message}")]
     BadConstant { sqlstate: &'static str, message: String },
@@ -75,6 +79,7 @@ impl ClientError for PlanError {
             | Self::ArrivalNotKnown { .. } => "0A000",
             Self::Types { .. } => "42804",
             Self::Function(error) => error.sqlstate,
+            Self::Worded(worded) => worded.sqlstate,
             Self::BadConstant { sqlstate, .. } => sqlstate,
             Self::Internal(_) => "XX000",
         }
@@ -148,6 +153,7 @@ impl ClientError for PlanError {
                 "RESET canon.as_of, or name the column in the entity: source: {time: {ingested: …}}."
                     .to_owned(),
             ),
+            Self::Worded(worded) => worded.hint.map(str::to_owned),
             Self::Types { .. } | Self::BadConstant { .. } | Self::Internal(_) => None,
         }
     }
@@ -167,11 +173,12 @@ impl From<DataFusionError> for PlanError {
         }
         let message = root.strip_backtrace();
         let message = message.lines().next().unwrap_or_default();
+        let text = message.strip_prefix("Error during planning: ").unwrap_or(message);
+        if let Some(worded) = wording::of_planning(text) {
+            return Self::Worded(worded);
+        }
         match root {
-            DataFusionError::Plan(_) => {
-                let text = message.strip_prefix("Error during planning: ").unwrap_or(message);
-                Self::Types { message: text.to_owned() }
-            }
+            DataFusionError::Plan(_) => Self::Types { message: text.to_owned() },
             DataFusionError::NotImplemented(_) => {
                 let text =
                     message.strip_prefix("This feature is not implemented: ").unwrap_or(message);

@@ -27,12 +27,14 @@ use super::rewrite::{Needs, Rewriter, aggregate, aggregated, filtered, formula_o
 use super::shares::Share;
 use super::trace::{Fanout, Part, Scanned, followed, scan_column, scans_of};
 use crate::bind::{ScanKind, markers};
+use crate::functions::{Grain, Unit};
 use crate::model::entity::BASE;
 use crate::model::{Dimension, MetricVersion};
 
 mod bounds;
 mod carried;
 mod fill;
+mod moment;
 mod parts;
 mod rows;
 mod windows;
@@ -223,16 +225,18 @@ impl Evaluation<'_, '_, '_> {
     ) -> Result<(), PlanError> {
         let grains = version.time.as_ref().and_then(|time| time.grains.as_ref());
         let Some(allowed) = grains else { return Ok(()) };
+        let project = &self.rewriter.model.project;
         for key in keys {
             let (plan, key) = followed(self.input, key);
             let (grain, column) = match (truncation(key), key) {
-                (Some(truncated), _) => truncated,
-                (None, Expr::Column(column)) => (column.name.clone(), column),
+                (Some((grain, column)), _) => (Some(grain), column),
+                (None, Expr::Column(column)) => (None, column),
                 (None, _) => continue,
             };
             let Some((number, _, scanned)) = scan_column(plan, column) else { continue };
             let is_time = matches!(scanned.kind, ScanKind::MetricTime | ScanKind::MetricInstant);
-            let grain = if grain == column.name { scanned.name.clone() } else { grain };
+            let named = grain.map(|grain| project.grain_name(grain));
+            let grain = named.unwrap_or_else(|| scanned.name.clone());
             if number == instance && is_time && !allowed.contains(&grain) {
                 return Err(PlanError::GrainNotAllowed {
                     metric: version.metric.clone(),
@@ -839,12 +843,10 @@ pub(super) fn collect_filters<'p>(
     }
 }
 
-/// The grain and the column of `date_trunc('grain', column)`, cast to a date or not, and of
-/// `column::date`.
-fn truncation(expr: &Expr) -> Option<(String, &Column)> {
-    let call = match expr {
-        Expr::Alias(alias) => return truncation(&alias.expr),
-        Expr::ScalarFunction(call) => call,
+/// The grain and the column of a truncated column, cast to a date or not, and of `column::date`.
+fn truncation(expr: &Expr) -> Option<(Grain, &Column)> {
+    match expr {
+        Expr::Alias(alias) => truncation(&alias.expr),
         Expr::Cast(cast) => {
             let is_date = match cast.field.data_type() {
                 DataType::Date32 => true,
@@ -852,22 +854,15 @@ fn truncation(expr: &Expr) -> Option<(String, &Column)> {
                 _ => return None,
             };
             if let (true, Expr::Column(column)) = (is_date, cast.expr.as_ref()) {
-                return Some(("day".to_owned(), column));
+                return Some((Grain::Of(Unit::Day), column));
             }
             let (grain, column) = truncation(&cast.expr)?;
-            let is_finer = matches!(grain.as_str(), "hour" | "minute" | "second");
-            return Some((if is_date && is_finer { "day".to_owned() } else { grain }, column));
+            let is_finer = is_date && grain.unit() < Unit::Day;
+            Some((if is_finer { Grain::Of(Unit::Day) } else { grain }, column))
         }
-        _ => return None,
-    };
-    if let ("week_from", [_, Expr::Column(column)]) = (call.func.name(), call.args.as_slice()) {
-        return Some(("week".to_owned(), column));
+        _ => match Grain::of_call(expr)? {
+            (grain, Expr::Column(column)) => Some((grain, column)),
+            _ => None,
+        },
     }
-    if call.func.name() != "date_trunc" {
-        return None;
-    }
-    let [Expr::Literal(grain, _), Expr::Column(column), ..] = call.args.as_slice() else {
-        return None;
-    };
-    Some((grain.try_as_str()??.to_lowercase(), column))
 }

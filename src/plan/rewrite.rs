@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{
     Aggregate, Expr, Filter, LogicalPlan, Projection, Subquery, SubqueryAlias, TableScan, Union,
@@ -238,6 +238,11 @@ impl<'m> Rewriter<'m> {
         argument: &Expr,
         needs: &mut Needs,
     ) -> Result<Expr, PlanError> {
+        if let Some(version) = measured(input, argument)
+            && !self.model.is_row_wise(version)
+        {
+            return Ok(Expr::Literal(ScalarValue::try_from(&version.data_type)?, None));
+        }
         let mut atoms = Atoms::default();
         let formula = formula_of(self.model, &mut atoms, input, argument, None)?;
         let mut values = BTreeMap::new();
@@ -323,6 +328,19 @@ fn refuse_undivided(input: &LogicalPlan, atom: &Atom) -> Result<(), PlanError> {
         what: format!("metric \"{metric}\" by row, beside rows of a many-side,"),
         hint: Some(format!("Write MEASURE({metric}) and GROUP BY the columns beside it.")),
     })
+}
+
+/// The metric that a column is, seen from a plan.
+fn measured<'p>(plan: &'p LogicalPlan, expr: &'p Expr) -> Option<&'p Arc<MetricVersion>> {
+    let Expr::Column(column) = expr else { return None };
+    match below(plan, column) {
+        Below::Scan(_, scanned) => match &scanned.kind {
+            ScanKind::Measure(version) => Some(version),
+            _ => None,
+        },
+        Below::Expr(input, inner) => measured(input, inner),
+        Below::Value => None,
+    }
 }
 
 /// The formula over atoms of an expression of measures, seen from a plan: columns are followed down

@@ -3,9 +3,7 @@
 
 use std::sync::Arc;
 
-use chrono::{
-    DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Timelike, Utc,
-};
+use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano};
 use datafusion::common::ScalarValue;
@@ -13,6 +11,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::{BinaryExpr, Expr, Filter, LogicalPlan, Operator, and, binary_expr};
 
 use super::error::PlanError;
+use crate::functions::{Grain, Unit};
 
 /// Rewrites the comparisons in every filter of a plan.
 pub(crate) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
@@ -131,18 +130,6 @@ struct Chain<'e> {
     grain: Option<Grain>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Grain {
-    Minute,
-    Hour,
-    Day,
-    /// With the day on which it begins, from 0 for Monday.
-    Week(u8),
-    Month,
-    Quarter,
-    Year,
-}
-
 /// One side of a range of wall clocks.
 struct Bound {
     op: Operator,
@@ -183,26 +170,17 @@ struct Range {
 
 impl<'e> Chain<'e> {
     fn of(expr: &'e Expr) -> Option<Self> {
+        if let Some((grain, inner)) = Grain::of_call(expr) {
+            return Self::of(inner)?.cut(grain);
+        }
         Some(match expr {
             Expr::Cast(cast) => {
                 let inner = Self::of(&cast.expr)?;
                 match cast.field.data_type() {
-                    DataType::Date32 => inner.cut(Grain::Day)?,
+                    DataType::Date32 => inner.cut(Grain::Of(Unit::Day))?,
                     DataType::Timestamp(_, None) => inner,
                     _ => return None,
                 }
-            }
-            Expr::ScalarFunction(call) if call.func.name() == "date_trunc" => {
-                let [Expr::Literal(grain, _), inner] = call.args.as_slice() else { return None };
-                Self::of(inner)?.cut(Grain::named(grain.try_as_str()??)?)?
-            }
-            Expr::ScalarFunction(call) if call.func.name() == "week_from" => {
-                let [Expr::Literal(ScalarValue::Int64(Some(first)), _), inner] =
-                    call.args.as_slice()
-                else {
-                    return None;
-                };
-                Self::of(inner)?.cut(Grain::Week(u8::try_from(*first).ok()?))?
             }
             Expr::ScalarFunction(call) if call.func.name() == "wall_clock" => {
                 let [instant, zone] = call.args.as_slice() else { return None };
@@ -230,7 +208,7 @@ impl<'e> Chain<'e> {
             None => Some(Self { grain: Some(grain), ..self }),
             Some(known) if known == grain => Some(self),
             // A day of a month's beginning is that beginning.
-            Some(known) if grain == Grain::Day && known.is_whole_days() => Some(self),
+            Some(known) if grain == Grain::Of(Unit::Day) && known.unit() >= Unit::Day => Some(self),
             Some(_) => None,
         }
     }
@@ -250,8 +228,7 @@ impl<'e> Chain<'e> {
                 _ => None,
             };
         };
-        let floor = grain.floor(constant)?;
-        let next = grain.next(floor)?;
+        let (floor, next) = period(grain, constant)?;
         let ceiling = if floor == constant { floor } else { next };
         match op {
             Operator::GtEq => bound(Operator::GtEq, ceiling),
@@ -296,57 +273,11 @@ impl<'e> Chain<'e> {
     }
 }
 
-impl Grain {
-    fn named(name: &str) -> Option<Self> {
-        Some(match name.to_lowercase().as_str() {
-            "minute" => Self::Minute,
-            "hour" => Self::Hour,
-            "day" => Self::Day,
-            "week" => Self::Week(0),
-            "month" => Self::Month,
-            "quarter" => Self::Quarter,
-            "year" => Self::Year,
-            _ => return None,
-        })
-    }
-
-    fn is_whole_days(self) -> bool {
-        !matches!(self, Self::Minute | Self::Hour)
-    }
-
-    /// The beginning of the period that a time is in.
-    fn floor(self, at: NaiveDateTime) -> Option<NaiveDateTime> {
-        let date = at.date();
-        let midnight = |date: NaiveDate| date.and_hms_opt(0, 0, 0);
-        match self {
-            Self::Minute => date.and_hms_opt(at.hour(), at.minute(), 0),
-            Self::Hour => date.and_hms_opt(at.hour(), 0, 0),
-            Self::Day => midnight(date),
-            Self::Week(first) => {
-                let since_monday = u64::from(date.weekday().num_days_from_monday());
-                let days = (since_monday + 7 - u64::from(first)) % 7;
-                midnight(date.checked_sub_days(Days::new(days))?)
-            }
-            Self::Month => midnight(date.with_day(1)?),
-            Self::Quarter => {
-                midnight(date.with_day(1)?.with_month((date.month() - 1) / 3 * 3 + 1)?)
-            }
-            Self::Year => midnight(NaiveDate::from_ymd_opt(date.year(), 1, 1)?),
-        }
-    }
-
-    /// The beginning of the period after the one that begins at `floor`.
-    fn next(self, floor: NaiveDateTime) -> Option<NaiveDateTime> {
-        match self {
-            Self::Minute => floor.checked_add_signed(TimeDelta::minutes(1)),
-            Self::Hour => floor.checked_add_signed(TimeDelta::hours(1)),
-            Self::Day => floor.checked_add_days(Days::new(1)),
-            Self::Week(_) => floor.checked_add_days(Days::new(7)),
-            Self::Month => floor.checked_add_months(Months::new(1)),
-            Self::Quarter => floor.checked_add_months(Months::new(3)),
-            Self::Year => floor.checked_add_months(Months::new(12)),
-        }
-    }
+/// The beginning of the period that a wall clock is in, and of the next one.
+fn period(grain: Grain, at: NaiveDateTime) -> Option<(NaiveDateTime, NaiveDateTime)> {
+    let floor = grain.floor(at.and_utc().timestamp_micros())?;
+    let wall = |us| DateTime::from_timestamp_micros(us).map(|it| it.naive_utc());
+    Some((wall(floor)?, wall(grain.following(floor)?)?))
 }
 
 #[cfg(test)]

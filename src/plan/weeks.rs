@@ -4,26 +4,12 @@ use chrono::Weekday;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, LogicalPlan, lit};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use super::error::PlanError;
-use super::expand::call;
 use super::trace::scan_column;
 use crate::bind::ScanKind;
-use crate::functions::Unit;
-use crate::model::Model;
-
-/// `date_trunc` of a metric's wall clock.
-pub(crate) fn truncated(model: &Model, unit: &str, moment: Expr) -> Result<Expr, PlanError> {
-    match (unit, model.project.week_start) {
-        ("week", first) if first != Weekday::Mon => week_from(first, moment),
-        _ => call("date_trunc", vec![lit(unit), moment]),
-    }
-}
-
-fn week_from(first: Weekday, moment: Expr) -> Result<Expr, PlanError> {
-    call("week_from", vec![lit(i64::from(first.num_days_from_monday())), moment])
-}
+use crate::functions::{Grain, Unit};
 
 /// The plan with `date_trunc('week', metric_time)` in weeks that begin on `first`. What the user
 /// writes stays the name of the column, so equal expressions still meet.
@@ -61,9 +47,7 @@ fn shifted_week(
         return Ok(Transformed::no(expr));
     }
     let Expr::ScalarFunction(mut truncation) = expr else { return Ok(Transformed::no(expr)) };
-    week_from(first, truncation.args.remove(1))
-        .map(Transformed::yes)
-        .map_err(|error| datafusion::error::DataFusionError::Internal(error.to_string()))
+    Ok(Transformed::yes(Grain::WeekFrom(first).truncated(truncation.args.remove(1))))
 }
 
 fn is_week_of_metric_time(expr: &Expr, inputs: &[LogicalPlan]) -> bool {

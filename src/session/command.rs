@@ -5,16 +5,18 @@ use std::sync::Arc;
 use datafusion::common::ScalarValue;
 use tokio_util::sync::CancellationToken;
 
+use super::cursor::Cursor;
 use super::engine::{Column, Notice, QueryText};
 use super::error::SessionError;
-use super::portal::{Cursor, Prepared};
+use super::portal::{Format, Prepared};
 use super::transaction::{SAVEPOINTS_MAX, Transaction};
-use super::{Answer, Rows, Session, rows};
+use super::{Answer, Pace, Rows, Session, rows};
 use crate::error::QueryError;
 use crate::sql::SqlError;
-use crate::sql::parse::{Discard, SetValue, Statement, TransactionModes};
+use crate::sql::parse::{Argument, ArgumentValue, Discard, SetValue, Statement, TransactionModes};
 use crate::sql::settings::SETTINGS;
 use crate::sql::types::PgType;
+use crate::sql::value;
 
 type Answered = Result<Answer, QueryError>;
 
@@ -35,6 +37,7 @@ impl Session {
             Statement::Show { name: Some(name) } => {
                 Ok(Some(rows::text_columns(&[self.shown(name)?.0.as_str()])))
             }
+            Statement::Fetch { cursor, .. } => Ok(self.fetched_columns(cursor)),
             Statement::Execute { name, .. } => {
                 Ok(self.statement(name)?.columns().map(<[Column]>::to_vec))
             }
@@ -59,7 +62,7 @@ impl Session {
             }
             Statement::Show { name } => self.show(name.as_deref(), cancel),
             Statement::Begin { modes, start } => self.begin(*modes, *start),
-            Statement::Commit { chain } => self.commit(*chain),
+            Statement::Commit { chain } => self.commit(*chain).await,
             Statement::Rollback { chain } => self.rollback(*chain),
             Statement::Savepoint(name) => self.savepoint(name),
             Statement::Release(name) => self.release(name),
@@ -82,10 +85,19 @@ impl Session {
                 done("PREPARE")
             }
             Statement::Execute { name, arguments } => {
-                self.execute_prepared(name, arguments, cancel).await
+                self.execute_prepared(name, arguments, text, cancel).await
             }
             Statement::Unlisten => done("UNLISTEN"),
-            Statement::CloseAll => done("CLOSE CURSOR ALL"),
+            Statement::Declare { name, options, query } => {
+                self.declare(name, *options, query, text).await?;
+                done("DECLARE CURSOR")
+            }
+            Statement::Fetch { cursor, direction } => self.fetch(cursor, *direction, cancel).await,
+            Statement::Move { cursor, direction } => self.move_cursor(cursor, *direction).await,
+            Statement::CloseCursor(name) => self.close_cursor(name.as_deref()),
+            Statement::CopyOut { query, options } => {
+                self.copy_out(query, options, text, cancel).await
+            }
             Statement::Refused(error) => Err(error.clone().into()),
             Statement::Query(_) => Err(SessionError::Internal.into()),
         }
@@ -154,7 +166,8 @@ impl Session {
             None => (rows::text_columns(&["name", "setting", "description"]), self.all_settings()),
         };
         let batches = rows::text_rows(&columns, &texts)?;
-        Ok(Answer::Rows(Rows { columns, cursor: Cursor::new(batches, "SHOW", cancel) }))
+        let cursor = Cursor::new(batches, "SHOW", cancel);
+        Ok(Answer::Rows(Rows { columns, cursor, format: Format::Text }))
     }
 
     /// The label and the value that SHOW gives.
@@ -227,12 +240,19 @@ impl Session {
         done("SET")
     }
 
-    fn commit(&mut self, chain: bool) -> Answered {
+    async fn commit(&mut self, chain: bool) -> Answered {
         if !self.transaction.is_block() {
             if chain {
                 return Err(SessionError::NoTransaction { command: "COMMIT AND CHAIN" }.into());
             }
             self.warn("25P01", "there is no transaction in progress");
+        }
+        if !self.transaction.is_failed()
+            && let Err(error) = self.hold_cursors().await
+        {
+            self.transaction.rollback(&mut self.settings);
+            self.end_transaction(false);
+            return Err(error);
         }
         let committed = self.transaction.commit(&mut self.settings);
         self.end_transaction(chain);
@@ -252,7 +272,7 @@ impl Session {
     }
 
     fn end_transaction(&mut self, chain: bool) {
-        self.portals.clear();
+        self.close_transaction_portals();
         if chain {
             self.transaction.begin(&self.settings);
         }
@@ -276,6 +296,7 @@ impl Session {
         let index = block.savepoints.iter().rposition(|(known, _)| known == name);
         let index = index.ok_or_else(|| unknown_savepoint(name))?;
         block.savepoints.truncate(index);
+        self.hand_portals_over(index);
         done("RELEASE")
     }
 
@@ -300,6 +321,7 @@ impl Session {
             Some((index, (_, mark))) => {
                 self.settings.go_back_to(mark);
                 block.savepoints.truncate(index + 1);
+                self.close_portals_since(index + 1);
                 done("ROLLBACK")
             }
             None => Err(unknown_savepoint(name)),
@@ -330,7 +352,8 @@ impl Session {
     async fn execute_prepared(
         &mut self,
         name: &str,
-        arguments: &[Option<String>],
+        arguments: &[Argument],
+        text: &Arc<str>,
         cancel: CancellationToken,
     ) -> Answered {
         let prepared = self.statement(name)?;
@@ -343,12 +366,14 @@ impl Session {
             }
             .into());
         }
-        let zone = self.settings.time_zone();
-        let params = types.iter().zip(arguments).enumerate();
-        let params = params.map(|(index, (pg_type, text))| literal(index, pg_type, text, &zone));
-        let params = params.collect::<Result<Vec<_>, _>>()?;
+        let mut params = Vec::with_capacity(arguments.len());
+        for (pg_type, argument) in types.iter().zip(arguments) {
+            params.push(self.argument(pg_type, argument, text, &cancel).await?);
+        }
         match prepared.as_ref() {
-            Prepared::Query(query) => self.query(query, params, cancel).await.map(Answer::Rows),
+            Prepared::Query(query) => {
+                self.query(query, params, cancel, Pace::AtOnce).await.map(Answer::Rows)
+            }
             Prepared::Empty => Ok(Answer::Empty),
             // Only a statement of Parse can be a command; running those again is not worth a loop.
             Prepared::Command { .. } => Err(SqlError::NotSupported {
@@ -359,20 +384,40 @@ impl Session {
             .into()),
         }
     }
-}
 
-fn literal(
-    index: usize,
-    pg_type: &PgType,
-    text: &Option<String>,
-    zone: &crate::sql::timezone::TimeZone,
-) -> Result<ScalarValue, QueryError> {
-    let text = text.as_deref();
-    crate::sql::value::from_text(pg_type, text, zone).map_err(|fault| {
-        let number = index + 1;
-        SessionError::BadParameter { number, sqlstate: fault.sqlstate, message: fault.message }
-            .into()
-    })
+    /// The value of an argument in the parameter's type.
+    async fn argument(
+        &mut self,
+        pg_type: &PgType,
+        argument: &Argument,
+        text: &Arc<str>,
+        cancel: &CancellationToken,
+    ) -> Result<ScalarValue, QueryError> {
+        let misfit = |fault: value::Fault| SqlError::Refused {
+            sqlstate: fault.sqlstate,
+            message: fault.message,
+            hint: None,
+            position: Some(argument.position),
+        };
+        let query = match &argument.value {
+            ArgumentValue::Literal(literal) => {
+                let zone = self.settings.time_zone();
+                let value = value::from_text(pg_type, literal.as_deref(), &zone);
+                return Ok(value.map_err(misfit)?);
+            }
+            ArgumentValue::Query(query) => query,
+        };
+        let prepared = self.prepare_plain(query, text).await?;
+        let mut cursor =
+            self.query(&prepared, Vec::new(), cancel.clone(), Pace::AtOnce).await?.cursor;
+        let value = match cursor.peek().await? {
+            Some((batch, row)) => ScalarValue::try_from_array(batch.column(0), row),
+            None => ScalarValue::try_from(&pg_type.to_arrow()),
+        };
+        let value = value.and_then(|value| value.cast_to(&pg_type.to_arrow()));
+        let message = || "an argument can't be read as the type of its parameter".to_owned();
+        Ok(value.map_err(|_| misfit(value::Fault { sqlstate: "42804", message: message() }))?)
+    }
 }
 
 fn unknown_savepoint(name: &str) -> QueryError {

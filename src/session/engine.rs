@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::ast;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::QueryError;
+use crate::sql::settings::SettingChanges;
 use crate::sql::types::PgType;
 
 /// Prepares and runs the statements that answer with rows. Sessions hold one `Arc` of it.
@@ -58,6 +59,8 @@ pub struct RequestContext {
     pub settings: Arc<BTreeMap<String, String>>,
     /// None: no limit.
     pub statement_timeout: Option<Duration>,
+    /// What the statement sets by calling `set_config`.
+    pub changes: SettingChanges,
 }
 
 /// A statement whose names and types are resolved.

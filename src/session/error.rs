@@ -25,8 +25,16 @@ pub enum SessionError {
     DuplicateStatement { name: String },
     #[error("portal \"{name}\" does not exist")]
     UnknownPortal { name: String },
-    #[error("portal \"{name}\" already exists")]
+    /// Portals and cursors share their names.
+    #[error("cursor \"{name}\" already exists")]
     DuplicatePortal { name: String },
+    #[error("cursor \"{name}\" does not exist")]
+    UnknownCursor { name: String },
+    #[error("cursor can only scan forward")]
+    ForwardOnly,
+    /// Rows of cursors that go back or outlive their transaction, in bytes.
+    #[error("cursors of this session hold too many rows")]
+    TooManyRowsKept { bytes_max: usize },
     /// `what`: prepared statements or portals.
     #[error("too many {what} in this session")]
     TooMany { what: &'static str, max: usize },
@@ -55,8 +63,8 @@ pub enum SessionError {
     #[error("parameters of the type with OID {oid} are not supported")]
     UnknownParameterType { oid: u32 },
     /// A portal of a command that has no rows to go on with.
-    #[error("portal cannot be run anymore")]
-    PortalDone,
+    #[error("portal \"{name}\" cannot be run")]
+    PortalDone { name: String },
     #[error("terminating connection due to administrator command")]
     Shutdown,
     #[error("canceling statement due to user request")]
@@ -81,7 +89,9 @@ impl ClientError for SessionError {
             Self::ReadWrite => "25006",
             Self::UnknownStatement { .. } | Self::NoUnnamedStatement => "26000",
             Self::DuplicateStatement { .. } => "42P05",
-            Self::UnknownPortal { .. } => "34000",
+            Self::UnknownPortal { .. } | Self::UnknownCursor { .. } => "34000",
+            Self::ForwardOnly => "55000",
+            Self::TooManyRowsKept { .. } => "53400",
             Self::DuplicatePortal { .. } => "42P03",
             Self::TooMany { .. } => "53400",
             Self::TooMuchHeld { .. } => "53200",
@@ -92,12 +102,24 @@ impl ClientError for SessionError {
             Self::Protocol { .. } => "08P01",
             Self::UnknownParameter { .. } => "42P02",
             Self::UnknownParameterType { .. } => "0A000",
-            Self::PortalDone => "55000",
+            Self::PortalDone { .. } => "55000",
             Self::Shutdown => "57P01",
             Self::Cancelled | Self::Timeout => "57014",
             Self::ClientGone => "08006",
             Self::Internal => "XX000",
         }
+    }
+
+    #[expect(clippy::wildcard_enum_match_arm, reason = "few of them have another way")]
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::ForwardOnly => "Declare it with SCROLL option to enable backward scan.",
+            Self::TooManyRowsKept { .. } => {
+                "Read it forward inside its transaction, without SCROLL and WITH HOLD."
+            }
+            _ => return None,
+        };
+        Some(hint.to_owned())
     }
 
     fn detail(&self) -> Option<String> {
@@ -112,7 +134,12 @@ impl ClientError for SessionError {
             Self::TooMuchHeld { what, bytes_max } => {
                 Some(format!("Its {what} may have {bytes_max} bytes together."))
             }
+            Self::TooManyRowsKept { bytes_max } => {
+                Some(format!("The rows that they keep may have {bytes_max} bytes together."))
+            }
             Self::InFailedTransaction
+            | Self::ForwardOnly
+            | Self::UnknownCursor { .. }
             | Self::NoTransaction { .. }
             | Self::InTransaction { .. }
             | Self::UnknownSavepoint { .. }
@@ -129,7 +156,7 @@ impl ClientError for SessionError {
             | Self::Protocol { .. }
             | Self::UnknownParameter { .. }
             | Self::UnknownParameterType { .. }
-            | Self::PortalDone
+            | Self::PortalDone { .. }
             | Self::Shutdown
             | Self::Cancelled
             | Self::Timeout

@@ -1,6 +1,8 @@
 //! A client's session: identity, settings, transaction state, statements and portals.
 
 mod command;
+mod cursor;
+mod cursors;
 mod engine;
 mod error;
 mod portal;
@@ -11,21 +13,23 @@ mod transaction;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use datafusion::common::ScalarValue;
 use tokio_util::sync::CancellationToken;
 
+pub use cursor::{Cursor, KEPT_ROWS_BYTES_MAX, SharedCursor};
 pub use engine::{Column, Engine, Notice, PreparedQuery, QueryRows, QueryText, RequestContext};
 pub use error::SessionError;
-pub use portal::{Cursor, Format, Portal, PortalState, Prepared};
+pub use portal::{Format, Portal, PortalState, Prepared};
 pub use query::{Definitions, DefinitionsState, EngineError, PRELOAD_MEMBERS_MAX, QueryEngine};
 pub use rows::stream_error;
 pub use settings::SessionSettings;
 pub use transaction::TransactionStatus;
 
 use crate::error::QueryError;
-use crate::sql::parse::{self, Statement};
-use crate::sql::settings::SETTINGS;
+use crate::sql::parse::{self, CopyOptions, Statement};
+use crate::sql::settings::{SETTINGS, SettingChanges};
 use crate::sql::types::PgType;
 use settings::Values;
 use transaction::Transaction;
@@ -52,12 +56,31 @@ pub enum Answer {
     /// A command tag.
     Done(String),
     Rows(Rows),
+    Copy(CopyOut),
+}
+
+/// Over how long a statement's rows are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Pace {
+    /// By the statement itself, whose timeout holds for all of them.
+    AtOnce,
+    /// By later statements or messages, each with a timeout of its own.
+    InParts,
 }
 
 /// Rows, and what goes before them.
 pub struct Rows {
     pub columns: Vec<Column>,
     pub cursor: Cursor,
+    /// In which they go out where the client hasn't said: binary from a BINARY cursor.
+    pub format: Format,
+}
+
+/// Rows for COPY … TO STDOUT.
+pub struct CopyOut {
+    pub columns: Vec<Column>,
+    pub cursor: Cursor,
+    pub options: CopyOptions,
 }
 
 /// One client's state; everything in it ends with the connection.
@@ -68,6 +91,12 @@ pub struct Session {
     transaction: Transaction,
     statements: HashMap<String, Arc<Prepared>>,
     portals: HashMap<String, Portal>,
+    /// Rows in memory for cursors, in bytes.
+    kept_bytes: Arc<AtomicUsize>,
+    /// The message has several statements, which are one transaction even without BEGIN.
+    in_batch: bool,
+    /// What statements have set by calling `set_config`, until they end.
+    changes: SettingChanges,
     notices: Vec<Notice>,
     /// The settings as the client was last told.
     told: Option<Values>,
@@ -91,6 +120,9 @@ impl Session {
             transaction: Transaction::None,
             statements: HashMap::new(),
             portals: HashMap::new(),
+            kept_bytes: Arc::default(),
+            in_batch: false,
+            changes: SettingChanges::default(),
             notices: Vec::new(),
             told: None,
         })
@@ -117,6 +149,7 @@ impl Session {
             backend_pid: self.identity.backend_pid,
             settings: self.settings.values().clone(),
             statement_timeout: self.settings.statement_timeout(),
+            changes: self.changes.clone(),
         }
     }
 
@@ -157,18 +190,37 @@ impl Session {
         self.transaction.begin_implicit(&self.settings);
     }
 
+    /// When the rows of a statement are sent: what it has set by calling `set_config` counts.
+    ///
+    /// # Errors
+    /// When there are too many custom settings.
+    pub fn end_statement(&mut self) -> Result<(), QueryError> {
+        for change in self.changes.take() {
+            self.settings.set(&change.name, Some(&change.value), change.local)?;
+        }
+        Ok(())
+    }
+
+    /// At the beginning of a simple query, with the number of its statements.
+    pub fn begin_message(&mut self, statements: usize) {
+        self.in_batch = statements > 1;
+    }
+
     /// At the end of a simple query, or at Sync.
     pub fn end_message(&mut self) {
+        self.in_batch = false;
         if !self.transaction.is_block() {
             self.transaction.commit(&mut self.settings);
-            self.portals.clear();
+            self.close_transaction_portals();
         }
     }
 
     /// After an error.
     pub fn fail(&mut self) {
+        self.in_batch = false;
+        drop(self.changes.take());
         self.transaction.fail(&mut self.settings);
-        self.portals.clear();
+        self.close_portals_since(self.transaction.savepoints());
     }
 
     // ---- statements
@@ -237,16 +289,24 @@ impl Session {
         prepared: &Prepared,
         params: Vec<ScalarValue>,
         cancel: CancellationToken,
+        pace: Pace,
     ) -> Result<Answer, QueryError> {
         match prepared {
             Prepared::Empty => Ok(Answer::Empty),
             Prepared::Query(query) => {
                 self.refuse_if_failed(None)?;
-                self.query(query, params, cancel).await.map(Answer::Rows)
+                self.query(query, params, cancel, pace).await.map(Answer::Rows)
             }
-            Prepared::Command { statement, text, .. } => {
+            Prepared::Command { statement, columns, text } => {
                 self.refuse_if_failed(Some(statement))?;
-                self.command(statement, text, cancel).await
+                let answer = self.command(statement, text, cancel).await?;
+                match &answer {
+                    // The client was told of these, perhaps when the cursor was another one.
+                    Answer::Rows(rows) if Some(&rows.columns) != columns.as_ref() => {
+                        Err(EngineError::ChangedResult.into())
+                    }
+                    _ => Ok(answer),
+                }
             }
         }
     }
@@ -256,11 +316,16 @@ impl Session {
         query: &PreparedQuery,
         params: Vec<ScalarValue>,
         cancel: CancellationToken,
+        pace: Pace,
     ) -> Result<Rows, QueryError> {
-        let rows = self.engine.execute(query, params, &self.context(), cancel.clone()).await?;
+        let mut context = self.context();
+        if pace == Pace::InParts {
+            context.statement_timeout = None;
+        }
+        let rows = self.engine.execute(query, params, &context, cancel.clone()).await?;
         self.notices.extend(rows.notices);
         let cursor = Cursor::new(rows.batches, rows.command, cancel);
-        Ok(Rows { columns: query.columns.clone(), cursor })
+        Ok(Rows { columns: query.columns.clone(), cursor, format: Format::Text })
     }
 
     // ---- named statements and portals; the empty name is the unnamed one
@@ -308,18 +373,24 @@ impl Session {
 
     /// # Errors
     /// 25P02 in a failed transaction, 42P03 for a name in use, 53400 when there are too many.
-    pub fn add_portal(&mut self, name: &str, portal: Portal) -> Result<(), QueryError> {
+    pub fn add_portal(&mut self, name: &str, mut portal: Portal) -> Result<(), QueryError> {
+        self.check_new_portal(name)?;
+        let held: usize = self.portals.values().map(Portal::param_bytes).sum();
+        if held + portal.param_bytes() > HELD_BYTES_MAX {
+            return Err(too_much_held("parameters"));
+        }
+        portal.depth = self.transaction.savepoints();
+        self.portals.insert(name.to_owned(), portal);
+        Ok(())
+    }
+
+    fn check_new_portal(&self, name: &str) -> Result<(), QueryError> {
         if !name.is_empty() && self.portals.contains_key(name) {
             return Err(SessionError::DuplicatePortal { name: name.to_owned() }.into());
         }
         if self.portals.len() >= PORTALS_MAX {
             return Err(SessionError::TooMany { what: "portals", max: PORTALS_MAX }.into());
         }
-        let held: usize = self.portals.values().map(Portal::param_bytes).sum();
-        if held + portal.param_bytes() > HELD_BYTES_MAX {
-            return Err(too_much_held("parameters"));
-        }
-        self.portals.insert(name.to_owned(), portal);
         Ok(())
     }
 

@@ -2,17 +2,11 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::RecordBatch;
 use datafusion::common::ScalarValue;
-use datafusion::execution::SendableRecordBatchStream;
-use futures::StreamExt;
-use tokio_util::sync::CancellationToken;
 
+use super::cursor::SharedCursor;
 use super::engine::{Column, PreparedQuery};
-use super::error::SessionError;
-use super::rows;
-use crate::error::QueryError;
-use crate::sql::parse::Statement;
+use crate::sql::parse::{CursorOptions, Statement};
 use crate::sql::types::PgType;
 
 /// A statement that was parsed, and whose types are known.
@@ -63,16 +57,45 @@ pub enum Format {
     Binary,
 }
 
-/// A statement with its parameters, executed in parts.
+/// A statement with its parameters, executed in parts; or a cursor, which is the same by SQL.
 pub struct Portal {
     pub prepared: Arc<Prepared>,
     pub params: Vec<ScalarValue>,
     /// One for each column.
     pub formats: Vec<Format>,
     pub state: PortalState,
+    /// What DECLARE said; None for a portal of the protocol.
+    pub(super) declared: Option<CursorOptions>,
+    /// Of a cursor WITH HOLD: its transaction has ended well, and its rows are in memory.
+    pub(super) held: bool,
+    /// The number of savepoints that stood when it was made.
+    pub(super) depth: usize,
 }
 
 impl Portal {
+    /// One that Bind makes.
+    pub fn new(prepared: Arc<Prepared>, params: Vec<ScalarValue>, formats: Vec<Format>) -> Self {
+        let state = PortalState::New;
+        Self { prepared, params, formats, state, declared: None, held: false, depth: 0 }
+    }
+
+    /// One that DECLARE makes.
+    pub(super) fn declared(
+        query: Arc<PreparedQuery>,
+        cursor: SharedCursor,
+        options: CursorOptions,
+    ) -> Self {
+        let format = if options.binary { Format::Binary } else { Format::Text };
+        let formats = vec![format; query.columns.len()];
+        let portal = Self::new(Arc::new(Prepared::Query(query)), Vec::new(), formats);
+        Self { state: PortalState::Running(cursor), declared: Some(options), ..portal }
+    }
+
+    /// Whether it stays when it has given all its rows: a cursor may go back.
+    pub fn is_cursor(&self) -> bool {
+        self.declared.is_some()
+    }
+
     /// How much its parameters keep.
     pub(super) fn param_bytes(&self) -> usize {
         self.params.iter().map(ScalarValue::size).sum()
@@ -81,70 +104,9 @@ impl Portal {
 
 pub enum PortalState {
     New,
-    Running(Cursor),
+    Running(SharedCursor),
     /// It has answered; another Execute gives no more rows.
     Done {
         tag: String,
     },
-}
-
-/// Rows on their way: a stream, and the batch of it that has been sent in part.
-pub struct Cursor {
-    batches: SendableRecordBatchStream,
-    /// A batch and how many of its rows are sent.
-    current: Option<(RecordBatch, usize)>,
-    /// The word of the command tag.
-    pub command: &'static str,
-    pub rows_sent: u64,
-    /// Stops the statement wherever it runs.
-    pub cancel: CancellationToken,
-}
-
-impl Cursor {
-    pub fn new(
-        batches: SendableRecordBatchStream,
-        command: &'static str,
-        cancel: CancellationToken,
-    ) -> Self {
-        Self { batches, current: None, command, rows_sent: 0, cancel }
-    }
-
-    /// The next rows that are not sent yet: a batch, and from which row. None at the end.
-    ///
-    /// # Errors
-    /// What the stream ended with, as the client may see it.
-    pub async fn peek(&mut self) -> Result<Option<(RecordBatch, usize)>, QueryError> {
-        loop {
-            if let Some((batch, sent)) = &self.current
-                && *sent < batch.num_rows()
-            {
-                return Ok(Some((batch.clone(), *sent)));
-            }
-            self.current = None;
-            match self.batches.next().await {
-                Some(Ok(batch)) => self.current = Some((batch, 0)),
-                Some(Err(_)) if self.cancel.is_cancelled() => {
-                    return Err(SessionError::Cancelled.into());
-                }
-                Some(Err(error)) => return Err(rows::stream_error(error)),
-                None => return Ok(None),
-            }
-        }
-    }
-
-    /// Notes that rows of the batch of [`Cursor::peek`] were sent.
-    pub fn advance(&mut self, rows: usize) {
-        if let Some((_, sent)) = &mut self.current {
-            *sent += rows;
-        }
-        self.rows_sent += rows as u64;
-    }
-
-    /// `SELECT 5`; EXPLAIN and SHOW have no count.
-    pub fn tag(&self, rows: u64) -> String {
-        match self.command {
-            "SELECT" => format!("SELECT {rows}"),
-            command => command.to_owned(),
-        }
-    }
 }

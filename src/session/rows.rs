@@ -9,6 +9,7 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 
+use super::EngineError;
 use super::engine::Column;
 use super::error::SessionError;
 use crate::backend::BackendError;
@@ -17,6 +18,7 @@ use crate::error::QueryError;
 use crate::functions::FunctionError;
 use crate::plan::PlanError;
 use crate::sql::SqlError;
+use crate::sql::catalog::CatalogError;
 use crate::sql::types::PgType;
 
 /// Columns of text.
@@ -42,6 +44,12 @@ pub(super) fn text_rows(
         .map_err(|error| stream_error(DataFusionError::from(error)))?;
     let stream = futures::stream::iter([Ok(batch)]);
     Ok(Box::pin(RecordBatchStreamAdapter::new(schema, stream)))
+}
+
+/// Rows of a portal that has given all it had.
+pub(super) fn no_rows() -> SendableRecordBatchStream {
+    let stream = futures::stream::empty();
+    Box::pin(RecordBatchStreamAdapter::new(Arc::new(Schema::empty()), stream))
 }
 
 /// What a client may be told of an error inside a stream. The stages' own errors travel as
@@ -75,6 +83,10 @@ fn bad_cast() -> QueryError {
     SessionError::BadResult { sqlstate: "22P02", message }.into()
 }
 
+fn of_catalog(error: CatalogError) -> QueryError {
+    EngineError::from(error).into()
+}
+
 fn own_error(error: &DataFusionError) -> Option<QueryError> {
     let mut next: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = next {
@@ -85,6 +97,7 @@ fn own_error(error: &DataFusionError) -> Option<QueryError> {
             .or_else(|| error.downcast_ref::<BackendError>().cloned().map(QueryError::from))
             .or_else(|| error.downcast_ref::<PlanError>().cloned().map(QueryError::from))
             .or_else(|| error.downcast_ref::<BindError>().cloned().map(QueryError::from))
+            .or_else(|| error.downcast_ref::<CatalogError>().cloned().map(of_catalog))
             .or_else(|| error.downcast_ref::<SqlError>().cloned().map(QueryError::from))
             .or_else(|| error.downcast_ref::<SessionError>().cloned().map(QueryError::from));
         if own.is_some() {

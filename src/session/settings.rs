@@ -43,7 +43,7 @@ impl SessionSettings {
             .collect();
         values.insert("session_authorization".to_owned(), role.to_owned());
         for (name, value) in startup {
-            values.insert(name.to_lowercase(), settings::check(name, value)?);
+            values.insert(name.to_lowercase(), settings::check(name, value, None)?);
         }
         copy_default_modes(&mut values);
         let values = Arc::new(values);
@@ -79,7 +79,9 @@ impl SessionSettings {
         let key = name.to_lowercase();
         let value = match value {
             Some(value) if value.len() > VALUE_BYTES_MAX => return Err(too_long(name)),
-            Some(value) => Some(settings::check(name, value)?),
+            Some(value) => {
+                Some(settings::check(name, value, self.now.get(&key).map(String::as_str))?)
+            }
             None => self.reset_value(&key, name)?,
         };
         let customs = self.now.len().saturating_sub(SETTINGS.len());

@@ -48,6 +48,14 @@ impl Transaction {
         matches!(self, Self::Explicit(_) | Self::Failed(_))
     }
 
+    /// How many savepoints stand.
+    pub(super) fn savepoints(&self) -> usize {
+        match self {
+            Self::None | Self::Implicit(_) => 0,
+            Self::Explicit(block) | Self::Failed(block) => block.savepoints.len(),
+        }
+    }
+
     pub(super) fn begin_implicit(&mut self, settings: &SessionSettings) {
         if matches!(self, Self::None) {
             *self = Self::Implicit(settings.mark());

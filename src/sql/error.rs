@@ -12,6 +12,14 @@ pub enum SqlError {
     /// A statement that would write; `command` is its tag: `INSERT`, `CREATE TABLE`.
     #[error("cannot execute {command} in a read-only transaction")]
     ReadOnly { command: String },
+    /// What Postgres itself refuses, with its code and in its words.
+    #[error("{message}")]
+    Refused {
+        sqlstate: &'static str,
+        message: String,
+        hint: Option<&'static str>,
+        position: Option<usize>,
+    },
     /// Longer, wider or deeper than a statement may be; `limit` says which bound it passed.
     #[error("statement is too complex")]
     TooComplex { limit: String },
@@ -31,6 +39,7 @@ impl ClientError for SqlError {
             Self::Syntax { .. } => "42601",
             Self::NotSupported { .. } | Self::UnsupportedSetting { .. } => "0A000",
             Self::ReadOnly { .. } => "25006",
+            Self::Refused { sqlstate, .. } => sqlstate,
             Self::TooComplex { .. } => "54001",
             Self::UnknownSetting { .. } => "42704",
             Self::InvalidSetting { .. } => "22023",
@@ -40,7 +49,9 @@ impl ClientError for SqlError {
 
     fn position(&self) -> Option<usize> {
         match self {
-            Self::Syntax { position, .. } | Self::NotSupported { position, .. } => *position,
+            Self::Syntax { position, .. }
+            | Self::NotSupported { position, .. }
+            | Self::Refused { position, .. } => *position,
             Self::ReadOnly { .. }
             | Self::TooComplex { .. }
             | Self::UnknownSetting { .. }
@@ -58,6 +69,7 @@ impl ClientError for SqlError {
             Self::ReadOnly { .. } => {
                 Some("Definitions change in the metrics folder, data in its source.".to_owned())
             }
+            Self::Refused { hint, .. } => hint.map(str::to_owned),
             Self::TooComplex { .. } => {
                 Some("Write long lists with IN, or split the statement.".to_owned())
             }
@@ -71,6 +83,7 @@ impl ClientError for SqlError {
             Self::Syntax { .. }
             | Self::NotSupported { .. }
             | Self::ReadOnly { .. }
+            | Self::Refused { .. }
             | Self::UnknownSetting { .. }
             | Self::InvalidSetting { .. }
             | Self::FixedSetting { .. }

@@ -8,6 +8,7 @@ pub(crate) mod spelling;
 pub mod timezone;
 pub mod types;
 pub mod value;
+pub mod wording;
 
 pub use error::SqlError;
 

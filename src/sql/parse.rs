@@ -1,6 +1,8 @@
 //! Text to statements: what a session does itself, what goes to the engine, what is refused.
 
 mod commands;
+mod copy;
+mod cursors;
 mod limits;
 
 use datafusion::sql::sqlparser::ast;
@@ -8,12 +10,14 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{
-    Location, Span, Token, TokenWithSpan, Tokenizer, TokenizerError,
+    Location, Span, Token, TokenWithSpan, Tokenizer, TokenizerError, Whitespace,
 };
 
 use crate::sql::SqlError;
 use crate::sql::types::PgType;
 use commands::Commands;
+pub use copy::{CopyFormat, CopyOptions, CsvOptions, ForceQuote};
+pub use cursors::{CursorOptions, Direction, Rows};
 
 /// What one statement of a text asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -63,17 +67,50 @@ pub enum Statement {
         types: Vec<Option<PgType>>,
         query: Box<ast::Statement>,
     },
-    /// Arguments as the texts of literals; None is NULL.
     Execute {
         name: String,
-        arguments: Vec<Option<String>>,
+        arguments: Vec<Argument>,
     },
     /// There is never anything to listen to, so nothing to stop.
     Unlisten,
-    /// `CLOSE ALL`: drivers send it when they give a connection back; there are no cursors.
-    CloseAll,
+    Declare {
+        name: String,
+        options: CursorOptions,
+        query: Box<ast::Statement>,
+    },
+    Fetch {
+        cursor: String,
+        direction: Direction,
+    },
+    Move {
+        cursor: String,
+        direction: Direction,
+    },
+    /// None: `CLOSE ALL`.
+    CloseCursor(Option<String>),
+    /// `COPY … TO STDOUT`, of a query; a relation is written as one.
+    CopyOut {
+        query: Box<ast::Statement>,
+        options: CopyOptions,
+    },
     /// Well-formed as far as we look, and refused when its turn comes.
     Refused(SqlError),
+}
+
+/// An argument of EXECUTE, and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Argument {
+    pub value: ArgumentValue,
+    /// In characters from 1.
+    pub position: usize,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum ArgumentValue {
+    /// The text of a literal; None is NULL.
+    Literal(Option<String>),
+    /// `SELECT` of any other expression.
+    Query(Box<ast::Statement>),
 }
 
 /// What a setting is set to.
@@ -114,6 +151,7 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
     }
     limits::check(&tokens)?;
     name_arguments(&mut tokens);
+    unqualify_forms(&mut tokens);
     let mut statements = Vec::new();
     for part in tokens.split(|token| token.token == Token::SemiColon) {
         if part.iter().any(|token| !is_blank(&token.token)) {
@@ -138,6 +176,23 @@ fn name_arguments(tokens: &mut [TokenWithSpan]) {
     }
 }
 
+/// Takes the schema from in front of `pg_catalog.substring(…)`: the parser knows the forms with words
+/// for arguments by their bare names only.
+fn unqualify_forms(tokens: &mut [TokenWithSpan]) {
+    const FORMS: [&str; 5] = ["substring", "position", "overlay", "trim", "extract"];
+    for at in 2..tokens.len() {
+        let Token::Word(form) = &tokens[at].token else { continue };
+        let is_form = FORMS.iter().any(|it| form.value.eq_ignore_ascii_case(it));
+        let is_qualified = tokens[at - 1].token == Token::Period
+            && matches!(&tokens[at - 2].token, Token::Word(schema) if schema.value == "pg_catalog");
+        if is_form && is_qualified {
+            let blank = Token::Whitespace(Whitespace::Space);
+            tokens[at - 2].token = blank.clone();
+            tokens[at - 1].token = blank;
+        }
+    }
+}
+
 fn is_blank(token: &Token) -> bool {
     matches!(token, Token::Whitespace(_) | Token::EOF)
 }
@@ -150,9 +205,9 @@ fn statement(text: &str, tokens: &[TokenWithSpan]) -> Result<Statement, SqlError
     let first = words.first().map(|token| keyword(&token.token)).unwrap_or_default();
     let starts_query = words.first().is_some_and(|token| token.token == Token::LParen);
     match first.as_str() {
-        "SELECT" | "WITH" | "VALUES" | "EXPLAIN" => source.query(),
-        "TABLE" => Source { text, tokens: &table_as_select(tokens) }.query(),
-        _ if starts_query => source.query(),
+        "EXPLAIN" => source.query(),
+        "SELECT" | "WITH" | "VALUES" | "TABLE" => source.select(),
+        _ if starts_query => source.select(),
         _ => Commands::new(&source, words).statement(&first),
     }
 }
@@ -181,6 +236,15 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
+    /// A query, one that is written with TABLE too.
+    fn select(&self) -> Result<Statement, SqlError> {
+        let first = self.tokens.iter().find(|token| !is_blank(&token.token));
+        match first.is_some_and(|first| keyword(&first.token) == "TABLE") {
+            true => Source { text: self.text, tokens: &table_as_select(self.tokens) }.query(),
+            false => self.query(),
+        }
+    }
+
     fn query(&self) -> Result<Statement, SqlError> {
         self.check_clauses()?;
         let statement = self.ast(self.tokens)?;
@@ -321,6 +385,9 @@ fn query_refusal(query: &ast::Query) -> Option<SqlError> {
         };
         return read_only(kind);
     }
+    if let Some(negative) = negative_limit(query) {
+        return Some(negative);
+    }
     let tables = query.with.iter().flat_map(|with| &with.cte_tables);
     if let Some(refused) = tables.filter_map(|table| query_refusal(&table.query)).next() {
         return Some(refused);
@@ -337,6 +404,29 @@ fn query_refusal(query: &ast::Query) -> Option<SqlError> {
         | ast::SetExpr::Values(_)
         | ast::SetExpr::Table(_) => None,
     }
+}
+
+/// `LIMIT -1`, which no planner takes for what it is.
+fn negative_limit(query: &ast::Query) -> Option<SqlError> {
+    let is_negative = |count: &ast::Expr| {
+        matches!(count, ast::Expr::UnaryOp { op: ast::UnaryOperator::Minus, expr }
+            if matches!(expr.as_ref(), ast::Expr::Value(_)))
+    };
+    let (limit, offset) = match query.limit_clause.as_ref()? {
+        ast::LimitClause::LimitOffset { limit, offset, .. } => {
+            (limit.as_ref(), offset.as_ref().map(|offset| &offset.value))
+        }
+        ast::LimitClause::OffsetCommaLimit { offset, limit } => (Some(limit), Some(offset)),
+    };
+    let refused = |sqlstate, word: &str| SqlError::Refused {
+        sqlstate,
+        message: format!("{word} must not be negative"),
+        hint: None,
+        position: None,
+    };
+    // In this order, as Postgres looks at them.
+    let offset = offset.filter(|offset| is_negative(offset)).map(|_| refused("2201X", "OFFSET"));
+    offset.or_else(|| limit.filter(|limit| is_negative(limit)).map(|_| refused("2201W", "LIMIT")))
 }
 
 /// What the tokenizer can't read: nearly always a quote or comment without its end.

@@ -1,5 +1,6 @@
 //! The settings of a session: which there are, what values they take, what SHOW prints.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -11,7 +12,7 @@ use crate::sql::types::PgType;
 use crate::sql::value;
 
 /// The PostgreSQL version that clients are told; drivers choose their catalogue statements by it.
-pub const SERVER_VERSION: &str = "16.6";
+pub const SERVER_VERSION: &str = "15.18";
 
 /// One setting that canon knows.
 #[derive(Debug)]
@@ -74,7 +75,7 @@ pub static SETTINGS: &[Setting] = &[
     setting("array_nulls", "on", ON_OFF),
     setting("backslash_quote", "safe_encoding", Kind::Word(&["safe_encoding"], &["on", "off"])),
     setting("block_size", "8192", Kind::Fixed),
-    setting("bytea_output", "hex", Kind::Word(&["hex"], &["escape"])),
+    setting("bytea_output", "hex", Kind::Word(&["hex", "escape"], &[])),
     described(
         setting("canon.as_of", "", Kind::AsOf),
         "The day or moment as of which numbers are answered: what came in later doesn't count.",
@@ -131,7 +132,7 @@ pub static SETTINGS: &[Setting] = &[
     reported(
         "IntervalStyle",
         "postgres",
-        Kind::Word(&["postgres"], &["postgres_verbose", "sql_standard", "iso_8601"]),
+        Kind::Word(&["postgres", "postgres_verbose", "sql_standard", "iso_8601"], &[]),
     ),
     reported("is_superuser", "off", Kind::Fixed),
     setting("jit", "off", ON_OFF),
@@ -162,7 +163,7 @@ pub static SETTINGS: &[Setting] = &[
     setting("seq_page_cost", "1", Kind::Text),
     reported("server_encoding", "UTF8", Kind::Fixed),
     reported("server_version", SERVER_VERSION, Kind::Fixed),
-    setting("server_version_num", "160006", Kind::Fixed),
+    setting("server_version_num", "150018", Kind::Fixed),
     reported("session_authorization", "", Kind::Fixed),
     setting("session_replication_role", "origin", Kind::Word(&["origin"], &["replica", "local"])),
     setting("ssl", "off", Kind::Fixed),
@@ -184,6 +185,40 @@ pub static SETTINGS: &[Setting] = &[
     setting("xmloption", "content", Kind::Text),
 ];
 
+/// What a statement's own calls of `set_config` ask for, gathered while it runs.
+#[derive(Debug, Clone, Default)]
+pub struct SettingChanges(Arc<Mutex<Vec<SettingChange>>>);
+
+/// One call: the value is one that [`check`] gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingChange {
+    pub name: String,
+    pub value: String,
+    /// Only until the end of the transaction.
+    pub local: bool,
+}
+
+/// Changes of one statement: one for each row that calls `set_config`.
+const CHANGES_MAX: usize = 1_000;
+
+impl SettingChanges {
+    /// # Errors
+    /// 54001 when a statement makes too many.
+    pub fn add(&self, change: SettingChange) -> Result<(), SqlError> {
+        let mut changes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if changes.len() >= CHANGES_MAX {
+            let limit = format!("A statement may change {CHANGES_MAX} settings.");
+            return Err(SqlError::TooComplex { limit });
+        }
+        changes.push(change);
+        Ok(())
+    }
+
+    pub fn take(&self) -> Vec<SettingChange> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 /// The setting of that name, in any case.
 pub fn find(name: &str) -> Option<&'static Setting> {
     SETTINGS.iter().find(|setting| setting.name.eq_ignore_ascii_case(name))
@@ -191,9 +226,11 @@ pub fn find(name: &str) -> Option<&'static Setting> {
 
 /// The value as SHOW will print it. Names with a dot that nobody knows are custom settings and
 /// take any text, as in Postgres; only those under `canon.` must be known.
-pub fn check(name: &str, value: &str) -> Result<String, SqlError> {
+///
+/// `present` is the value that it has now: a part of `DateStyle` changes only that part.
+pub fn check(name: &str, value: &str, present: Option<&str>) -> Result<String, SqlError> {
     match find(name) {
-        Some(setting) => setting.check(value),
+        Some(setting) => setting.check(value, present.unwrap_or(setting.default)),
         None if is_custom(name) => Ok(value.to_owned()),
         None => Err(SqlError::UnknownSetting { name: name.to_owned() }),
     }
@@ -209,8 +246,12 @@ pub fn is_custom(name: &str) -> bool {
     name.contains('.') && !name.to_lowercase().starts_with("canon.") && parts.all(word)
 }
 
+fn refused(message: String, hint: Option<&'static str>) -> SqlError {
+    SqlError::Refused { sqlstate: "22023", message, hint, position: None }
+}
+
 impl Setting {
-    fn check(&self, value: &str) -> Result<String, SqlError> {
+    fn check(&self, value: &str, present: &str) -> Result<String, SqlError> {
         match self.kind {
             Kind::Fixed => Err(SqlError::FixedSetting { name: self.name.to_owned() }),
             Kind::Bool => self.bool(value),
@@ -227,7 +268,7 @@ impl Setting {
                 let zone = TimeZone::parse(value).ok_or_else(|| self.invalid(value, None))?;
                 Ok(zone.name().to_owned())
             }
-            Kind::DateStyle => self.date_style(value),
+            Kind::DateStyle => self.date_style(value, present),
             Kind::Encoding => self.encoding(value),
             Kind::Isolation => self.isolation(value),
             Kind::SearchPath => Ok(value.to_owned()),
@@ -259,7 +300,10 @@ impl Setting {
         match parse_bool(value) {
             Some(true) => Ok("on".to_owned()),
             Some(false) => Ok("off".to_owned()),
-            None => Err(self.invalid(value, Some("Write on or off."))),
+            None => {
+                let message = format!("parameter \"{}\" requires a Boolean value", self.name);
+                Err(refused(message, Some("Write on or off.")))
+            }
         }
     }
 
@@ -282,26 +326,48 @@ impl Setting {
     fn integer(&self, value: &str, min: i64, max: i64) -> Result<String, SqlError> {
         match value.trim().parse::<i64>() {
             Ok(number) if (min..=max).contains(&number) => Ok(number.to_string()),
-            _ => Err(self.invalid(value, Some(&format!("Valid values are {min} to {max}.")))),
+            Ok(number) => Err(refused(
+                format!(
+                    "{number} is outside the valid range for parameter \"{}\" ({min} .. {max})",
+                    self.name
+                ),
+                None,
+            )),
+            Err(_) => Err(self.invalid(value, None)),
         }
     }
 
-    /// Only the order of day and month may be chosen; output is always ISO.
-    fn date_style(&self, value: &str) -> Result<String, SqlError> {
-        let mut order = "MDY";
+    /// `style, order`; what isn't said stays as it is now.
+    ///
+    /// Source: PostgreSQL `src/backend/commands/variable.c`, `check_datestyle`.
+    fn date_style(&self, value: &str, present: &str) -> Result<String, SqlError> {
+        let (mut style, mut order) = (None, None);
         for part in value.split(',').map(str::trim) {
-            match part.to_uppercase().as_str() {
-                "ISO" | "DEFAULT" => {}
-                "MDY" | "US" | "NONEURO" | "NONEUROPEAN" => order = "MDY",
-                "DMY" | "EURO" | "EUROPEAN" => order = "DMY",
-                "YMD" => order = "YMD",
-                "SQL" | "POSTGRES" | "GERMAN" => {
-                    return Err(self.unsupported(value, "Dates are written in the style ISO."));
+            let (place, word) = match part.to_uppercase().as_str() {
+                "ISO" => (&mut style, "ISO"),
+                "SQL" => (&mut style, "SQL"),
+                "GERMAN" => (&mut style, "German"),
+                word if word.starts_with("POSTGRES") => (&mut style, "Postgres"),
+                "YMD" => (&mut order, "YMD"),
+                "DMY" => (&mut order, "DMY"),
+                "MDY" | "US" => (&mut order, "MDY"),
+                word if word.starts_with("EURO") => (&mut order, "DMY"),
+                word if word.starts_with("NONEURO") => (&mut order, "MDY"),
+                "DEFAULT" => {
+                    style.get_or_insert("ISO");
+                    order.get_or_insert("MDY");
+                    continue;
                 }
                 _ => return Err(self.invalid(value, None)),
+            };
+            if place.replace(word).is_some_and(|before| before != word) {
+                return Err(self.invalid(value, None));
             }
         }
-        Ok(format!("ISO, {order}"))
+        let (present_style, present_order) = present.split_once(", ").unwrap_or(("ISO", "MDY"));
+        let german = if style == Some("German") { Some("DMY") } else { None };
+        let (style, order) = (style.unwrap_or(present_style), order.or(german));
+        Ok(format!("{style}, {}", order.unwrap_or(present_order)))
     }
 
     fn encoding(&self, value: &str) -> Result<String, SqlError> {
@@ -462,7 +528,7 @@ mod tests {
             ("canon.as_of", "2026-10-05 10:00:00+02", "2026-10-05 10:00:00+02"),
             ("application_name", "a\nb", "a?b"),
         ] {
-            assert_eq!(check(name, value).as_deref(), Ok(shown), "{name} = {value}");
+            assert_eq!(check(name, value, None).as_deref(), Ok(shown), "{name} = {value}");
         }
     }
 
@@ -474,7 +540,7 @@ mod tests {
             ("9a.b", "1", "42704"),
             ("server_version", "17", "55P02"),
             ("TimeZone", "Mars", "22023"),
-            ("DateStyle", "German", "0A000"),
+            ("DateStyle", "ISO, SQL", "22023"),
             ("DateStyle", "nonsense", "22023"),
             ("client_encoding", "LATIN1", "0A000"),
             ("canon.pins", "revenue", "22023"),
@@ -490,7 +556,7 @@ mod tests {
             ("statement_timeout", "1 fortnight", "22023"),
             ("standard_conforming_strings", "off", "0A000"),
         ] {
-            let code_given = check(name, value).map_err(|error| error.sqlstate());
+            let code_given = check(name, value, None).map_err(|error| error.sqlstate());
             assert_eq!(code_given, Err(code), "{name} = {value}");
         }
     }
@@ -499,7 +565,7 @@ mod tests {
     fn every_default_is_a_valid_value() {
         for setting in SETTINGS.iter().filter(|setting| !matches!(setting.kind, Kind::Fixed)) {
             assert_eq!(
-                setting.check(setting.default).as_deref(),
+                setting.check(setting.default, setting.default).as_deref(),
                 Ok(setting.default),
                 "{}",
                 setting.name

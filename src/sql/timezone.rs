@@ -44,7 +44,12 @@ impl TimeZone {
         if seconds.abs() > OFFSET_MAX_SECONDS {
             return None;
         }
-        let name = format!("<{}>{}", offset_text(seconds), offset_text(-seconds));
+        let posix = match seconds {
+            // As Postgres writes it.
+            0 => "-00".to_owned(),
+            seconds => offset_text(-seconds),
+        };
+        let name = format!("<{}>{posix}", offset_text(seconds));
         Some(Self::Fixed { east_seconds: seconds, name })
     }
 
@@ -61,6 +66,14 @@ impl TimeZone {
         match self {
             Self::Named(tz) => tz.offset_from_utc_datetime(&utc).fix().local_minus_utc(),
             Self::Fixed { east_seconds, .. } => *east_seconds,
+        }
+    }
+
+    /// The zone's abbreviation at an instant, given in UTC: `CET`, `+03`.
+    pub fn abbreviation_at(&self, utc: NaiveDateTime) -> String {
+        match self {
+            Self::Named(tz) => tz.offset_from_utc_datetime(&utc).to_string(),
+            Self::Fixed { east_seconds, .. } => offset_text(*east_seconds),
         }
     }
 

@@ -19,7 +19,7 @@ use super::frame::{self, Fault, Request};
 use super::output::{FLUSH_BYTES, Severity};
 use super::startup::{self, LoggedIn, Peer, Place};
 use crate::error::{ClientError, QueryError};
-use crate::session::{Column, Cursor, Format, Session, SessionError, TransactionStatus};
+use crate::session::{Cursor, Session, SessionError, TransactionStatus};
 
 pub(super) struct Connection<S> {
     pub(super) channel: Channel<S>,
@@ -259,18 +259,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// ReadyForQuery, after all that the client should know by then.
     async fn ready(&mut self) -> Result<(), Ended> {
-        self.tell_changes();
+        self.tell_notices();
+        // As in Postgres: once a message, and only of what is different at its end.
+        for (name, value) in self.session.take_changes() {
+            self.channel.output.parameter_status(name, &value);
+        }
         let status = self.session.status();
         self.channel.output.ready(status);
         self.flush_patiently().await
     }
 
-    pub(super) fn tell_changes(&mut self) {
+    pub(super) fn tell_notices(&mut self) {
         for notice in self.session.take_notices() {
             self.channel.output.notice(&notice);
-        }
-        for (name, value) in self.session.take_changes() {
-            self.channel.output.parameter_status(name, &value);
         }
     }
 
@@ -303,13 +304,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) async fn send_rows(
         &mut self,
         cursor: &mut Cursor,
-        columns: &[Column],
-        formats: &[Format],
+        layout: &Layout<'_>,
         limit: Option<u64>,
         guard: &Guard,
     ) -> Result<Sent, QueryError> {
-        let zone = self.session.settings().time_zone();
-        let layout = Layout { columns, formats, zone: &zone };
         let mut left = limit.unwrap_or(u64::MAX);
         while left > 0 {
             let Some((batch, first)) = self.channel.within(guard, cursor.peek()).await?? else {
@@ -317,7 +315,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             };
             let rows = batch.num_rows() - first;
             let rows = usize::try_from(left).map_or(rows, |left| rows.min(left));
-            let mut encoder = BatchEncoder::new(&batch, &layout)?;
+            let mut encoder = BatchEncoder::new(&batch, layout)?;
             for row in first..first + rows {
                 encoder.write_row(row, &mut self.channel.output.bytes)?;
                 if self.channel.output.bytes.len() >= FLUSH_BYTES {

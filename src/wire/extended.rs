@@ -6,10 +6,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use super::connection::{Connection, Sent};
+use super::encode::{Form, Layout, Style};
 use super::frame::{Bind, Target};
 use super::params;
 use crate::error::QueryError;
-use crate::session::{Answer, Format, Portal, PortalState, SessionError};
+use crate::session::{Answer, Format, Pace, Portal, PortalState, SessionError, SharedCursor};
 use crate::sql::types::PgType;
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
@@ -52,7 +53,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if bind.portal.is_empty() {
             self.session.close_portal("");
         }
-        let portal = Portal { prepared, params, formats, state: PortalState::New };
+        let portal = Portal::new(prepared, params, formats);
         self.session.add_portal(&bind.portal, portal)?;
         self.channel.output.bind_complete();
         Ok(())
@@ -86,14 +87,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     pub(super) async fn execute(&mut self, name: &str, rows_max: i32) -> Result<(), QueryError> {
         self.session.begin_statement();
         let mut portal = self.session.take_portal(name)?;
-        let outcome = self.run_portal(&mut portal, rows_max).await;
+        let outcome = self.run_portal(name, &mut portal, rows_max).await;
         if outcome.is_ok() {
             self.session.put_portal(name, portal);
         }
         outcome
     }
 
-    async fn run_portal(&mut self, portal: &mut Portal, rows_max: i32) -> Result<(), QueryError> {
+    async fn run_portal(
+        &mut self,
+        name: &str,
+        portal: &mut Portal,
+        rows_max: i32,
+    ) -> Result<(), QueryError> {
         let limit = u64::try_from(rows_max).ok().filter(|limit| *limit > 0);
         self.session.check_bind(&portal.prepared)?;
         let cancel = match &portal.state {
@@ -103,9 +109,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let guard = self.guard(cancel.clone());
         if let PortalState::New = portal.state {
             let params = std::mem::take(&mut portal.params);
-            let executing = self.session.execute(&portal.prepared, params, cancel);
+            let pace = if limit.is_some() { Pace::InParts } else { Pace::AtOnce };
+            let executing = self.session.execute(&portal.prepared, params, cancel, pace);
             let answer = self.channel.within(&guard, executing).await??;
-            self.tell_changes();
+            self.tell_notices();
             match answer {
                 Answer::Empty => {
                     portal.state = PortalState::Done { tag: String::new() };
@@ -117,29 +124,47 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                     portal.state = PortalState::Done { tag };
                     return Ok(());
                 }
-                Answer::Rows(rows) => portal.state = PortalState::Running(rows.cursor),
+                Answer::Rows(rows) => {
+                    portal.state = PortalState::Running(SharedCursor::new(rows.cursor));
+                }
+                Answer::Copy(copy) => {
+                    let tag = self.send_copy(copy, &guard).await?;
+                    self.channel.output.command_complete(&tag);
+                    portal.state = PortalState::Done { tag };
+                    return Ok(());
+                }
             }
         }
-        let cursor = match &mut portal.state {
-            PortalState::Running(cursor) => cursor,
+        let shared = match &portal.state {
+            PortalState::Running(cursor) => cursor.clone(),
             PortalState::Done { tag } if tag.starts_with("SELECT") => {
                 self.channel.output.command_complete("SELECT 0");
                 return Ok(());
             }
             PortalState::New | PortalState::Done { .. } => {
-                return Err(SessionError::PortalDone.into());
+                return Err(SessionError::PortalDone { name: name.to_owned() }.into());
             }
         };
-        let columns = portal.prepared.columns().unwrap_or_default();
-        let before = cursor.rows_sent;
-        let sent = self.send_rows(cursor, columns, &portal.formats, limit, &guard).await?;
+        let mut cursor = shared.lock().await;
+        let style = Style::of(self.session.settings());
+        let layout = Layout {
+            columns: portal.prepared.columns().unwrap_or_default(),
+            formats: &portal.formats,
+            style: &style,
+            form: Form::DataRow,
+        };
+        let before = cursor.position();
+        let sent = self.send_rows(&mut cursor, &layout, limit, &guard).await?;
         match sent {
             Sent::UpToTheLimit => self.channel.output.portal_suspended(),
             Sent::All => {
+                self.session.end_statement()?;
                 // The count is of this Execute, as in Postgres.
-                let tag = cursor.tag(cursor.rows_sent - before);
+                let tag = cursor.tag(cursor.position() - before);
                 self.channel.output.command_complete(&tag);
-                portal.state = PortalState::Done { tag };
+                if !portal.is_cursor() {
+                    portal.state = PortalState::Done { tag };
+                }
             }
         }
         Ok(())

@@ -6,6 +6,7 @@
 mod cancel;
 mod channel;
 mod connection;
+mod copy;
 mod encode;
 mod extended;
 mod frame;

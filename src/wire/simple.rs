@@ -7,8 +7,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::channel::Ended;
 use super::connection::Connection;
+use super::encode::{Form, Layout, Style};
 use crate::error::QueryError;
-use crate::session::{Answer, Format, SessionError};
+use crate::session::{Answer, Pace, SessionError};
 use crate::sql::parse::{self, Statement};
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
@@ -32,6 +33,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if statements.is_empty() {
             self.channel.output.empty_query();
         }
+        self.session.begin_message(statements.len());
         for statement in statements {
             self.session.begin_statement();
             self.statement(text, statement).await?;
@@ -47,18 +49,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         if !prepared.params().is_empty() {
             return Err(SessionError::UnknownParameter { number: 1 }.into());
         }
-        let executing = self.session.execute(&prepared, Vec::new(), cancel);
+        let executing = self.session.execute(&prepared, Vec::new(), cancel, Pace::AtOnce);
         let answer = self.channel.within(&guard, executing).await??;
-        self.tell_changes();
+        self.tell_notices();
         let tag = match answer {
             Answer::Empty => return Ok(()),
             Answer::Done(tag) => tag,
             Answer::Rows(mut rows) => {
-                let formats = vec![Format::Text; rows.columns.len()];
+                let formats = vec![rows.format; rows.columns.len()];
                 self.channel.output.columns(Some(&rows.columns), &formats)?;
-                self.send_rows(&mut rows.cursor, &rows.columns, &formats, None, &guard).await?;
-                rows.cursor.tag(rows.cursor.rows_sent)
+                let style = Style::of(self.session.settings());
+                let layout = Layout {
+                    columns: &rows.columns,
+                    formats: &formats,
+                    style: &style,
+                    form: Form::DataRow,
+                };
+                self.send_rows(&mut rows.cursor, &layout, None, &guard).await?;
+                self.session.end_statement()?;
+                rows.cursor.tag(rows.cursor.position())
             }
+            Answer::Copy(copy) => self.send_copy(copy, &guard).await?,
         };
         self.channel.output.command_complete(&tag);
         Ok(())

@@ -10,6 +10,7 @@ import java.sql.PreparedStatement;
 import java.sql.ResultSet;
 import java.sql.ResultSetMetaData;
 import java.sql.SQLException;
+import java.sql.Savepoint;
 import java.sql.Statement;
 import java.sql.Timestamp;
 import java.sql.Types;
@@ -46,6 +47,8 @@ public class UsePgjdbc {
             metadata(connection);
             statements(connection);
             fetchSizes(connection);
+            copies(connection);
+            catalogue(connection);
             errors(connection);
         }
     }
@@ -199,11 +202,71 @@ public class UsePgjdbc {
                 }
             }
         }
+        try (Statement statement = connection.createStatement(
+                ResultSet.TYPE_SCROLL_INSENSITIVE, ResultSet.CONCUR_READ_ONLY);
+                ResultSet result = statement.executeQuery("SELECT order_id FROM orders ORDER BY order_id")) {
+            check("absolute", true, result.absolute(5));
+            check("the fifth", 5L, result.getLong(1));
+            result.previous();
+            check("the fourth", 4L, result.getLong(1));
+        }
+        Savepoint savepoint = connection.setSavepoint("here");
+        try (Statement statement = connection.createStatement()) {
+            statement.executeQuery("SELECT * FROM no_such_table");
+        } catch (SQLException error) {
+            check("an error after a savepoint", "42P01", error.getSQLState());
+        }
+        connection.rollback(savepoint);
+        check("after the rollback to it", BY_CHANNEL, byChannel(connection));
         connection.commit();
+        connection.setTransactionIsolation(Connection.TRANSACTION_READ_COMMITTED);
         connection.setAutoCommit(true);
         connection.setReadOnly(true);
         check("read-only", BY_CHANNEL, byChannel(connection));
         connection.setReadOnly(false);
+    }
+
+    static void copies(Connection connection) throws SQLException {
+        java.io.StringWriter out = new java.io.StringWriter();
+        try {
+            long rows = connection.unwrap(org.postgresql.PGConnection.class).getCopyAPI()
+                .copyOut("COPY (" + QUESTION + ") TO STDOUT WITH CSV", out);
+            check("rows of a COPY", 3L, rows);
+        } catch (java.io.IOException error) {
+            check("a COPY", null, error);
+        }
+        check("a COPY", "app,78.00\nshop,90.00\nweb,337.00\n", out.toString());
+    }
+
+    /** What tools ask of DatabaseMetaData: every answer can be read to its end. */
+    static void catalogue(Connection connection) throws SQLException {
+        DatabaseMetaData metadata = connection.getMetaData();
+        ResultSet[] answers = {
+            metadata.getCatalogs(), metadata.getSchemas(null, "%"), metadata.getTableTypes(), metadata.getTypeInfo(),
+            metadata.getTables(null, null, "%", null), metadata.getColumns(null, null, "%", "%"),
+            metadata.getPrimaryKeys(null, "public", "orders"), metadata.getImportedKeys(null, "public", "orders"),
+            metadata.getExportedKeys(null, "public", "customers"), metadata.getCrossReference(
+                null, "public", "customers", null, "public", "orders"),
+            metadata.getIndexInfo(null, "public", "orders", false, true),
+            metadata.getBestRowIdentifier(null, "public", "orders", DatabaseMetaData.bestRowSession, true),
+            metadata.getVersionColumns(null, "public", "orders"), metadata.getProcedures(null, null, "%"),
+            metadata.getFunctions(null, null, "now"), metadata.getTablePrivileges(null, "public", "orders"),
+            metadata.getColumnPrivileges(null, "public", "orders", "%"), metadata.getUDTs(null, null, "%", null),
+            metadata.getClientInfoProperties()};
+        for (int index = 0; index < answers.length; index++) {
+            try (ResultSet result = answers[index]) {
+                int columns = result.getMetaData().getColumnCount();
+                while (result.next()) {
+                    for (int column = 1; column <= columns; column++) {
+                        result.getObject(column);
+                    }
+                }
+            }
+            System.out.println("ok metadata " + index);
+        }
+        check("the longest name", 63, metadata.getMaxColumnNameLength());
+        check("keywords", true, metadata.getSQLKeywords() != null);
+        check("the version", true, metadata.getDatabaseMajorVersion() >= 15);
     }
 
     static void errors(Connection connection) throws SQLException {

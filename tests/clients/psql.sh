@@ -85,3 +85,42 @@ expect 'an instant in the session zone' '2026-01-06 19:00:00+09' \
   "$(PGTZ=Asia/Tokyo run -c 'SELECT completed_at FROM orders WHERE order_id = 1')"
 expect 'prepared by hand' '90.00' \
   "$(run -c 'PREPARE q (text) AS SELECT SUM(revenue) FROM orders WHERE channel = $1' -c "EXECUTE q ('shop')")"
+
+expect 'prepared by hand, of expressions' '90.00' \
+  "$(run -c 'PREPARE q (text) AS SELECT SUM(revenue) FROM orders WHERE channel = $1' -c "EXECUTE q ('sh' || 'op')")"
+expect 'COPY' $'app\t78.00\nshop\t90.00\nweb\t337.00' "$(run -c "COPY ($question) TO STDOUT")"
+expect 'COPY as csv' $'channel,sum\napp,78.00\nshop,90.00\nweb,337.00' \
+  "$(run -c "COPY ($question) TO STDOUT WITH (FORMAT csv, HEADER)")"
+file=$(mktemp)
+trap 'rm -f "$file"' EXIT
+run -c "\\copy ($question) to '$file' csv header"
+expect '\copy to a file' $'channel,sum\napp,78.00\nshop,90.00\nweb,337.00' "$(cat "$file")"
+run -c "\\copy customers (customer_id) to '$file'"
+expect '\copy of a relation' 5 "$(wc -l <"$file" | tr -d ' ')"
+expect 'FETCH_COUNT' "$(seq 1 11)" "$(run -v FETCH_COUNT=4 -c 'SELECT order_id FROM orders ORDER BY order_id')"
+expect 'cursors' $'1\n2\n3\n11\n10' "$(run <<'SQL'
+BEGIN;
+DECLARE c SCROLL CURSOR FOR SELECT order_id FROM orders ORDER BY order_id;
+FETCH 3 FROM c;
+MOVE FORWARD ALL IN c;
+FETCH PRIOR FROM c;
+FETCH PRIOR FROM c;
+CLOSE c;
+COMMIT;
+SQL
+)"
+expect '\gdesc' $'channel|text\nsum|numeric' "$(run <<<"$question \\gdesc" | sed 's/numeric(.*/numeric/')"
+expect '\gexec' $'1\n2' \
+  "$(run <<<"SELECT 'SELECT ' || n FROM (VALUES ('1'), ('2')) AS v (n) ORDER BY n \\gexec")"
+contains '\crosstabview' 'shop|2' \
+  "$(run <<<"SELECT channel, 'done' AS what, COUNT(*) FROM orders GROUP BY channel ORDER BY channel \\crosstabview")"
+
+# Every listing answers, with nothing where there is nothing.
+for command in '\d' '\d+' '\d orders' '\d+ orders' '\dt' '\dt+' '\dv' '\dm' '\di' '\ds' '\dE' '\df' '\da' '\dT' '\dn' \
+  '\dn+' '\du' '\dg' '\dp' '\ddp' '\db' '\dc' '\dC' '\dd' '\dD' '\des' '\deu' '\dew' '\det' '\dF' '\dFd' '\dFp' '\dFt' '\dL' \
+  '\do' '\dO' '\dP' '\dRp' '\dRs' '\drds' '\dx' '\dy' '\dX' '\l' '\l+' '\sf now' '\z'; do
+  status=0
+  output=$(run -c "$command" 2>&1) || status=$?
+  [[ $output != *ERROR* ]] || { echo "FAILED $command: $output"; exit 1; }
+  echo "ok $command ($status)"
+done

@@ -4,6 +4,7 @@
 """
 import asyncio
 import datetime
+import io
 import sys
 from decimal import Decimal
 
@@ -65,6 +66,18 @@ async def main():
         check("and one", (4,), tuple(await cursor.fetchrow()))
         check("another statement between", Decimal("90.00"), await conn.fetchval(TOTAL, "shop"))
         check("and the rest", 7, len(await cursor.fetch(100)))
+
+        moved = await conn.cursor("SELECT order_id FROM orders ORDER BY order_id")
+        await moved.forward(4)
+        check("moved forward", (5,), tuple(await moved.fetchrow()))
+
+    out = io.BytesIO()
+    check("the tag of a COPY", "COPY 11", await conn.copy_from_query(
+        "SELECT order_id FROM orders ORDER BY order_id", output=out, format="csv"))
+    check("a COPY of a query", [str(number) for number in range(1, 12)], out.getvalue().decode().split())
+    out = io.BytesIO()
+    await conn.copy_from_table("customers", columns=["customer_id", "country"], output=out)
+    check("a COPY of a relation", 5, len(out.getvalue().splitlines()))
 
     try:
         await conn.fetch("SELECT no_such_column FROM orders")

@@ -73,6 +73,21 @@ with connect() as conn:
     check("executemany", None, conn.cursor().executemany(total, [["shop"], ["app"]]))
 
     rows = "SELECT order_id FROM orders ORDER BY order_id"
+    with conn.cursor("named") as named:
+        named.itersize = 4
+        check("a server-side cursor", list(range(1, 12)), [record[0] for record in named.execute(rows)])
+    with conn.cursor("scrolling", scrollable=True) as named:
+        named.execute(rows)
+        named.scroll(3)
+        check("a scrolling cursor", [(4,), (5,)], named.fetchmany(2))
+        named.scroll(-2)
+        check("and back", (4,), named.fetchone())
+    with conn.cursor() as cursor, cursor.copy("COPY (SELECT order_id, channel FROM orders ORDER BY order_id) "
+                                              "TO STDOUT (FORMAT binary)") as copy:
+        copy.set_types(["int8", "text"])
+        check("a binary COPY", (11, (1, "web")), ((lambda r: (len(r), r[0]))(list(copy.rows()))))
+    with conn.cursor() as cursor, cursor.copy("COPY (SELECT channel FROM orders WHERE order_id = 9) TO STDOUT") as copy:
+        check("a COPY as text", [("app",)], list(copy.rows()))
     check("a stream", list(range(1, 12)), [order for (order,) in conn.cursor().stream(rows)])
     with conn.cursor() as cursor:
         cursor.execute(rows)

@@ -138,6 +138,7 @@ fn session() -> CatalogSession {
         backend_pid: 7,
         settings: Arc::new(settings),
         now: "2026-03-01T10:00:00Z".parse().expect("a good time"),
+        changes: Default::default(),
     }
 }
 

@@ -14,16 +14,23 @@ use tokio_postgres::error::SqlState;
 use crate::fixture::{Fixture, root};
 use crate::servers::{Canon, Postgres};
 
+/// The scripts, each by the name of its client.
+const CLIENTS: [&str; 10] = [
+    "psql", "psycopg", "psycopg2", "asyncpg", "odbc", "pandas", "adbc", "pg", "postgres", "pgjdbc",
+];
+
 /// The program and the arguments before the host and port.
 fn command_of(client: &str) -> Command {
     let scripts = root().join("tests/clients");
     let installed = installed();
     match client {
         "psql" => Command::new(scripts.join("psql.sh")),
-        "psycopg" => with(installed.join("venv/bin/python"), &[&scripts.join("use_psycopg.py")]),
-        "asyncpg" => with(installed.join("venv/bin/python"), &[&scripts.join("use_asyncpg.py")]),
-        "pg" => {
-            let mut command = with("node", &[&scripts.join("use_pg.js")]);
+        "psycopg" | "psycopg2" | "asyncpg" | "odbc" | "pandas" | "adbc" => {
+            let script = scripts.join(format!("use_{client}.py"));
+            with(installed.join("venv/bin/python"), &[&script])
+        }
+        "pg" | "postgres" => {
+            let mut command = with("node", &[&scripts.join(format!("use_{client}.js"))]);
             command.env("NODE_PATH", installed.join("node/node_modules"));
             command
         }
@@ -43,14 +50,18 @@ fn with(program: impl AsRef<std::ffi::OsStr>, arguments: &[&Path]) -> Command {
 }
 
 /// Where `tests/clients/setup` puts things.
-fn installed() -> PathBuf {
+pub(crate) fn installed() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map(PathBuf::from);
     target.unwrap_or_else(|| root().join("target")).join("clients")
 }
 
 /// Runs a client's script to its end; panics with all that it said where it fails.
 async fn run(client: &'static str, port: u16) {
-    let mut command = command_of(client);
+    finished(command_of(client), port).await;
+}
+
+/// Runs a command with the host and port behind its arguments, as [`run`] does.
+pub(crate) async fn finished(mut command: Command, port: u16) {
     command.args(["127.0.0.1", &port.to_string()]);
     let shown = format!("{command:?}");
     let output = tokio::task::spawn_blocking(move || command.output()).await.unwrap();
@@ -80,6 +91,31 @@ async fn psycopg() {
 }
 
 #[tokio::test]
+async fn psycopg2() {
+    run_against_canon("psycopg2").await;
+}
+
+#[tokio::test]
+async fn psqlodbc() {
+    run_against_canon("odbc").await;
+}
+
+#[tokio::test]
+async fn pandas_and_sqlalchemy() {
+    run_against_canon("pandas").await;
+}
+
+#[tokio::test]
+async fn adbc_and_connectorx() {
+    run_against_canon("adbc").await;
+}
+
+#[tokio::test]
+async fn postgres_js() {
+    run_against_canon("postgres").await;
+}
+
+#[tokio::test]
 async fn asyncpg() {
     run_against_canon("asyncpg").await;
 }
@@ -105,7 +141,7 @@ async fn the_scripts_hold_against_postgres() {
     drop(tables);
     let admin = postgres.connect_to("postgres").await;
     admin.batch_execute("CREATE DATABASE canon TEMPLATE shop").await.unwrap();
-    for client in ["psql", "psycopg", "asyncpg", "pg", "pgjdbc"] {
+    for client in CLIENTS {
         run(client, postgres.port).await;
     }
 }

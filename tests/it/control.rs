@@ -67,7 +67,7 @@ fn controls_of(records: Vec<Record<Shown>>) -> Vec<Record<Shown>> {
     kept
 }
 
-fn control_in(comment: &[String]) -> Option<String> {
+pub(crate) fn control_in(comment: &[String]) -> Option<String> {
     let start = comment.iter().position(|line| line.trim_start().starts_with("control:"))?;
     let first = comment[start].trim_start().trim_start_matches("control:").trim().to_owned();
     let rest = comment[start + 1..].iter().take_while(|line| line.starts_with("   "));

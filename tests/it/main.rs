@@ -4,6 +4,7 @@
 
 mod answers;
 mod backend;
+mod bi_clients;
 mod catalog;
 mod clickhouse;
 mod clickhouse_server;
@@ -27,4 +28,5 @@ mod servers;
 mod slt;
 mod snapshots;
 mod stages;
+mod tools;
 mod wire;

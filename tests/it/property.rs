@@ -133,6 +133,7 @@ fn context(pins: &str, with: &[(&str, &str)]) -> RequestContext {
         backend_pid: 0,
         settings: Arc::new(settings),
         statement_timeout: None,
+        changes: Default::default(),
     }
 }
 

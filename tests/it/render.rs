@@ -47,6 +47,7 @@ fn text_of(data_type: &Type, bytes: &[u8], zone: Tz) -> String {
         Type::INT4 => i32::from_be_bytes(bytes.try_into().unwrap()).to_string(),
         Type::INT8 => i64_of(bytes).to_string(),
         Type::OID => u32::from_be_bytes(bytes.try_into().unwrap()).to_string(),
+        Type::FLOAT4 => f32::from_be_bytes(bytes.try_into().unwrap()).to_string(),
         Type::FLOAT8 => float_text(f64::from_be_bytes(bytes.try_into().unwrap())),
         Type::NUMERIC => numeric_text(bytes),
         Type::INTERVAL => interval_text(bytes),
@@ -81,8 +82,10 @@ fn text_of(data_type: &Type, bytes: &[u8], zone: Tz) -> String {
                 None => format!("{local}{offset}"),
             }
         }
-        Type::FLOAT4 => f32::from_be_bytes(bytes.try_into().unwrap()).to_string(),
-        Type::TEXT | Type::VARCHAR | Type::NAME | Type::BPCHAR | Type::UNKNOWN | Type::JSON => {
+        // The zero byte is the empty one.
+        Type::CHAR if bytes == [0] => String::new(),
+        Type::CHAR | Type::TEXT | Type::VARCHAR | Type::NAME | Type::BPCHAR | Type::UNKNOWN
+        | Type::JSON => {
             String::from_utf8(bytes.to_vec()).unwrap()
         }
         _ => panic!("no rendering of {data_type}"),

@@ -274,7 +274,7 @@ async fn check(canon: &Canon, files: &[PathBuf]) -> Vec<String> {
     failures
 }
 
-fn report(failures: &[String]) {
+pub(crate) fn report(failures: &[String]) {
     assert!(failures.is_empty(), "{} records failed:\n{}", failures.len(), failures.join("\n"));
 }
 

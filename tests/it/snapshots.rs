@@ -108,6 +108,7 @@ fn context() -> RequestContext {
         backend_pid: 0,
         settings: Arc::new(settings),
         statement_timeout: None,
+        changes: Default::default(),
     }
 }
 

@@ -3,12 +3,14 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod abuse;
+mod cursors;
 mod engine;
 mod extended;
 mod lifecycle;
 mod psql;
 mod raw;
 mod simple;
+mod transcripts;
 mod types;
 
 use std::net::SocketAddr;

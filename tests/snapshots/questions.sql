@@ -458,3 +458,7 @@ SELECT * FROM canon.query('revenue', by => 'metric_time.day', fill => true,
 -- filled_groups one
 SELECT * FROM canon.query('revenue, refunded_amount', by => 'metric_time.month, order_channel', fill => true,
                           where => 'metric_time >= ''2026-01-01''')
+
+-- fiscal_calendar one
+SELECT date_trunc('retail.month', metric_time) AS month, revenue FROM metrics.revenue
+WHERE date_trunc('retail.year', metric_time) = '2026-02-01' GROUP BY 1 ORDER BY 1;

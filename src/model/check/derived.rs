@@ -21,8 +21,8 @@ use crate::model::expr::{self, Name, Resolved, Scope};
 use crate::model::raw::{RawMetricType, RawSide, RawVersion, Text};
 use crate::model::types::{self, DIGITS_128};
 use crate::model::{
-    Entity, EntityFilter, LateData, MetricKind, MetricRef, MetricTime, MetricVersion, Side, Status,
-    near, shared,
+    Entity, EntityFilter, LateData, MetricKind, MetricRef, MetricTime, MetricVersion, Project,
+    Side, Status, near, shared,
 };
 
 /// Metrics built on each other: deep chains are mistakes.
@@ -134,7 +134,7 @@ impl Walk<'_, '_, '_> {
         let freshness = time::freshness(context, raw.freshness.as_ref(), at.key("freshness"));
         let side = raw.metric.clone().map(RawSide::Text);
         let part = self.side(context, side.as_ref(), at.key("metric"));
-        let what = over_time::check(context, raw, at);
+        let what = over_time::check(context, raw, at, self.surroundings.project);
         let (part, _) = part?;
         let what = what?;
         if part.version.time.is_none() {
@@ -322,7 +322,7 @@ impl Walk<'_, '_, '_> {
     ) -> Option<MetricVersion> {
         let raw = &draft.raw.versions[index];
         let entities = entities(context, raw, at, parts)?;
-        let time = shared_time(context, raw, at, parts);
+        let time = shared_time(context, raw, at, parts, self.surroundings.project);
         let dimensions = match entities.as_slice() {
             [entity] => self.dimensions(context, raw, at, parts, entity),
             several => self.shared_dimensions(context, raw, at, parts, several),
@@ -508,6 +508,7 @@ fn shared_time(
     raw: &RawVersion,
     at: At<'_>,
     parts: &[Part],
+    project: Option<&Project>,
 ) -> Option<Option<MetricTime>> {
     let at = at.key("time");
     for key in ["event", "ingested", "timezone", "late_data"] {
@@ -544,8 +545,7 @@ fn shared_time(
         context.push(finding);
         return None;
     }
-    let own = raw.time.as_ref().and_then(time::grains);
-    let mut grains: Option<Vec<String>> = own;
+    let mut grains = time::grains(context, raw.time.as_ref(), at, project)?;
     for allowed in times.iter().filter_map(|time| time.grains.as_ref()) {
         grains = Some(match grains {
             None => allowed.clone(),

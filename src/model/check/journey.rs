@@ -151,7 +151,9 @@ impl One<'_, '_, '_, '_> {
                 self.context.push(finding);
             }
         }
-        sound.then(|| time::grains(raw))
+        let project = self.surroundings.project;
+        let grains = time::grains(self.context, Some(raw), at, project)?;
+        sound.then_some(grains)
     }
 
     /// The entity whose members are followed.

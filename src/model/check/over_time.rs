@@ -9,7 +9,7 @@ use super::metric::compiled;
 use super::scope::EntityScope;
 use crate::diagnostic::Finding;
 use crate::model::raw::{RawMetricType, RawVersion, Text};
-use crate::model::{MetricKind, Pick, Series, Span, Window, near};
+use crate::model::{MetricKind, Pick, Project, Series, Span, Window, near};
 
 /// What is done to the metric that another is over.
 pub(super) enum Over {
@@ -18,7 +18,12 @@ pub(super) enum Over {
 }
 
 /// The window of a cumulative metric, or how much earlier an offset is.
-pub(super) fn check(context: &mut Context<'_>, raw: &RawVersion, at: At<'_>) -> Option<Over> {
+pub(super) fn check(
+    context: &mut Context<'_>,
+    raw: &RawVersion,
+    at: At<'_>,
+    project: Option<&Project>,
+) -> Option<Over> {
     if raw.metric_type == RawMetricType::Offset {
         return span(context, raw.by.as_ref(), at.key("by")).map(Over::Earlier);
     }
@@ -27,17 +32,7 @@ pub(super) fn check(context: &mut Context<'_>, raw: &RawVersion, at: At<'_>) -> 
             let span = span(context, Some(window), at.key("window"))?;
             Some(Over::Window(Window::Trailing(span)))
         }
-        (None, Some(unit)) => {
-            let units = ["week", "month", "quarter", "year", "all"];
-            let Some(unit) = units.into_iter().find(|known| **unit == **known) else {
-                unknown_word(context, unit, at.key("to_date"), &units);
-                return None;
-            };
-            Some(Over::Window(match unit {
-                "all" => Window::All,
-                unit => Window::ToDate(unit),
-            }))
-        }
+        (None, Some(unit)) => to_date(context, unit, at.key("to_date"), project?),
         (None, None) => {
             let why = "a metric of type cumulative needs \"window\" or \"to_date\"";
             let help = "Add \"window: 28 days\" or \"to_date: month\".";
@@ -50,6 +45,27 @@ pub(super) fn check(context: &mut Context<'_>, raw: &RawVersion, at: At<'_>) -> 
                 .at(at.place_of_key("to_date", "beside \"window\""))
                 .help("Leave one of them out; two windows are two metrics.");
             context.push(finding);
+            None
+        }
+    }
+}
+
+fn to_date(
+    context: &mut Context<'_>,
+    written: &str,
+    at: At<'_>,
+    project: &Project,
+) -> Option<Over> {
+    if written == "all" {
+        return Some(Over::Window(Window::All));
+    }
+    let fiscal: Vec<String> = project.fiscal_grains().collect();
+    let mut known = vec!["week", "month", "quarter", "year", "all"];
+    known.extend(fiscal.iter().map(String::as_str));
+    match project.grain(written).ok().filter(|_| known.contains(&written)) {
+        Some(grain) => Some(Over::Window(Window::ToDate(grain))),
+        None => {
+            unknown_word(context, written, at, &known);
             None
         }
     }

@@ -1,5 +1,6 @@
 //! The project file.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use chrono::Weekday;
@@ -7,8 +8,12 @@ use chrono::Weekday;
 use super::at::At;
 use super::values;
 use crate::diagnostic::Finding;
+use crate::functions::FiscalCalendar;
+use crate::functions::fiscal::{NamedAfter, Years, YearsFault};
 use crate::model::load::{absolute, default_backend};
-use crate::model::raw::{RawBackend, RawClickHouse, RawProject, RawWeekday};
+use crate::model::raw::{
+    RawBackend, RawCalendar, RawClickHouse, RawNamedAfter, RawProject, RawWeekday,
+};
 use crate::model::{BackendConfig, Project};
 
 /// The project, where all of it is in order.
@@ -21,11 +26,67 @@ pub(crate) fn check(
     let name = values::name(&raw.project, at.key("project"), "project", findings);
     let timezone = values::zone(&raw.timezone, at.key("timezone"), findings);
     let week_start = raw.week_start.map_or(Weekday::Mon, RawWeekday::day);
+    let calendars = calendars(&raw.calendars, at.key("calendars"), findings);
     let backend = match &raw.backend {
         Some(backend) => self::backend(backend, at.key("backend"), folder, findings),
         None => Some(default_backend(folder)),
     };
-    Some(Project { name: name?, timezone: timezone?, week_start, backend: backend? })
+    let (name, timezone, calendars, backend) = (name?, timezone?, calendars?, backend?);
+    Some(Project { name, timezone, week_start, calendars, backend })
+}
+
+fn calendars(
+    raw: &BTreeMap<String, RawCalendar>,
+    at: At<'_>,
+    findings: &mut Vec<Finding>,
+) -> Option<BTreeMap<String, FiscalCalendar>> {
+    let mut calendars = BTreeMap::new();
+    for (name, raw) in raw {
+        let named = values::name(name, at.key(name), "calendar", findings);
+        let calendar = calendar(name, raw, at.key(name), findings);
+        calendars.extend(named.zip(calendar));
+    }
+    (calendars.len() == raw.len()).then_some(calendars)
+}
+
+fn calendar(
+    name: &str,
+    raw: &RawCalendar,
+    at: At<'_>,
+    findings: &mut Vec<Finding>,
+) -> Option<FiscalCalendar> {
+    let named_after = match raw.year_named_after {
+        RawNamedAfter::Start => NamedAfter::Start,
+        RawNamedAfter::Middle => NamedAfter::Middle,
+        RawNamedAfter::End => NamedAfter::End,
+    };
+    let years = Years::parse(&raw.year_starts, raw.months.as_deref());
+    let fault = match years.and_then(|years| FiscalCalendar::new(years, named_after)) {
+        Ok(calendar) => return Some(calendar),
+        Err(fault) => fault,
+    };
+    let place = match fault {
+        YearsFault::NoMonths | YearsFault::NotADay | YearsFault::NotInEveryYear => {
+            at.key("year_starts").place(fault.to_string())
+        }
+        YearsFault::AboutNewYear => at.key("year_named_after").place(fault.to_string()),
+        YearsFault::NotAQuarter => at.key("months").place(fault.to_string()),
+        YearsFault::NoWeeks => at.place_of_key("months", fault.to_string()),
+    };
+    let help = match fault {
+        YearsFault::NotADay | YearsFault::NotInEveryYear => {
+            "Write a day up to the 28th such as 04-01, \"sunday nearest 02-01\" or \"sunday on or after 09-25\"."
+        }
+        YearsFault::NoMonths => "Add \"months: 4-4-5\".",
+        YearsFault::AboutNewYear => "Write year_named_after: middle.",
+        YearsFault::NotAQuarter => "Write months: 4-4-5.",
+        YearsFault::NoWeeks => {
+            "Leave months out, or let years begin on a weekday: \"sunday nearest 02-01\"."
+        }
+    };
+    let message = format!("the years of calendar \"{name}\" are not possible");
+    findings.push(Finding::error("bad_calendar", message).at(place).help(help));
+    None
 }
 
 fn backend(

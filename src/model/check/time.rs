@@ -12,7 +12,12 @@ use crate::diagnostic::Finding;
 use crate::model::expr::{Compiled, cast};
 use crate::model::raw::{RawAfter, RawFreshness, RawLateData, RawTime, RawZone};
 use crate::model::types::{self, Family};
-use crate::model::{AfterClose, Freshness, LateData, MetricTime, Source, SourceKind, Zone};
+use crate::model::{
+    AfterClose, Freshness, LateData, MetricTime, Project, Source, SourceKind, Zone, near,
+};
+
+/// Of the usual calendar, as written.
+const GRAINS: [&str; 8] = ["second", "minute", "hour", "day", "week", "month", "quarter", "year"];
 
 /// None where it has a fault; Some(None) where there is no event time.
 pub(super) fn check(
@@ -25,7 +30,7 @@ pub(super) fn check(
     let time_at = at.key("time");
     let source = &scope.draft.entity.source;
     let zone = zone(context, raw, time_at, scope, surroundings);
-    let grains = raw.and_then(grains);
+    let grains = grains(context, raw, time_at, surroundings.project);
     let ingested = ingested(context, raw, time_at, scope);
     let late_data = late_data(context, raw, time_at, source, ingested.as_ref());
     let event = raw.and_then(|raw| raw.event.as_ref());
@@ -59,7 +64,7 @@ pub(super) fn check(
         context.push(finding);
         return None;
     }
-    let (zone, late_data, ingested) = (zone?, late_data?, ingested?);
+    let (zone, late_data, ingested, grains) = (zone?, late_data?, ingested?, grains?);
     Some(Some(MetricTime { event, expr: instant(found), ingested, zone, grains, late_data }))
 }
 
@@ -71,9 +76,39 @@ fn instant(found: Compiled) -> Expr {
     }
 }
 
-pub(super) fn grains(raw: &RawTime) -> Option<Vec<String>> {
-    let grains = raw.grains.as_ref()?;
-    Some(grains.iter().map(|grain| grain.name().to_owned()).collect())
+/// By which a metric may be grouped. None where one doesn't exist; Some(None) for all.
+pub(super) fn grains(
+    context: &mut Context<'_>,
+    raw: Option<&RawTime>,
+    at: At<'_>,
+    project: Option<&Project>,
+) -> Option<Option<Vec<String>>> {
+    let Some(raw) = raw.and_then(|raw| raw.grains.as_ref()) else { return Some(None) };
+    let project = project?;
+    let mut grains = Vec::with_capacity(raw.len());
+    for (index, written) in raw.iter().enumerate() {
+        grains.extend(grain(context, written, at.key("grains").item(index), project));
+    }
+    (grains.len() == raw.len()).then_some(Some(grains))
+}
+
+fn grain(
+    context: &mut Context<'_>,
+    written: &str,
+    at: At<'_>,
+    project: &Project,
+) -> Option<String> {
+    if GRAINS.contains(&written) || project.fiscal_grains().any(|known| known == *written) {
+        return Some(written.to_owned());
+    }
+    let fiscal: Vec<String> = project.fiscal_grains().collect();
+    let known = GRAINS.into_iter().chain(fiscal.iter().map(String::as_str));
+    let help = near::help(written, known, "The values are");
+    let finding = Finding::error("unknown_value", format!("\"{written}\" is not a grain of time"))
+        .at(at.place("not one of the values"))
+        .maybe_help(help);
+    context.push(finding);
+    None
 }
 
 fn zone(

@@ -157,7 +157,7 @@ fn collect(
         MetricKind::Derived { parts, .. } => parts.iter().try_for_each(|it| part(it, &above)),
         MetricKind::Cumulative { metric, window } => {
             let above = Above { window: Some((*window, above.shift)), ..above };
-            part(metric, &above.role(window_role(*window)))
+            part(metric, &above.role(window_role(model, *window)))
         }
         MetricKind::Offset { metric, by } => {
             let too_long = || PlanError::Internal("an offset is too long".to_owned());
@@ -241,10 +241,12 @@ fn events_of(kind: &JourneyKind) -> Vec<&Events> {
     }
 }
 
-fn window_role(window: Window) -> String {
+fn window_role(model: &Model, window: Window) -> String {
     match window {
         Window::Trailing(span) => format!("over the {span} that end with each period"),
-        Window::ToDate(unit) => format!("since the beginning of the {unit}"),
+        Window::ToDate(grain) => {
+            format!("since the beginning of the {}", model.project.grain_name(grain))
+        }
         Window::All => "over everything until the period's end".to_owned(),
     }
 }

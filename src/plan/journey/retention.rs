@@ -24,9 +24,9 @@ use super::super::error::PlanError;
 use super::super::expand::{self, Reading, call};
 use super::super::rewrite::{aggregate, aggregated, filtered, projected};
 use super::super::spread::Spread;
-use super::super::weeks;
 use super::col;
 use super::events::{KIND, Over, case, is_kind, partition, united, windowed};
+use crate::functions::Grain;
 use crate::functions::time::timestamptz;
 use crate::model::journey::{
     ACTIVE, AGE, AT, COMPLETE, CohortGrain, Events, PERIOD, member_column,
@@ -148,7 +148,7 @@ fn active_ages(
     let counted = case(is_kind(ACTIVE_KIND), col(AT), Some(col(FIRST)));
     let first = calendar.wall_clock(col(FIRST))?;
     let age = calendar.between(first.clone(), calendar.wall_clock(counted)?)?;
-    let period = weeks::truncated(from.model, calendar.grain.name(), first)?;
+    let period = Grain::new(calendar.grain.unit(), calendar.week_start).truncated(first);
     let outputs =
         members.iter().cloned().chain([period.alias(PERIOD), age.alias(OWN_AGE), col(KIND)]);
     let ages = projected(followed, outputs.collect())?;

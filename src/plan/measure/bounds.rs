@@ -2,16 +2,13 @@
 //! asks for, as far as the windows that end with them reach.
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
-use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{
-    Between, BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, cast,
-};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, cast};
 
-use super::super::trace::{followed, reads, scan_column};
-use super::{Evaluation, truncation};
-use crate::bind::ScanKind;
+use super::super::trace::reads;
+use super::Evaluation;
+use super::moment::{comparisons, cut, instant};
 
 /// Wall clocks as expressions over no columns: all that a statement shows is from the greatest of
 /// `from` up to the least of `last`, both included.
@@ -32,7 +29,7 @@ impl Evaluation<'_, '_, '_> {
             let LogicalPlan::Filter(filter) = node else { return Ok(TreeNodeRecursion::Continue) };
             for conjunct in split_conjunction(&filter.predicate) {
                 if reads(&filter.input, conjunct, instance).time {
-                    let is_all = note(&filter.input, conjunct, instance, &mut asked);
+                    let is_all = note(&filter.input, conjunct, &mut asked);
                     asked.is_exact &= is_all == Some(true);
                 }
             }
@@ -44,29 +41,12 @@ impl Evaluation<'_, '_, '_> {
 }
 
 /// Whether the range says all that the condition does; None where it says nothing of it.
-fn note(plan: &LogicalPlan, conjunct: &Expr, instance: usize, asked: &mut Asked) -> Option<bool> {
-    match conjunct {
-        Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-            if is_constant(right) {
-                note_comparison(plan, left, *op, right, instance, asked)
-            } else {
-                let op = op.swap().filter(|_| is_constant(left))?;
-                note_comparison(plan, right, op, left, instance, asked)
-            }
-        }
-        Expr::Between(Between { expr, negated: false, low, high })
-            if is_constant(low) && is_constant(high) =>
-        {
-            let low = note_comparison(plan, expr, Operator::GtEq, low, instance, asked)?;
-            let high = note_comparison(plan, expr, Operator::LtEq, high, instance, asked)?;
-            Some(low && high)
-        }
-        _ => None,
+fn note(plan: &LogicalPlan, conjunct: &Expr, asked: &mut Asked) -> Option<bool> {
+    let mut is_all = true;
+    for (moment, op, constant) in comparisons(conjunct)? {
+        is_all &= note_comparison(plan, moment, op, constant, asked)?;
     }
-}
-
-fn is_constant(expr: &Expr) -> bool {
-    expr.column_refs().is_empty() && !expr.is_volatile()
+    Some(is_all)
 }
 
 /// `moment op constant`. A time that is cut to a period is never later than the time itself, and
@@ -76,63 +56,27 @@ fn note_comparison(
     moment: &Expr,
     op: Operator,
     constant: &Expr,
-    instance: usize,
     asked: &mut Asked,
 ) -> Option<bool> {
-    let cut = cut_of(plan, moment, instance)?;
+    let cut = cut(plan, moment).filter(|cut| !cut.of_instants && !cut.moved)?;
     let constant = wall_clock(plan, constant)?;
     match op {
         Operator::GtEq | Operator::Eq => asked.from.push(constant.clone()),
         Operator::Gt => asked.from.push(constant.clone() + instant()),
         _ => {}
     }
-    let last = match (&cut, op) {
-        (Cut::None, Operator::LtEq | Operator::Eq) => Some(constant),
-        (Cut::None, Operator::Lt) => Some(constant - instant()),
-        (Cut::To(length), Operator::LtEq | Operator::Lt | Operator::Eq) => {
-            Some(constant + Expr::Literal(length.clone(), None) - instant())
+    let last = match (cut.grain, op) {
+        (None, Operator::LtEq | Operator::Eq) => Some(constant),
+        (None, Operator::Lt) => Some(constant - instant()),
+        (Some(grain), Operator::LtEq | Operator::Lt | Operator::Eq) => {
+            Some(constant + Expr::Literal(grain.reach()?, None) - instant())
         }
         _ => None,
     };
     asked.last.extend(last);
     let is_range =
         matches!(op, Operator::GtEq | Operator::Gt | Operator::LtEq | Operator::Lt | Operator::Eq);
-    Some(is_range && matches!(cut, Cut::None))
-}
-
-/// The shortest time that a wall clock shows.
-pub(super) fn instant() -> Expr {
-    Expr::Literal(ScalarValue::new_interval_mdn(0, 0, 1_000), None)
-}
-
-/// To what a scan's time is cut before it is compared.
-enum Cut {
-    None,
-    To(ScalarValue),
-}
-
-/// None of what isn't a scan's time.
-fn cut_of(plan: &LogicalPlan, moment: &Expr, instance: usize) -> Option<Cut> {
-    let (plan, moment) = followed(plan, moment);
-    if let Some((grain, column)) = truncation(moment) {
-        let inner = Expr::Column(column.clone());
-        let length = length_of(&grain)?;
-        return matches!(cut_of(plan, &inner, instance)?, Cut::None).then_some(Cut::To(length));
-    }
-    match moment {
-        Expr::Alias(alias) => cut_of(plan, &alias.expr, instance),
-        Expr::Column(column) => {
-            let (number, _, column) = scan_column(plan, column)?;
-            let is_time = number == instance && matches!(column.kind, ScanKind::MetricTime);
-            is_time.then_some(Cut::None)
-        }
-        Expr::Cast(cast) => match (cast.field.data_type(), cut_of(plan, &cast.expr, instance)?) {
-            (DataType::Timestamp(TimeUnit::Microsecond, None), cut) => Some(cut),
-            (DataType::Date32, Cut::None) => Some(Cut::To(length_of("day")?)),
-            _ => None,
-        },
-        _ => None,
-    }
+    Some(is_range && cut.grain.is_none())
 }
 
 /// A constant as a wall clock, where it is one or a text that is going to be read as one.
@@ -145,19 +89,4 @@ fn wall_clock(plan: &LogicalPlan, constant: &Expr) -> Option<Expr> {
         }
         _ => None,
     }
-}
-
-/// How long a period is.
-pub(super) fn length_of(grain: &str) -> Option<ScalarValue> {
-    Some(match grain {
-        "year" => ScalarValue::new_interval_mdn(12, 0, 0),
-        "quarter" => ScalarValue::new_interval_mdn(3, 0, 0),
-        "month" => ScalarValue::new_interval_mdn(1, 0, 0),
-        "week" => ScalarValue::new_interval_mdn(0, 7, 0),
-        "day" => ScalarValue::new_interval_mdn(0, 1, 0),
-        "hour" => ScalarValue::new_interval_mdn(0, 0, 3_600_000_000_000),
-        "minute" => ScalarValue::new_interval_mdn(0, 0, 60_000_000_000),
-        "second" => ScalarValue::new_interval_mdn(0, 0, 1_000_000_000),
-        _ => return None,
-    })
 }

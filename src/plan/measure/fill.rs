@@ -10,12 +10,11 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, ScalarValue};
-use datafusion::logical_expr::expr::Between;
+use datafusion::common::{Column, DFSchema};
 use datafusion::logical_expr::utils::{grouping_set_to_exprlist, split_conjunction};
 use datafusion::logical_expr::{
-    Aggregate, BinaryExpr, Cast, Distinct, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder,
-    Operator, Union, cast, lit, when,
+    Aggregate, Distinct, Expr, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Operator, Union,
+    cast, lit, when,
 };
 
 use super::super::clock;
@@ -24,12 +23,12 @@ use super::super::expand::{Reading, TimeOf, call, newest, row_time};
 use super::super::rewrite::{aggregate, aggregated, filtered, projected};
 use super::super::spread::Spread;
 use super::super::trace::{Below, below, followed, reads, scans_of};
-use super::super::weeks;
+use super::moment::{comparisons, cut, instant};
 use super::windows::{Kept, WALL};
 use super::{Branch, Evaluation, collect_filters, key_name};
 use crate::bind::{ScanClock, ScanKind};
-use crate::functions::Unit;
 use crate::functions::time::{TIMESTAMP, timestamptz};
+use crate::functions::{Grain, Unit};
 use crate::model::Model;
 
 /// 1 in groups whose period is in the asked range, before the watermark.
@@ -48,20 +47,9 @@ pub(super) struct Filling {
     instance: usize,
     /// The key's position.
     pub(super) key: usize,
-    unit: Unit,
+    grain: Grain,
     /// Whether the key is a time with time zone.
     of_instants: bool,
-}
-
-/// How finely an expression tells moments apart.
-#[derive(Debug, Clone, Copy)]
-struct Cut {
-    /// None: it is the time itself.
-    unit: Option<Unit>,
-    /// Of `metric_instant`.
-    of_instants: bool,
-    /// Whether intervals are added to it.
-    moved: bool,
 }
 
 pub(super) fn column(name: &str) -> Expr {
@@ -70,65 +58,6 @@ pub(super) fn column(name: &str) -> Expr {
 
 fn refused(what: &str, hint: &str) -> PlanError {
     PlanError::NotSupported { what: format!("canon.fill {what}"), hint: Some(hint.to_owned()) }
-}
-
-/// What an expression over a scan's time makes of it; None where that isn't one cut.
-fn cut(plan: &LogicalPlan, expr: &Expr) -> Option<Cut> {
-    let coarser = |inner: Cut, unit: Unit| {
-        let unit = inner.unit.map_or(unit, |own| own.max(unit));
-        Cut { unit: Some(unit), ..inner }
-    };
-    match expr {
-        Expr::Alias(alias) => cut(plan, &alias.expr),
-        Expr::Column(name) => match below(plan, name) {
-            Below::Scan(_, scanned) => {
-                let of_instants = match scanned.kind {
-                    ScanKind::MetricTime => false,
-                    ScanKind::MetricInstant => true,
-                    _ => return None,
-                };
-                Some(Cut { unit: None, of_instants, moved: false })
-            }
-            Below::Expr(input, inner) => cut(input, inner),
-            Below::Value => None,
-        },
-        Expr::Cast(Cast { expr, field }) => {
-            let inner = cut(plan, expr)?;
-            match field.data_type() {
-                DataType::Date32 => Some(coarser(inner, Unit::Day)),
-                DataType::Timestamp(_, zone) if zone.is_some() == inner.of_instants => Some(inner),
-                _ => None,
-            }
-        }
-        Expr::ScalarFunction(call) => match (call.func.name(), call.args.as_slice()) {
-            ("date_trunc", [Expr::Literal(unit, _), inner, ..]) => {
-                Some(coarser(cut(plan, inner)?, Unit::parse(unit.try_as_str()??)?))
-            }
-            ("week_from", [_, inner]) => Some(coarser(cut(plan, inner)?, Unit::Week)),
-            _ => None,
-        },
-        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus | Operator::Minus, right })
-            if right.column_refs().is_empty() =>
-        {
-            Some(Cut { moved: true, ..cut(plan, left)? })
-        }
-        _ => None,
-    }
-}
-
-/// The name by which periods of a unit are counted.
-fn name_of(unit: Unit) -> Option<&'static str> {
-    Some(match unit {
-        Unit::Second => "second",
-        Unit::Minute => "minute",
-        Unit::Hour => "hour",
-        Unit::Day => "day",
-        Unit::Week => "week",
-        Unit::Month => "month",
-        Unit::Quarter => "quarter",
-        Unit::Year => "year",
-        _ => return None,
-    })
 }
 
 /// How an aggregation is to be filled; None where that isn't asked for, or where it doesn't group by
@@ -177,14 +106,14 @@ fn filling(
         }
         let cut =
             cut(input, expr).filter(|_| !read.other && found.is_none()).ok_or_else(one_period)?;
-        let unit = cut.unit.filter(|unit| name_of(*unit).is_some()).ok_or_else(one_period)?;
-        if cut.of_instants && unit >= Unit::Day {
+        let grain = cut.grain.filter(|grain| grain.reach().is_some()).ok_or_else(one_period)?;
+        if cut.of_instants && grain.unit() >= Unit::Day {
             return Err(refused(
                 "by days of metric_instant",
                 "Group by date_trunc('day', metric_time): its days are those of the metric's zone.",
             ));
         }
-        found = Some(Filling { instance, key, unit, of_instants: cut.of_instants });
+        found = Some(Filling { instance, key, grain, of_instants: cut.of_instants });
     }
     found.ok_or_else(one_period)
 }
@@ -211,7 +140,7 @@ struct Moments<'a> {
     clock: &'a ScanClock,
     time: TimeOf,
     as_instants: bool,
-    unit: Unit,
+    grain: Grain,
 }
 
 impl Moments<'_> {
@@ -315,20 +244,10 @@ impl Moments<'_> {
             range.closed.push(self.of_moment(plan, condition)?);
             return Ok(());
         }
-        match condition {
-            Expr::Between(Between { expr, negated: false, low, high }) => {
-                self.compare(range, plan, expr, Operator::GtEq, low)?.ok_or_else(no_range)?;
-                self.compare(range, plan, expr, Operator::LtEq, high)?.ok_or_else(no_range)
-            }
-            Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
-                let (time, op, constant) = match (left.column_refs().is_empty(), op.swap()) {
-                    (true, Some(swapped)) => (right, swapped, left),
-                    _ => (left, *op, right),
-                };
-                self.compare(range, plan, time, op, constant)?.ok_or_else(no_range)
-            }
-            _ => Err(no_range()),
+        for (time, op, constant) in comparisons(condition).ok_or_else(no_range)? {
+            self.compare(range, plan, time, op, constant)?.ok_or_else(no_range)?;
         }
+        Ok(())
     }
 
     /// None where the comparison isn't one of time with a constant.
@@ -341,22 +260,21 @@ impl Moments<'_> {
         constant: &Expr,
     ) -> Result<Option<()>, PlanError> {
         let Some(cut) = cut(plan, time).filter(|cut| !cut.moved) else { return Ok(None) };
-        if !constant.column_refs().is_empty() || (cut.of_instants && cut.unit.is_some()) {
+        if cut.of_instants && cut.grain.is_some() {
             return Ok(None);
         }
         let at = self.constant(constant, cut.of_instants)?;
         // Of periods the one that a constant is in, or the next, begins the range or ends it.
-        let (begin, after) = match cut.unit {
-            None => (at.clone(), at + instant_long()),
+        let (begin, after) = match cut.grain {
+            None => (at.clone(), at + instant()),
             Some(_) if self.as_instants => return Ok(None),
-            Some(unit) => {
-                let Some(name) = name_of(unit) else { return Ok(None) };
-                let floor = weeks::truncated(self.model, name, at.clone())?;
-                let next = call("periods_after", vec![lit(name), floor.clone(), lit(1i64)])?;
+            Some(grain) => {
+                let floor = grain.truncated(at.clone());
+                let Some(next) = grain.next(floor.clone()) else { return Ok(None) };
                 (when(floor.clone().eq(at), floor).otherwise(next.clone())?, next)
             }
         };
-        let before = |moment: Expr| moment - instant_long();
+        let before = |moment: Expr| moment - instant();
         match op {
             Operator::GtEq => range.first.push(begin),
             Operator::Gt => range.first.push(after),
@@ -374,13 +292,8 @@ impl Moments<'_> {
     /// The last moment before the watermark.
     fn known(&self) -> Result<Expr, PlanError> {
         let zone = if self.as_instants { lit("UTC") } else { self.zone() };
-        Ok(call("wall_clock", vec![column(NEWEST), zone])? - instant_long())
+        Ok(call("wall_clock", vec![column(NEWEST), zone])? - instant())
     }
-}
-
-/// The shortest step of time.
-fn instant_long() -> Expr {
-    Expr::Literal(ScalarValue::new_interval_mdn(0, 0, 1_000), None)
 }
 
 fn judges_only(plan: &LogicalPlan, expr: &Expr) -> bool {
@@ -411,8 +324,8 @@ impl Evaluation<'_, '_, '_> {
         let moments = Moments {
             model: self.rewriter.model,
             clock: &scan.clock,
-            as_instants: filling.unit < Unit::Day && has_zone,
-            unit: filling.unit,
+            as_instants: filling.grain.unit() < Unit::Day && has_zone,
+            grain: filling.grain,
             time,
         };
         if filling.of_instants && !moments.as_instants {
@@ -457,7 +370,7 @@ impl Evaluation<'_, '_, '_> {
         let last = extreme("least", range.last)?.alias(LAST);
         let bounds = projected(bounds, vec![first, last])?;
         let bounds = filtered(bounds, column(FIRST).lt_eq(column(LAST)))?;
-        let unit = lit(name_of(moments.unit).unwrap_or_default());
+        let unit = lit(moments.grain.step().name());
         // Weeks may begin on any day: one more step, cut off at the last moment, misses none.
         let count = call("periods_between", vec![unit.clone(), column(FIRST), column(LAST)])?;
         let count = call("checked_periods", vec![count + lit(2i64)])?.alias(COUNT);

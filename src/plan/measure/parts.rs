@@ -9,10 +9,10 @@ use super::super::error::PlanError;
 use super::super::expand::call;
 use super::super::rewrite::{aggregate, aggregated, filtered, projected};
 use super::super::spread::Spread;
-use super::super::weeks;
 use super::bounds::Asked;
 use super::windows::{PERIOD, Periods, WALL, as_timestamp, column};
 use super::{Branch, Evaluation};
+use crate::functions::{Grain, Unit};
 use crate::model::Window;
 
 /// Whether a day has a row that passes the statement's filters of time.
@@ -45,16 +45,14 @@ impl Repeats {
         if is_filled || !asked.is_exact || !evaluation.other_keys(instance).is_empty() {
             return None;
         }
-        let days = match periods.grain_of_key()? {
-            "day" => 1,
-            "week" => 7,
+        let days = match periods.grain_of_key()?.unit() {
+            Unit::Day => 1,
+            Unit::Week => 7,
             _ => return None,
         };
         let reach = match window {
             Window::Trailing(span) if span.months == 0 => i64::from(span.days),
-            Window::ToDate("week") => 7,
-            Window::ToDate("month") => 31,
-            Window::ToDate("quarter") => 92,
+            Window::ToDate(grain) => longest(grain)?,
             _ => return None,
         };
         // A window that begins within a period reaches into one more.
@@ -98,7 +96,7 @@ impl Evaluation<'_, '_, '_> {
     ) -> Result<LogicalPlan, PlanError> {
         let missing = || PlanError::Internal("windows of days without a period".to_owned());
         let grain = periods.grain_of_key().ok_or_else(missing)?;
-        let first = weeks::truncated(self.rewriter.model, grain, column(WALL))?;
+        let first = grain.truncated(column(WALL));
         let mut exprs: Vec<Expr> = days.schema().columns().into_iter().map(Expr::Column).collect();
         exprs.push(cast(first, DataType::Date32).alias(FIRST));
         let days = projected(days, exprs)?;
@@ -128,6 +126,18 @@ impl Evaluation<'_, '_, '_> {
         let mut exprs = vec![column(PERIOD)];
         exprs.extend(branch.atoms.iter().map(|index| column(atom_name(*index))));
         projected(shown, exprs)
+    }
+}
+
+/// Days of the longest period, but for years.
+fn longest(grain: Grain) -> Option<i64> {
+    match (grain, grain.unit()) {
+        (_, Unit::Week) => Some(7),
+        (Grain::Fiscal(..), Unit::Month) => Some(42),
+        (Grain::Fiscal(..), Unit::Quarter) => Some(98),
+        (_, Unit::Month) => Some(31),
+        (_, Unit::Quarter) => Some(92),
+        _ => None,
     }
 }
 

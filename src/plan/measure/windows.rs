@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema, JoinConstraint, NullEquality};
+use datafusion::common::{Column, DFSchema, JoinConstraint, NullEquality, ScalarValue};
 use datafusion::logical_expr::expr::{AggregateFunction, Sort};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
@@ -19,16 +19,15 @@ use datafusion::logical_expr::{
 
 use super::super::atoms::{AtomFunction, Over, atom_name};
 use super::super::error::PlanError;
-use super::super::expand::{TimeOf, call};
+use super::super::expand::TimeOf;
 use super::super::rewrite::{Needs, aggregate, aggregated, filtered, projected};
 use super::super::shares::over;
 use super::super::trace::{followed, reads, scan_column};
-use super::super::weeks;
 use super::bounds::Asked;
 use super::parts::Repeats;
-use super::{Branch, Evaluation, Window as WindowNode, bounds, key_name, located, rows_schema};
+use super::{Branch, Evaluation, Window as WindowNode, key_name, located, moment, rows_schema};
 use crate::bind::ScanKind;
-use crate::functions::registry;
+use crate::functions::{Grain, Unit, registry};
 use crate::model::{Pick, Series, Span, Window};
 
 /// The end of the period that a window ends with, before its length is added.
@@ -49,7 +48,7 @@ pub(super) enum Kept {
 /// How a statement groups by a scan's time.
 pub(super) struct Periods {
     /// The key's position, its grain and itself; None for one period over all.
-    key: Option<(usize, String, Expr)>,
+    key: Option<(usize, Grain, Expr)>,
 }
 
 impl Periods {
@@ -83,26 +82,30 @@ impl Periods {
 
     /// Whether some of the periods have none that is as much earlier, or later.
     pub(super) fn has_gaps(&self, span: Span) -> bool {
-        let is_fine = |grain: &str| !matches!(grain, "month" | "quarter" | "year");
-        span.months != 0 && self.key.as_ref().is_some_and(|(_, grain, _)| is_fine(grain))
+        let is_fine = |grain: Grain| grain.unit() < Unit::Month;
+        span.months != 0 && self.grain_of_key().is_some_and(is_fine)
     }
 
     /// Refuses a shift that isn't by whole periods.
     pub(super) fn check_shift(&self, span: Span) -> Result<(), PlanError> {
-        let Some((_, grain, _)) = &self.key else { return Ok(()) };
+        let Some(grain) = self.grain_of_key() else { return Ok(()) };
         let whole_months = |months: i32| span.days == 0 && span.months % months == 0;
-        let is_whole = match grain.as_str() {
-            "year" => whole_months(12),
-            "quarter" => whole_months(3),
-            "month" => whole_months(1),
-            "week" => span.months == 0 && span.days % 7 == 0,
-            _ => true,
+        let is_whole = match grain.unit() {
+            Unit::Week => span.months == 0 && span.days % 7 == 0,
+            unit if unit < Unit::Week => true,
+            // Years of whole weeks have no length in weeks or months that is always theirs.
+            _ if grain.step() == Unit::Week => false,
+            Unit::Month => whole_months(1),
+            Unit::Quarter => whole_months(3),
+            Unit::Year => whole_months(12),
+            _ => false,
         };
         match is_whole {
             true => Ok(()),
             false => Err(PlanError::NotSupported {
                 what: format!(
-                    "a metric of an earlier period by {grain}, which its offset isn't whole of"
+                    "a metric of an earlier period by {}, which its offset isn't whole of",
+                    grain.unit().name()
                 ),
                 hint: Some(
                     "Group by a finer grain, or define an offset of whole periods.".to_owned(),
@@ -111,8 +114,8 @@ impl Periods {
         }
     }
 
-    pub(super) fn grain_of_key(&self) -> Option<&str> {
-        self.key.as_ref().map(|(_, grain, _)| grain.as_str())
+    pub(super) fn grain_of_key(&self) -> Option<Grain> {
+        self.key.as_ref().map(|(_, grain, _)| *grain)
     }
 
     /// None for one period over all.
@@ -122,22 +125,18 @@ impl Periods {
     }
 
     /// One period over all ends with the last day.
-    fn grain(&self) -> &str {
-        self.key.as_ref().map_or("day", |(_, grain, _)| grain.as_str())
+    fn grain(&self) -> Grain {
+        self.grain_of_key().unwrap_or(Grain::Of(Unit::Day))
     }
 
     /// The moment at which a period ends.
     fn end(&self, period: Expr) -> Result<Expr, PlanError> {
-        let length = bounds::length_of(self.grain()).ok_or_else(one_period)?;
-        Ok(as_timestamp(period) + Expr::Literal(length, None))
+        self.grain().next(as_timestamp(period)).ok_or_else(one_period)
     }
 
     /// The grain by which parts of values are computed: no window begins or ends inside of one.
-    fn part(&self) -> &str {
-        match self.key.as_ref().map(|(_, grain, _)| grain.as_str()) {
-            Some(fine @ ("hour" | "minute" | "second")) => fine,
-            _ => "day",
-        }
+    fn part(&self) -> Grain {
+        Grain::Of(self.grain().unit().min(Unit::Day))
     }
 }
 
@@ -239,7 +238,7 @@ impl Evaluation<'_, '_, '_> {
             Over::Series(series) => {
                 let atom = *branch.atoms.first().ok_or_else(missing)?;
                 let (rows, of_series) =
-                    self.series_rows(branch, all, instance, &periods, series)?;
+                    self.series_rows(branch, all, instance, &periods, (series, Kept::Counted))?;
                 match series.pick {
                     Pick::Last | Pick::First => picked_row(rows, of_series, series.pick, atom)?,
                     Pick::Min | Pick::Max | Pick::Avg => rows,
@@ -371,7 +370,7 @@ impl Evaluation<'_, '_, '_> {
             }
             (None, _) => {
                 let rows = self.narrow(branch, instance, &input, Kept::Existing, Vec::new())?;
-                let day = call("date_trunc", vec![lit("day"), column(WALL)])?;
+                let day = Grain::Of(Unit::Day).truncated(column(WALL));
                 aggregated(rows, Vec::new(), vec![aggregate("max", day)?.alias(PERIOD)])
             }
         }
@@ -521,8 +520,7 @@ impl Evaluation<'_, '_, '_> {
         more: Vec<Expr>,
     ) -> Result<LogicalPlan, PlanError> {
         let period = periods.key.as_ref().map(|(index, ..)| *index);
-        let part = call("date_trunc", vec![lit(periods.part()), column(WALL)])?;
-        let mut keys = vec![part.alias(WALL)];
+        let mut keys = vec![periods.part().truncated(column(WALL)).alias(WALL)];
         let others = (0..self.aggregate.group_expr.len()).filter(|index| Some(*index) != period);
         keys.extend(others.map(|index| column(other_key(index))));
         let mut values = Vec::new();
@@ -545,9 +543,8 @@ impl Evaluation<'_, '_, '_> {
         Ok(match (window, beside_period) {
             (Window::Trailing(span), true) => Some(as_timestamp(period) - span.interval()),
             (Window::Trailing(span), false) => Some(periods.end(period)? - span.interval()),
-            (Window::ToDate(unit), _) => {
-                let last = periods.end(period)? - bounds::instant();
-                Some(weeks::truncated(self.rewriter.model, unit, last)?)
+            (Window::ToDate(grain), _) => {
+                Some(grain.truncated(periods.end(period)? - moment::instant()))
             }
             (Window::All, _) => None,
         })
@@ -569,14 +566,14 @@ impl Evaluation<'_, '_, '_> {
         }
         let shape = shape.into();
         let mut conditions = Vec::new();
-        let period = |moment| weeks::truncated(self.rewriter.model, periods.grain(), moment);
+        let period = |moment| periods.grain().truncated(moment);
         for from in asked.from.iter().cloned() {
-            if let Some(start) = self.window_start(period(from)?, periods, shape)? {
+            if let Some(start) = self.window_start(period(from), periods, shape)? {
                 conditions.push(column(WALL).gt_eq(start));
             }
         }
         for last in asked.last.iter().cloned() {
-            conditions.push(column(WALL).lt(periods.end(period(last)?)?));
+            conditions.push(column(WALL).lt(periods.end(period(last))?));
         }
         match conditions.into_iter().reduce(and) {
             Some(reach) => filtered(rows, reach),
@@ -646,7 +643,7 @@ impl Evaluation<'_, '_, '_> {
         all: &[Branch],
         instance: usize,
         periods: &Periods,
-        series: &Series,
+        (series, kept): (&Series, Kept),
     ) -> Result<(LogicalPlan, Vec<Expr>), PlanError> {
         let missing = || PlanError::Internal("a series without a value".to_owned());
         let atom = *branch.atoms.first().ok_or_else(missing)?;
@@ -654,7 +651,7 @@ impl Evaluation<'_, '_, '_> {
             Some(carry) => {
                 let shown = self.shown_periods(branch, all, instance, periods)?;
                 let rows = without_time(self.input, instance)?;
-                let rows = self.narrow(branch, instance, &rows, Kept::Counted, Vec::new())?;
+                let rows = self.narrow(branch, instance, &rows, kept, Vec::new())?;
                 let carried = Window::Trailing(carry).beside_period();
                 let asked = self.asked_times(instance);
                 let rows = self.within_reach(rows, branch, &asked, periods, carried)?;
@@ -663,7 +660,7 @@ impl Evaluation<'_, '_, '_> {
             None => {
                 let period = periods.key.iter().map(|(_, _, key)| key.clone().alias(PERIOD));
                 let input = self.input.clone();
-                self.narrow(branch, instance, &input, Kept::Counted, period.collect())?
+                self.narrow(branch, instance, &input, kept, period.collect())?
             }
         };
         let present = column(argument(atom)).is_not_null();
@@ -673,7 +670,7 @@ impl Evaluation<'_, '_, '_> {
         Ok((rows, of_series))
     }
 
-    /// One row of each series and period, added up.
+    /// One row of each series and period, added up. A FILTER leaves snapshots out, not groups.
     fn series(
         &mut self,
         branch: &Branch,
@@ -684,12 +681,41 @@ impl Evaluation<'_, '_, '_> {
     ) -> Result<LogicalPlan, PlanError> {
         let missing = || PlanError::Internal("a series without a value".to_owned());
         let atom = *branch.atoms.first().ok_or_else(missing)?;
-        let (rows, mut of_series) = self.series_rows(branch, all, instance, periods, series)?;
-        let picked = match series.pick {
+        let keys = self.outer_keys(periods);
+        let mut rows =
+            self.picked(branch, all, instance, periods, (series, Kept::Counted), atom)?;
+        if self.atoms[atom].filter.is_some() {
+            let existing =
+                self.picked(branch, all, instance, periods, (series, Kept::Existing), atom)?;
+            let value = column(argument(atom));
+            let none = cast(lit(ScalarValue::Null), value.get_type(rows.schema())?);
+            let with = |value: Expr| keys.iter().cloned().chain([value]).collect();
+            let none = with(none.alias(argument(atom)));
+            let both = [projected(rows, with(value))?, projected(existing, none)?];
+            let both = both.into_iter().map(Arc::new).collect();
+            rows = LogicalPlan::Union(Union::try_new_with_loose_types(both)?);
+        }
+        let sum = aggregate("sum", column(argument(atom)))?.alias(atom_name(atom));
+        aggregated(rows, keys, vec![sum])
+    }
+
+    /// The value of each series in each period, with the other keys.
+    fn picked(
+        &mut self,
+        branch: &Branch,
+        all: &[Branch],
+        instance: usize,
+        periods: &Periods,
+        (series, kept): (&Series, Kept),
+        atom: usize,
+    ) -> Result<LogicalPlan, PlanError> {
+        let (rows, mut of_series) =
+            self.series_rows(branch, all, instance, periods, (series, kept))?;
+        match series.pick {
             Pick::Last if self.other_keys(instance).is_empty() => {
-                aggregated(rows, of_series, vec![last_value(atom)?.alias(argument(atom))])?
+                aggregated(rows, of_series, vec![last_value(atom)?.alias(argument(atom))])
             }
-            Pick::Last | Pick::First => picked_row(rows, of_series, series.pick, atom)?,
+            Pick::Last | Pick::First => picked_row(rows, of_series, series.pick, atom),
             Pick::Min | Pick::Max | Pick::Avg => {
                 let others = self.other_keys(instance).into_iter();
                 of_series.extend(others.map(|(index, _)| column(other_key(index))));
@@ -703,11 +729,9 @@ impl Evaluation<'_, '_, '_> {
                     Pick::Avg => cast(value, DataType::Float64),
                     _ => value,
                 };
-                aggregated(rows, of_series, vec![aggregate(name, value)?.alias(argument(atom))])?
+                aggregated(rows, of_series, vec![aggregate(name, value)?.alias(argument(atom))])
             }
-        };
-        let sum = aggregate("sum", column(argument(atom)))?.alias(atom_name(atom));
-        aggregated(picked, self.outer_keys(periods), vec![sum])
+        }
     }
 }
 

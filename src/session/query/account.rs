@@ -383,7 +383,10 @@ fn computed_as(model: &Model, version: &MetricVersion) -> String {
             Window::Trailing(span) => {
                 format!("{metric} over the {span} that end with the period")
             }
-            Window::ToDate(unit) => format!("{metric} since the beginning of the {unit}"),
+            Window::ToDate(grain) => {
+                let grain = model.project.grain_name(*grain);
+                format!("{metric} since the beginning of the {grain}")
+            }
             Window::All => format!("{metric} over everything until the period's end"),
         },
         MetricKind::Offset { metric, by } => format!("{metric}, {by} earlier"),

@@ -23,7 +23,7 @@ use super::memory::{InMemory, Loaded};
 use super::parameters::{self, Filling};
 use super::segments;
 use crate::backend::{Prepared, Run};
-use crate::bind::{self, BindSettings};
+use crate::bind::{self, BindSettings, Preview};
 use crate::cache::{Answer, CacheKey, KeyPlan};
 use crate::error::QueryError;
 use crate::model::{MetricVersion, Model, SegmentVersion, Source, Status};
@@ -61,6 +61,7 @@ pub(crate) struct PlannedQuery {
     pub(crate) columns: Vec<Column>,
     pub(crate) versions: Vec<Arc<MetricVersion>>,
     segments: Vec<Arc<SegmentVersion>>,
+    previews: Vec<Preview>,
     pub(super) zone: Tz,
     text: Arc<str>,
     settings: BindSettings,
@@ -137,6 +138,7 @@ impl QueryEngine {
             params,
             columns,
             versions: bound.versions,
+            previews: bound.previews,
             segments: bound.segments,
             zone,
             text: Arc::clone(&text.text),
@@ -238,6 +240,7 @@ impl QueryEngine {
         statement.answered(answer.outcome.name(), answer.age);
         let batches = Box::pin(Measured::new(answer.batches, statement));
         let mut notices = notices(&planned.versions);
+        notices.extend(previewed(&planned.previews));
         notices.extend(self.staleness(planned, &runnable, Utc::now()).await?);
         notices.extend(segments::notices(&planned.segments));
         Ok(QueryRows { batches, notices, command: "SELECT" })
@@ -402,6 +405,23 @@ fn notices(versions: &[Arc<MetricVersion>]) -> Vec<Notice> {
             }),
         })
         .collect()
+}
+
+/// What must be said of measures that are shown by row.
+fn previewed(previews: &[Preview]) -> Option<Notice> {
+    let first = previews.first()?;
+    let (metric, column) = (&first.metric, &first.column);
+    let value = match first.is_null {
+        true => "is NULL, since a single row has no value of it",
+        false => "is that of each row",
+    };
+    Some(Notice {
+        severity: "NOTICE",
+        sqlstate: "01000",
+        message: format!("metric \"{metric}\" cannot be grouped by \"{column}\": rows are shown"),
+        detail: Some(format!("A LIMIT without ORDER BY shows rows; the measure {value}.")),
+        hint: Some("Write GROUP BY, or ORDER BY, for values of groups.".to_owned()),
+    })
 }
 
 /// The session's settings that change what a statement means; pins of the role's consumer first.

@@ -127,6 +127,7 @@ fn catalog_session(context: &RequestContext, now: DateTime<Utc>) -> CatalogSessi
         backend_pid: context.backend_pid,
         settings: Arc::clone(&context.settings),
         now,
+        changes: context.changes.clone(),
     }
 }
 

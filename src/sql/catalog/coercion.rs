@@ -21,11 +21,12 @@ use crate::sql::timezone::TimeZone;
 use crate::sql::types::PgType;
 use crate::sql::value;
 
-/// The two functions behind casts of the `reg…` types, bound to a definition set.
+/// The functions behind casts of the `reg…` types, bound to a definition set.
 #[derive(Debug, Clone)]
 pub(super) struct RegCasts {
     pub(super) to_reg: Arc<ScalarUDF>,
     pub(super) from_reg: Arc<ScalarUDF>,
+    pub(super) from_regs: Arc<ScalarUDF>,
 }
 
 /// Gives a plan and its subqueries Postgres's types.
@@ -58,8 +59,10 @@ fn rewrite(expr: Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Transforme
     Ok(match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let (mut left, mut right) = (*left, *right);
-            if op == Operator::StringConcat {
-                (left, right) = (with_type(left, "text"), with_type(right, "text"));
+            if op == Operator::StringConcat && !joins_arrays(&left, &right, schema)? {
+                // Whatever stands beside a text is written as one.
+                right = as_text(right, schema, casts)?;
+                left = as_text(left, schema, casts)?;
             } else if unifies(op) {
                 right = meet(right, &left, schema, casts)?;
                 left = meet(left, &right, schema, casts)?;
@@ -130,6 +133,33 @@ fn rewrite(expr: Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Transforme
         }
         other => Transformed::no(other),
     })
+}
+
+/// Whether `||` puts arrays together, or an array and an item.
+fn joins_arrays(left: &Expr, right: &Expr, schema: &DFSchema) -> Result<bool> {
+    for side in [left, right] {
+        if matches!(side, Expr::Placeholder(Placeholder { field: None, .. })) {
+            continue;
+        }
+        let (_, field) = side.to_field(schema)?;
+        let is_vector = tag_of(&field).is_some_and(is_vector);
+        if matches!(field.data_type(), DataType::List(_)) && !is_vector {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn as_text(expr: Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Expr> {
+    if let Expr::Placeholder(Placeholder { field: None, .. }) = &expr {
+        return Ok(with_type(expr, "text"));
+    }
+    let (_, field) = expr.to_field(schema)?;
+    let is_plain = tag_of(&field).is_none_or(|tag| !is_reg(tag) && !is_vector(tag));
+    if field.data_type().is_null() || (is_text(field.data_type()) && is_plain) {
+        return Ok(expr);
+    }
+    cast(expr, &field_of("text"), schema, casts)
 }
 
 /// An expression whose value is that of one of its branches, in their Postgres type where they
@@ -304,6 +334,16 @@ fn cast(expr: Expr, target: &FieldRef, schema: &DFSchema, casts: &RegCasts) -> R
         let args = vec![expr, lit(source_tag)];
         return Ok(plain(call(&casts.from_reg, args)));
     }
+    if source_tag.starts_with("_reg") {
+        let function = match target.data_type() {
+            DataType::List(item) if is_text(item.data_type()) => Some(&casts.from_regs),
+            _ if to_text => Some(&casts.from_reg),
+            _ => None,
+        };
+        if let Some(function) = function {
+            return Ok(plain(call(function, vec![expr, lit(source_tag)])));
+        }
+    }
     if to_text && is_vector(&source_tag) {
         return Ok(plain(array_to_string(expr, " ")));
     }
@@ -400,6 +440,8 @@ pub(super) fn for_the_wire(plan: LogicalPlan, casts: &RegCasts) -> Result<Logica
         let text = field_of("text");
         let expr = if is_reg(tag) || is_vector(tag) {
             cast(column, &text, &schema, casts)?
+        } else if tag.starts_with("_reg") {
+            cast(column, &field_of("_text"), &schema, casts)?
         } else if *field.data_type() != sent {
             Expr::Cast(Cast::new(Box::new(column), sent))
         } else {

@@ -6,7 +6,9 @@ use datafusion::error::DataFusionError;
 use super::directory::type_named;
 use super::naming::format_type;
 use crate::error::ClientError;
+use crate::sql::SqlError;
 use crate::sql::value::{BadCast, Fault};
+use crate::sql::wording::{self, Worded};
 
 /// Why a catalogue query has no answer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -23,6 +25,9 @@ pub enum CatalogError {
     UndefinedObject { kind: &'static str, name: String },
     #[error("unrecognized configuration parameter \"{name}\"")]
     UndefinedSetting { name: String },
+    /// A setting that `set_config` can't set so.
+    #[error(transparent)]
+    Setting(#[from] SqlError),
     #[error("{message}")]
     InvalidText { message: String },
     /// A value that can't be read as the type that it is cast to.
@@ -43,6 +48,9 @@ pub enum CatalogError {
     NotGrouped { column: String },
     #[error("{message}")]
     TypesMismatch { message: String },
+    /// What Postgres has words for.
+    #[error("{}", .0.message)]
+    Worded(Worded),
     #[error("a correlated subquery of the catalogue would run too often")]
     TooComplex,
     #[error("{what} is not supported")]
@@ -69,6 +77,8 @@ impl ClientError for CatalogError {
             Self::AmbiguousColumn { .. } => "42702",
             Self::UndefinedFunction { .. } => "42883",
             Self::UndefinedObject { .. } | Self::UndefinedSetting { .. } => "42704",
+            Self::Setting(error) => error.sqlstate(),
+            Self::Worded(worded) => worded.sqlstate,
             Self::InvalidText { .. } => "22P02",
             Self::BadCast { sqlstate, .. } => sqlstate,
             Self::InvalidArgument { .. } => "22023",
@@ -91,6 +101,7 @@ impl ClientError for CatalogError {
             | Self::AmbiguousColumn { .. }
             | Self::UndefinedObject { .. }
             | Self::UndefinedSetting { .. }
+            | Self::Setting(_)
             | Self::InvalidText { .. }
             | Self::BadCast { .. }
             | Self::InvalidArgument { .. }
@@ -99,6 +110,7 @@ impl ClientError for CatalogError {
             | Self::Cardinality
             | Self::NotGrouped { .. }
             | Self::TypesMismatch { .. }
+            | Self::Worded(_)
             | Self::TooComplex
             | Self::NotSupported { .. }
             | Self::Internal { .. } => None,
@@ -115,11 +127,13 @@ impl ClientError for CatalogError {
                 "No function of the catalogue matches the given name and number of arguments."
                     .to_owned(),
             ),
+            Self::Worded(worded) => worded.hint.map(str::to_owned),
             Self::UndefinedColumn { nearest: None, .. }
             | Self::UndefinedRelation { .. }
             | Self::AmbiguousColumn { .. }
             | Self::UndefinedObject { .. }
             | Self::UndefinedSetting { .. }
+            | Self::Setting(_)
             | Self::InvalidText { .. }
             | Self::BadCast { .. }
             | Self::InvalidArgument { .. }
@@ -182,6 +196,9 @@ fn of_schema(error: &SchemaError) -> CatalogError {
 /// DataFusion's planning errors carry no code of their own; the one that has a code in Postgres is
 /// told by its words, which a test holds fast.
 fn of_plan(message: &str) -> CatalogError {
+    if let Some(worded) = wording::of_planning(&first_line(message)) {
+        return CatalogError::Worded(worded);
+    }
     let ungrouped = message
         .starts_with("Column in SELECT must be in GROUP BY")
         .then(|| message.split("column \"").nth(1)?.split('"').next())

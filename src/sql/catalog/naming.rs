@@ -198,6 +198,5 @@ mod tests {
         assert_eq!(quote_identifier("Orders"), "\"Orders\"");
         assert_eq!(quote_identifier("select"), "\"select\"");
         assert_eq!(quote_identifier("a\"b"), "\"a\"\"b\"");
-        assert_eq!(quote_literal("O'Brien"), "'O''Brien'");
     }
 }

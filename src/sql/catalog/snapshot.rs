@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use crate::sql::settings::SettingChanges;
 use crate::sql::types::PgType;
 
 /// Everything of a definition set that the catalogue shows. The schemas follow from the relations;
@@ -57,6 +58,8 @@ pub struct CatalogSession {
     pub settings: Arc<BTreeMap<String, String>>,
     /// The statement's time.
     pub now: DateTime<Utc>,
+    /// Where calls of `set_config` are put.
+    pub changes: SettingChanges,
 }
 
 /// Facts of a Postgres server that clients read as settings, where the session has none of its own.

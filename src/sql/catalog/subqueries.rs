@@ -138,7 +138,8 @@ fn replace_expr(
             let field = subquery.subquery.schema().field(0);
             Ok(Transformed::yes(literal(ScalarValue::try_from(field.data_type())?, field)))
         }
-        Expr::ScalarSubquery(subquery) if !subquery.outer_ref_columns.is_empty() => {
+        // Its outer columns may be read by subqueries inside it alone.
+        Expr::ScalarSubquery(subquery) if !free_references(&subquery.subquery)?.is_empty() => {
             build(Kind::Scalar, &subquery, None)
         }
         Expr::Exists(Exists { subquery, negated })

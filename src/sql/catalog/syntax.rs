@@ -10,10 +10,11 @@ use std::ops::ControlFlow;
 use std::sync::LazyLock;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, Join, JoinConstraint, JoinOperator, ObjectName, Query, Select,
-    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableAlias, TableAliasColumnDef,
-    TableFactor, TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
+    AccessExpr, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentList, FunctionArguments, Ident, Join, JoinConstraint, JoinOperator, ObjectName,
+    OrderBy, OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
+    Spanned, TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins, UnaryOperator, Value,
+    VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -27,6 +28,10 @@ use super::planning::Context;
 
 /// The marker around a subquery that stands for the array of its rows.
 pub(super) const ARRAY_SUBQUERY: &str = "canon_array_subquery";
+
+/// The marker around an argument with a subquery: one function's printed form is the other's, and the
+/// planner would take them for one.
+pub(super) const TOLD_APART: &str = "canon_told_apart";
 
 /// Rewrites a query for the planner and gives the names of its columns, as far as they could be
 /// told without planning.
@@ -75,6 +80,7 @@ impl VisitorMut for Pass<'_> {
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<CatalogError> {
+        order_apart(query);
         literals::bare_in_query(query);
         let Some(frame) = self.frames.pop() else { return ControlFlow::Continue(()) };
         match self.frames.last_mut() {
@@ -267,6 +273,54 @@ fn keeps_left_rows(join: &Join) -> bool {
     )
 }
 
+/// `SELECT f(t.a) AS a … ORDER BY t.a`, where DataFusion can't tell the two columns called `a`: the
+/// order's expressions become columns of their own in a query inside.
+fn order_apart(query: &mut Query) {
+    let Some(OrderBy { kind: OrderByKind::Expressions(items), .. }) = &mut query.order_by else {
+        return;
+    };
+    let SetExpr::Select(select) = query.body.as_mut() else { return };
+    let names: Option<Vec<Ident>> = select.projection.iter().map(alias_of).collect();
+    let Some(names) = names else { return };
+    let hides = |item: &SelectItem, order: &Expr| match (item, order) {
+        (SelectItem::ExprWithAlias { expr, alias }, Expr::CompoundIdentifier(parts)) => {
+            expr != order && parts.last().is_some_and(|last| folded(last) == folded(alias))
+        }
+        _ => false,
+    };
+    let clashes = items.iter().any(|it| select.projection.iter().any(|one| hides(one, &it.expr)));
+    if !clashes || select.distinct.is_some() {
+        return;
+    }
+    for (number, item) in items.iter_mut().enumerate() {
+        if matches!(item.expr, Expr::Identifier(_) | Expr::Value(_) | Expr::Cast { .. }) {
+            continue;
+        }
+        let alias = quoted(&format!("canon_order_{number}"));
+        let expr = std::mem::replace(&mut item.expr, Expr::Identifier(alias.clone()));
+        select.projection.push(SelectItem::ExprWithAlias { expr, alias });
+    }
+    let mut inner = EMPTY_QUERY.clone();
+    inner.body = std::mem::replace(&mut query.body, EMPTY_QUERY.body.clone());
+    let SetExpr::Select(outer) = query.body.as_mut() else { return };
+    outer.projection =
+        names.into_iter().map(|name| SelectItem::UnnamedExpr(Expr::Identifier(name))).collect();
+    outer.from = vec![TableWithJoins {
+        relation: TableFactor::Derived {
+            lateral: false,
+            subquery: Box::new(inner),
+            alias: Some(table_alias("canon_ordered")),
+            sample: None,
+        },
+        joins: Vec::new(),
+    }];
+}
+
+/// The quoted name of a named or plain column of a select list.
+fn alias_of(item: &SelectItem) -> Option<Ident> {
+    name_of_item(item).map(|name| quoted(&name))
+}
+
 /// The relations of a FROM clause with their columns.
 #[derive(Default)]
 struct Scope {
@@ -383,6 +437,17 @@ fn rewrite_expr(expr: &mut Expr, context: &Context<'_>) -> Result<(), CatalogErr
                 *expr = rewritten;
             }
         }
+        // Of `NOT a = '{}'` the planner asks the type before the literal has one.
+        Expr::UnaryOp { op: UnaryOperator::Not, expr: inner } => {
+            let mut bare = inner.as_mut();
+            while let Expr::Nested(nested) = bare {
+                bare = nested.as_mut();
+            }
+            if let Expr::BinaryOp { op: op @ BinaryOperator::Eq, .. } = bare {
+                *op = BinaryOperator::NotEq;
+                *expr = Expr::Nested(Box::new(std::mem::replace(bare, null())));
+            }
+        }
         Expr::Value(_) => literals::typed(expr),
         Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
             if let Some(escape) = escape_char.take().and_then(|value| value.value.into_string())
@@ -397,6 +462,14 @@ fn rewrite_expr(expr: &mut Expr, context: &Context<'_>) -> Result<(), CatalogErr
             if let Some(rewritten) = rewrite_function(function, context)? {
                 *expr = rewritten;
             }
+        }
+        Expr::Substring {
+            expr: subject,
+            substring_from: Some(pattern),
+            substring_for: None,
+            ..
+        } if is_text_literal(pattern) => {
+            *expr = matched_part(take(subject), take(pattern));
         }
         Expr::Identifier(ident) if is_bare_function(ident) => {
             *expr = call(&ident.value.to_lowercase(), Vec::new());
@@ -557,12 +630,42 @@ fn rewrite_function(
     if !matches!(schema.as_deref(), None | Some("pg_catalog" | "information_schema")) {
         return Err(undefined(function));
     }
+    if let Some(split) = split_by_pattern(&name, &function.args) {
+        let is_table = name.ends_with("_table");
+        return Ok(Some(if is_table { call("unnest", vec![split]) } else { split }));
+    }
     if let Some(array) = array_function(&name) {
         let args = expressions(&function.args).unwrap_or_default();
         return Ok(Some(call("unnest", vec![call(array, args)])));
     }
+    if name == "unnest"
+        && let Some([array]) = expressions(&function.args).as_deref()
+        && holds_subquery(array)
+    {
+        let start = function.name.span().start;
+        let place = text(&format!("{}:{}", start.line, start.column));
+        return Ok(Some(call("unnest", vec![call(TOLD_APART, vec![place, array.clone()])])));
+    }
+    if name == "substring"
+        && let Some([subject, pattern]) = expressions(&function.args).as_deref()
+        && is_text_literal(pattern)
+    {
+        return Ok(Some(matched_part(subject.clone(), pattern.clone())));
+    }
     if name != ARRAY_SUBQUERY && name != "unnest" && !context.has_function(&name) {
-        return Err(undefined(function));
+        // A type's name is a cast.
+        return match expressions(&function.args).as_deref() {
+            Some([value]) if super::directory::type_named(&name).is_some() => {
+                Ok(Some(Expr::Cast {
+                    kind: CastKind::Cast,
+                    expr: Box::new(value.clone()),
+                    data_type: DataType::Custom(ObjectName::from(vec![quoted(&name)]), Vec::new()),
+                    array: false,
+                    format: None,
+                }))
+            }
+            _ => Err(undefined(function)),
+        };
     }
     function.name = ObjectName::from(vec![quoted(&name)]);
     Ok(None)
@@ -597,6 +700,45 @@ fn undefined(function: &Function) -> CatalogError {
     CatalogError::UndefinedFunction { name: format!("{}({args})", function.name), position }
 }
 
+fn is_text_literal(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(value) => {
+            matches!(value.value, Value::SingleQuotedString(_) | Value::EscapedStringLiteral(_))
+        }
+        _ => false,
+    }
+}
+
+/// `substring(subject FROM pattern)`: what the first parentheses match, or all of the match.
+fn matched_part(subject: Expr, pattern: Expr) -> Expr {
+    let first = Expr::value(Value::Number("1".to_owned(), false));
+    call("array_element", vec![call("regexp_match", vec![subject, pattern]), first])
+}
+
+fn holds_subquery(expr: &Expr) -> bool {
+    let mut copy = expr.clone();
+    let found =
+        datafusion::sql::sqlparser::ast::visit_expressions_mut(&mut copy, |expr| match expr {
+            Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => {
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        });
+    found.is_break()
+}
+
+/// `regexp_split_to_array` and `regexp_split_to_table`, as the array of the parts: the separators
+/// become a character that no name holds, and the text is cut at these.
+fn split_by_pattern(name: &str, args: &FunctionArguments) -> Option<Expr> {
+    if !matches!(name, "regexp_split_to_array" | "regexp_split_to_table") {
+        return None;
+    }
+    let [text_arg, pattern] = expressions(args)?.try_into().ok()?;
+    let separator = || text("\u{1}");
+    let marked = call("regexp_replace", vec![text_arg, pattern, separator(), text("g")]);
+    Some(call("string_to_array", vec![marked, separator()]))
+}
+
 /// The function that gives as an array what one of Postgres's gives as rows.
 fn array_function(name: &str) -> Option<&'static str> {
     Some(match name {
@@ -607,6 +749,7 @@ fn array_function(name: &str) -> Option<&'static str> {
         "generate_subscripts" => "canon_generate_subscripts",
         "_pg_expandarray" => "canon_pg_expandarray",
         "pg_partition_ancestors" => "canon_pg_partition_ancestors",
+        "aclexplode" => "canon_aclexplode",
         _ => return None,
     })
 }
@@ -625,7 +768,7 @@ fn rows_of_function(factor: &mut TableFactor, context: &Context<'_>) -> Option<T
         }
         _ => return None,
     };
-    if name == "pg_show_all_settings" || context.table(Some("function"), &name).is_some() {
+    if view_of_function(&name).is_some() || context.table(Some("function"), &name).is_some() {
         return Some(relation_factor(&name, alias));
     }
     let relation = alias.as_ref().map_or_else(|| name.clone(), |alias| folded(&alias.name));
@@ -636,6 +779,7 @@ fn rows_of_function(factor: &mut TableFactor, context: &Context<'_>) -> Option<T
         None => "ordinality".to_owned(),
     };
     let array = match (name.as_str(), array_function(&name)) {
+        ("regexp_split_to_table", _) => split_by_pattern(&name, &arguments(args))?,
         ("unnest", _) => args.into_iter().next()?,
         (_, Some(function)) => call(function, args),
         _ => {
@@ -652,10 +796,25 @@ fn rows_of_function(factor: &mut TableFactor, context: &Context<'_>) -> Option<T
     Some(derived(columns, &relation))
 }
 
+/// The view that shows all that a function in FROM gives.
+fn view_of_function(name: &str) -> Option<&'static str> {
+    Some(match name {
+        "pg_show_all_settings" => "pg_settings",
+        "pg_available_extensions" => "pg_available_extensions",
+        "pg_available_extension_versions" => "pg_available_extension_versions",
+        "pg_timezone_names" => "pg_timezone_names",
+        "pg_timezone_abbrevs" => "pg_timezone_abbrevs",
+        "pg_prepared_statement" => "pg_prepared_statements",
+        "pg_prepared_xact" => "pg_prepared_xacts",
+        "pg_cursor" => "pg_cursors",
+        _ => return None,
+    })
+}
+
 fn relation_factor(name: &str, alias: Option<TableAlias>) -> TableFactor {
-    let (schema, relation) = match name {
-        "pg_show_all_settings" => ("pg_catalog", "pg_settings"),
-        other => ("function", other),
+    let (schema, relation) = match view_of_function(name) {
+        Some(view) => ("pg_catalog", view),
+        None => ("function", name),
     };
     let alias = alias.unwrap_or_else(|| table_alias(name));
     TableFactor::Table {

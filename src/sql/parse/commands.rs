@@ -5,19 +5,21 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
-use super::{Discard, SetValue, Source, Statement, TransactionModes, keyword};
+use super::{
+    Argument, ArgumentValue, Discard, SetValue, Source, Statement, TransactionModes, keyword,
+};
 use crate::sql::SqlError;
 use crate::sql::timezone::TimeZone;
 use crate::sql::types::PgType;
 
-/// A cursor over a statement's tokens without blanks.
+/// A place in a statement's tokens without blanks.
 pub(super) struct Commands<'a> {
-    source: &'a Source<'a>,
-    tokens: Vec<&'a TokenWithSpan>,
-    next: usize,
+    pub(super) source: &'a Source<'a>,
+    pub(super) tokens: Vec<&'a TokenWithSpan>,
+    pub(super) next: usize,
 }
 
-type Parsed<T> = Result<T, SqlError>;
+pub(super) type Parsed<T> = Result<T, SqlError>;
 
 impl<'a> Commands<'a> {
     pub(super) fn new(source: &'a Source<'a>, tokens: Vec<&'a TokenWithSpan>) -> Self {
@@ -48,7 +50,18 @@ impl<'a> Commands<'a> {
                 self.next = self.tokens.len();
                 Statement::Unlisten
             }
-            "CLOSE" if self.accept("ALL") => Statement::CloseAll,
+            "DECLARE" => return self.declare(),
+            "FETCH" => {
+                let (cursor, direction) = self.fetch()?;
+                Statement::Fetch { cursor, direction }
+            }
+            "MOVE" => {
+                let (cursor, direction) = self.fetch()?;
+                Statement::Move { cursor, direction }
+            }
+            "CLOSE" if self.accept("ALL") => Statement::CloseCursor(None),
+            "CLOSE" => Statement::CloseCursor(Some(self.name()?)),
+            "COPY" => return self.copy(),
             _ => return self.refused(first),
         };
         self.end()?;
@@ -139,7 +152,7 @@ impl<'a> Commands<'a> {
         }
     }
 
-    fn set_item(&mut self) -> Parsed<String> {
+    pub(super) fn set_item(&mut self) -> Parsed<String> {
         let negative = self.accept_token(&Token::Minus);
         if !negative {
             self.accept_token(&Token::Plus);
@@ -358,20 +371,14 @@ impl<'a> Commands<'a> {
         let name = self.name()?;
         let types = if self.accept_token(&Token::LParen) { self.types()? } else { Vec::new() };
         self.expect("AS")?;
-        let Some(first) = self.tokens.get(self.next) else { return Err(self.unexpected()) };
-        let is_query = first.token == Token::LParen
-            || matches!(keyword(&first.token).as_str(), "SELECT" | "WITH" | "VALUES" | "TABLE");
-        if !is_query {
-            let word = keyword(&first.token);
-            self.next += 1;
+        let Some(first) = self.here() else { return Err(self.unexpected()) };
+        let word = keyword(&first.token);
+        if matches!(word.as_str(), "INSERT" | "UPDATE" | "DELETE" | "MERGE") {
             return self.refused(&word);
         }
-        let starts = self.source.tokens.iter().position(|token| token.span == first.span);
-        let tokens = self.source.tokens.get(starts.unwrap_or_default()..).unwrap_or_default();
-        let query = self.source.ast(tokens)?;
-        Ok(match super::refusal(&query) {
-            Some(refused) => Statement::Refused(refused),
-            None => Statement::Prepare { name, types, query: Box::new(query) },
+        Ok(match self.rest_as_query()? {
+            Statement::Query(query) => Statement::Prepare { name, types, query },
+            refused => refused,
         })
     }
 
@@ -391,12 +398,31 @@ impl<'a> Commands<'a> {
                 }
                 self.next += 1;
             }
-            types.push(pg_type(self.tokens.get(from..self.next).unwrap_or_default()));
+            types.push(self.type_between(from)?);
             if self.accept_token(&Token::RParen) {
                 return Ok(types);
             }
             if !self.accept_token(&Token::Comma) {
                 return Err(self.unexpected());
+            }
+        }
+    }
+
+    /// The type whose name stands there up to here; `unknown` is inferred.
+    fn type_between(&self, from: usize) -> Parsed<Option<PgType>> {
+        let tokens = self.tokens.get(from..self.next).unwrap_or_default();
+        match (pg_type(tokens), tokens.first()) {
+            (Some(pg_type), _) => Ok(Some(pg_type)),
+            (None, None) => Err(self.unexpected()),
+            (None, Some(first)) if keyword(&first.token) == "UNKNOWN" => Ok(None),
+            (None, Some(first)) => {
+                let written: Vec<String> = tokens.iter().map(|it| it.token.to_string()).collect();
+                Err(SqlError::Refused {
+                    sqlstate: "42704",
+                    message: format!("type \"{}\" does not exist", written.concat()),
+                    hint: None,
+                    position: Some(super::position(self.source.text, first.span.start)),
+                })
             }
         }
     }
@@ -418,47 +444,83 @@ impl<'a> Commands<'a> {
         Ok(Statement::Execute { name, arguments })
     }
 
-    /// A literal, with or without a cast behind it, which the parameter's type makes needless.
-    fn argument(&mut self) -> Parsed<Option<String>> {
-        let null = self.accept("NULL");
-        let value = if null { None } else { Some(self.set_item()?) };
-        if self.accept_token(&Token::DoubleColon) {
-            self.name()?;
+    /// An expression, up to the comma or parenthesis that ends it.
+    fn argument(&mut self) -> Parsed<Argument> {
+        let start = self.next;
+        let mut depth = 0_usize;
+        while let Some(token) = self.token() {
+            match token {
+                Token::LParen | Token::LBracket => depth += 1,
+                Token::Comma | Token::RParen if depth == 0 => break,
+                Token::RParen | Token::RBracket => depth = depth.saturating_sub(1),
+                _ => {}
+            }
+            self.next += 1;
         }
-        Ok(value)
+        let end = self.next;
+        let tokens = self.tokens.get(start..end).unwrap_or_default().to_vec();
+        let Some(first) = tokens.first() else { return Err(self.unexpected()) };
+        let position = super::position(self.source.text, first.span.start);
+        self.next = start;
+        let literal = self.literal().filter(|_| self.next == end);
+        self.next = end;
+        let value = match literal {
+            Some(literal) => ArgumentValue::Literal(literal),
+            None => {
+                let select = TokenWithSpan::new(Token::make_keyword("SELECT"), first.span);
+                let expression = tokens.iter().map(|token| (*token).clone());
+                let tokens: Vec<TokenWithSpan> =
+                    std::iter::once(select).chain(expression).collect();
+                let query = self.source.ast(&tokens)?;
+                ArgumentValue::Query(Box::new(query))
+            }
+        };
+        Ok(Argument { value, position })
+    }
+
+    /// NULL, a number or a string, if one stands here.
+    fn literal(&mut self) -> Option<Option<String>> {
+        if self.accept("NULL") {
+            return Some(None);
+        }
+        match self.token() {
+            Some(Token::Word(word))
+                if !matches!(keyword(&Token::Word(word.clone())).as_str(), "TRUE" | "FALSE") =>
+            {
+                None
+            }
+            _ => self.set_item().ok().map(Some),
+        }
     }
 
     // ---- the rest
 
     /// Statements that canon doesn't do: those that write, those that Postgres has besides, and
     /// words that begin no statement at all.
-    fn refused(&self, first: &str) -> Parsed<Statement> {
+    pub(super) fn refused(&self, first: &str) -> Parsed<Statement> {
         const WRITES: [&str; 11] = [
             "INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE", "GRANT", "REVOKE", "COMMENT",
             "IMPORT", "REASSIGN", "SECURITY",
         ];
         const SCHEMA: [&str; 3] = ["CREATE", "ALTER", "DROP"];
-        const OTHERS: [&str; 17] = [
+        const OTHERS: [&str; 10] = [
             "ANALYZE",
             "CALL",
             "CHECKPOINT",
-            "CLOSE",
             "CLUSTER",
-            "DECLARE",
             "DO",
-            "FETCH",
             "LISTEN",
             "LOAD",
-            "LOCK",
-            "MOVE",
             "NOTIFY",
-            "REFRESH",
             "REINDEX",
             "VACUUM",
-            "COPY",
         ];
         let error = match first {
-            "COPY" if self.copies_in() => SqlError::ReadOnly { command: "COPY FROM".to_owned() },
+            "TRUNCATE" | "LOCK" => SqlError::ReadOnly { command: format!("{first} TABLE") },
+            "REFRESH" => SqlError::ReadOnly { command: "REFRESH MATERIALIZED VIEW".to_owned() },
+            "CREATE" if self.creates_from_query() => {
+                SqlError::ReadOnly { command: "CREATE TABLE AS".to_owned() }
+            }
             word if WRITES.contains(&word) => SqlError::ReadOnly { command: word.to_owned() },
             word if SCHEMA.contains(&word) => SqlError::ReadOnly {
                 command: format!("{word} {}", self.object_kind()).trim().to_owned(),
@@ -469,16 +531,9 @@ impl<'a> Commands<'a> {
         Ok(Statement::Refused(error))
     }
 
-    fn copies_in(&self) -> bool {
-        let mut depth = 0;
-        self.tokens.iter().any(|token| {
-            match token.token {
-                Token::LParen => depth += 1,
-                Token::RParen => depth -= 1,
-                _ => {}
-            }
-            depth == 0 && keyword(&token.token) == "FROM"
-        })
+    /// CREATE TABLE AS, whose columns may stand in parentheses before AS.
+    fn creates_from_query(&self) -> bool {
+        self.object_kind() == "TABLE" && self.tokens.iter().any(|it| keyword(&it.token) == "AS")
     }
 
     /// `TABLE` of CREATE OR REPLACE LOCAL TEMPORARY TABLE.
@@ -501,40 +556,49 @@ impl<'a> Commands<'a> {
 
     // ---- the cursor
 
-    fn token(&self) -> Option<&'a Token> {
+    pub(super) fn here(&self) -> Option<&'a TokenWithSpan> {
+        self.tokens.get(self.next).copied()
+    }
+
+    /// Whether one token is left.
+    pub(super) fn is_last(&self) -> bool {
+        self.next + 1 == self.tokens.len()
+    }
+
+    pub(super) fn token(&self) -> Option<&'a Token> {
         self.token_at(0)
     }
 
-    fn token_at(&self, ahead: usize) -> Option<&'a Token> {
+    pub(super) fn token_at(&self, ahead: usize) -> Option<&'a Token> {
         self.tokens.get(self.next + ahead).map(|token| &token.token)
     }
 
-    fn word_at(&self, ahead: usize) -> String {
+    pub(super) fn word_at(&self, ahead: usize) -> String {
         self.token_at(ahead).map(keyword).unwrap_or_default()
     }
 
-    fn peek_is(&self, word: &str) -> bool {
+    pub(super) fn peek_is(&self, word: &str) -> bool {
         self.word_at(0) == word
     }
 
-    fn accept(&mut self, word: &str) -> bool {
+    pub(super) fn accept(&mut self, word: &str) -> bool {
         let found = self.peek_is(word);
         self.next += usize::from(found);
         found
     }
 
-    fn accept_token(&mut self, token: &Token) -> bool {
+    pub(super) fn accept_token(&mut self, token: &Token) -> bool {
         let found = self.token() == Some(token);
         self.next += usize::from(found);
         found
     }
 
-    fn expect(&mut self, word: &str) -> Parsed<()> {
+    pub(super) fn expect(&mut self, word: &str) -> Parsed<()> {
         if self.accept(word) { Ok(()) } else { Err(self.unexpected()) }
     }
 
     /// Whether the first of two words stands here; an error if neither does.
-    fn one_of(&mut self, yes: &str, no: &str) -> Parsed<bool> {
+    pub(super) fn one_of(&mut self, yes: &str, no: &str) -> Parsed<bool> {
         if self.accept(yes) {
             return Ok(true);
         }
@@ -542,7 +606,7 @@ impl<'a> Commands<'a> {
     }
 
     /// An identifier, folded to lower case unless quoted.
-    fn name(&mut self) -> Parsed<String> {
+    pub(super) fn name(&mut self) -> Parsed<String> {
         match self.token() {
             Some(Token::Word(word)) => {
                 self.next += 1;
@@ -552,15 +616,15 @@ impl<'a> Commands<'a> {
         }
     }
 
-    fn at_end(&self) -> bool {
+    pub(super) fn at_end(&self) -> bool {
         self.next >= self.tokens.len()
     }
 
-    fn end(&self) -> Parsed<()> {
+    pub(super) fn end(&self) -> Parsed<()> {
         if self.at_end() { Ok(()) } else { Err(self.unexpected()) }
     }
 
-    fn unexpected(&self) -> SqlError {
+    pub(super) fn unexpected(&self) -> SqlError {
         self.unexpected_at(self.next)
     }
 
@@ -572,25 +636,18 @@ impl<'a> Commands<'a> {
     }
 }
 
-fn not_supported(what: &str) -> SqlError {
-    let hint = match what {
-        "DECLARE" | "FETCH" | "MOVE" | "CLOSE" => {
-            Some("Fetch in parts with a portal's row limit instead of a cursor.")
-        }
-        "COPY" => Some("Run the query itself."),
-        _ => None,
-    };
-    SqlError::NotSupported { what: what.to_owned(), hint: hint.map(str::to_owned), position: None }
+pub(super) fn not_supported(what: &str) -> SqlError {
+    SqlError::NotSupported { what: what.to_owned(), hint: None, position: None }
 }
 
-fn folded(word: &datafusion::sql::sqlparser::tokenizer::Word) -> String {
+pub(super) fn folded(word: &datafusion::sql::sqlparser::tokenizer::Word) -> String {
     match word.quote_style {
         Some(_) => word.value.clone(),
         None => word.value.to_lowercase(),
     }
 }
 
-fn string(token: &Token) -> Option<String> {
+pub(super) fn string(token: &Token) -> Option<String> {
     match token {
         Token::SingleQuotedString(text)
         | Token::EscapedStringLiteral(text)

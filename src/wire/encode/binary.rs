@@ -4,7 +4,7 @@ use datafusion::arrow::array::Array as _;
 
 use super::cells::Cells;
 use super::number::{self, Digits};
-use super::{datetime, put_length, text};
+use super::{Style, datetime, put_length, text};
 use crate::error::QueryError;
 use crate::session::SessionError;
 use crate::sql::timezone::TimeZone;
@@ -95,7 +95,8 @@ fn as_text(
     pg_type: &PgType,
     out: &mut Vec<u8>,
 ) -> Result<(), QueryError> {
-    text::write(cells, row, pg_type, &mut text::ZoneClock::new(&TimeZone::UTC), out);
+    let style = Style::plain(TimeZone::UTC);
+    text::write(cells, row, pg_type, &mut text::ZoneClock::new(&style), out);
     Ok(())
 }
 

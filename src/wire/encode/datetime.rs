@@ -2,6 +2,12 @@
 
 use std::io::Write as _;
 
+use super::style::{DateFormat, Style};
+
+const WEEKDAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+const MONTHS: [&str; 12] =
+    ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
+
 pub(super) const SECONDS_A_DAY: i64 = 86_400;
 
 /// A day as year, month and day of the proleptic Gregorian calendar.
@@ -26,17 +32,21 @@ fn write_two(value: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(&[b'0' + value / 10, b'0' + value % 10]);
 }
 
+fn write_year(year: i64, out: &mut Vec<u8>) {
+    if year < 10_000 {
+        write_two(year / 100, out);
+        write_two(year, out);
+    } else {
+        out.extend_from_slice(itoa::Buffer::new().format(year).as_bytes());
+    }
+}
+
 /// `2026-03-01`; years before 1 get their ` BC` from the caller. True if so.
 fn write_day(days: i64, out: &mut Vec<u8>) -> bool {
     let (year, month, day) = civil(days);
     let before_christ = year < 1;
     let shown = if before_christ { 1 - year } else { year };
-    if shown < 10_000 {
-        write_two(shown / 100, out);
-        write_two(shown, out);
-    } else {
-        out.extend_from_slice(itoa::Buffer::new().format(shown).as_bytes());
-    }
+    write_year(shown, out);
     out.push(b'-');
     write_two(month, out);
     out.push(b'-');
@@ -45,15 +55,80 @@ fn write_day(days: i64, out: &mut Vec<u8>) -> bool {
 }
 
 /// Days from 1970; the ends of the type are infinities.
-pub(super) fn write_date(days: i32, out: &mut Vec<u8>) {
+pub(super) fn write_date(days: i32, style: &Style, out: &mut Vec<u8>) {
     match days {
         i32::MAX => out.extend_from_slice(b"infinity"),
         i32::MIN => out.extend_from_slice(b"-infinity"),
         days => {
-            if write_day(days.into(), out) {
+            let before_christ = match style.dates {
+                DateFormat::Iso => write_day(days.into(), out),
+                _ => write_styled_day(days.into(), style, out),
+            };
+            if before_christ {
                 out.extend_from_slice(b" BC");
             }
         }
+    }
+}
+
+/// `01/03/2026`, `03-01-2026`, `01.03.2026`. True for years before 1.
+fn write_styled_day(days: i64, style: &Style, out: &mut Vec<u8>) -> bool {
+    let (year, month, day) = civil(days);
+    let (separator, day_first) = match style.dates {
+        DateFormat::German => (b'.', true),
+        DateFormat::Sql => (b'/', style.day_first),
+        DateFormat::Postgres | DateFormat::Iso => (b'-', style.day_first),
+    };
+    let (first, second) = if day_first { (day, month) } else { (month, day) };
+    write_two(first, out);
+    out.push(separator);
+    write_two(second, out);
+    out.push(separator);
+    write_year(if year < 1 { 1 - year } else { year }, out);
+    year < 1
+}
+
+/// As [`write_timestamp`] in the styles other than ISO: `01/03/2026 04:05:06 CET`, or
+/// `Sun Mar 01 04:05:06 2026 CET`.
+///
+/// Source: PostgreSQL `src/backend/utils/adt/datetime.c`, `EncodeDateTime`.
+pub(super) fn write_styled(micros: i64, offset: Option<i32>, style: &Style, out: &mut Vec<u8>) {
+    if matches!(micros, i64::MAX | i64::MIN) {
+        return write_timestamp(micros, offset, out);
+    }
+    let local = micros.saturating_add(i64::from(offset.unwrap_or(0)) * 1_000_000);
+    let days = local.div_euclid(SECONDS_A_DAY * 1_000_000);
+    let time = local.rem_euclid(SECONDS_A_DAY * 1_000_000);
+    let before_christ = if style.dates == DateFormat::Postgres {
+        let (year, month, day) = civil(days);
+        let name = |names: &[&'static str], index: i64| {
+            usize::try_from(index).ok().and_then(|index| names.get(index).copied())
+        };
+        // 1970-01-01 was a Thursday.
+        let weekday = name(&WEEKDAYS, (days + 4).rem_euclid(7)).unwrap_or_default();
+        let month = name(&MONTHS, month - 1).unwrap_or_default();
+        // Writing to a Vec can't fail.
+        let _ = match style.day_first {
+            true => write!(out, "{weekday} {day:02} {month} "),
+            false => write!(out, "{weekday} {month} {day:02} "),
+        };
+        write_time(time, out);
+        out.push(b' ');
+        write_year(if year < 1 { 1 - year } else { year }, out);
+        year < 1
+    } else {
+        let before_christ = write_styled_day(days, style, out);
+        out.push(b' ');
+        write_time(time, out);
+        before_christ
+    };
+    if offset.is_some() {
+        out.push(b' ');
+        let instant = chrono::DateTime::from_timestamp_micros(micros).unwrap_or_default();
+        out.extend_from_slice(style.zone.abbreviation_at(instant.naive_utc()).as_bytes());
+    }
+    if before_christ {
+        out.extend_from_slice(b" BC");
     }
 }
 
@@ -69,7 +144,7 @@ pub(super) fn write_time(micros: i64, out: &mut Vec<u8>) {
 }
 
 /// `.5` of 500,000 microseconds; nothing of none.
-fn write_fraction(micros: i64, out: &mut Vec<u8>) {
+pub(super) fn write_fraction(micros: i64, out: &mut Vec<u8>) {
     if micros == 0 {
         return;
     }

@@ -3,16 +3,21 @@
 
 mod binary;
 mod cells;
+mod copy;
 mod datetime;
+mod interval;
 mod number;
+mod style;
 mod text;
 
 use datafusion::arrow::array::RecordBatch;
 
 use crate::error::QueryError;
 use crate::session::{Column, Format, SessionError};
-use crate::sql::timezone::TimeZone;
 use cells::Cells;
+
+pub(super) use copy::CopyLayout;
+pub(super) use style::Style;
 
 /// Postgres's own bound for a message, and ours for a row.
 const ROW_BYTES_MAX: usize = (1 << 30) - 1;
@@ -21,19 +26,27 @@ const ROW_BYTES_MAX: usize = (1 << 30) - 1;
 pub(super) struct Layout<'a> {
     pub(super) columns: &'a [Column],
     pub(super) formats: &'a [Format],
-    /// In which timestamptz is shown as text.
-    pub(super) zone: &'a TimeZone,
+    pub(super) style: &'a Style,
+    pub(super) form: Form<'a>,
+}
+
+/// What messages rows are put into.
+#[derive(Clone, Copy)]
+pub(super) enum Form<'a> {
+    DataRow,
+    Copy(&'a CopyLayout),
 }
 
 /// A batch, ready to be written row by row.
 pub(super) struct BatchEncoder<'a> {
     columns: Vec<ColumnEncoder<'a>>,
+    form: Form<'a>,
 }
 
 struct ColumnEncoder<'a> {
     cells: Cells,
     writer: Writer,
-    zone: text::ZoneClock<'a>,
+    clock: text::ZoneClock<'a>,
     column: &'a Column,
 }
 
@@ -63,34 +76,48 @@ impl<'a> BatchEncoder<'a> {
                 Format::Binary => Writer::Binary,
             };
             let cells = Cells::new(array, &column.pg_type)?;
-            Ok(ColumnEncoder { cells, writer, zone: text::ZoneClock::new(layout.zone), column })
+            Ok(ColumnEncoder { cells, writer, clock: text::ZoneClock::new(layout.style), column })
         });
-        Ok(Self { columns: columns.collect::<Result<_, QueryError>>()? })
+        Ok(Self { columns: columns.collect::<Result<_, QueryError>>()?, form: layout.form })
     }
 
-    /// Appends one DataRow message.
+    /// Appends one message: DataRow or CopyData.
     ///
     /// # Errors
     /// A value that its type or format can't show, or a row beyond the size of a message. What
     /// was written of the row is taken back.
     pub(super) fn write_row(&mut self, row: usize, out: &mut Vec<u8>) -> Result<(), QueryError> {
         let start = out.len();
-        out.extend_from_slice(b"D\0\0\0\0");
-        out.extend_from_slice(&count(self.columns.len())?.to_be_bytes());
-        for column in &mut self.columns {
-            if let Err(error) = column.write(row, out) {
-                out.truncate(start);
-                return Err(error);
+        let written = match self.form {
+            Form::DataRow => {
+                out.extend_from_slice(b"D\0\0\0\0");
+                self.write_cells(row, out)
             }
-        }
+            Form::Copy(layout) => {
+                out.extend_from_slice(b"d\0\0\0\0");
+                layout.write_row(&mut self.columns, row, out)
+            }
+        };
         let length = out.len() - start - 1;
-        if length > ROW_BYTES_MAX {
+        if let Err(error) = written.and_then(|()| check_length(length)) {
             out.truncate(start);
-            return Err(too_long());
+            return Err(error);
         }
         put_length(out, start + 1, length);
         Ok(())
     }
+
+    fn write_cells(&mut self, row: usize, out: &mut Vec<u8>) -> Result<(), QueryError> {
+        out.extend_from_slice(&count(self.columns.len())?.to_be_bytes());
+        for column in &mut self.columns {
+            column.write(row, out)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_length(length: usize) -> Result<(), QueryError> {
+    if length > ROW_BYTES_MAX { Err(too_long()) } else { Ok(()) }
 }
 
 fn count(columns: usize) -> Result<u16, QueryError> {
@@ -111,6 +138,15 @@ fn put_length(out: &mut [u8], at: usize, length: usize) {
 }
 
 impl ColumnEncoder<'_> {
+    /// Appends the text alone; nothing, and false, for NULL.
+    fn write_text(&mut self, row: usize, out: &mut Vec<u8>) -> bool {
+        if self.cells.is_null(row) {
+            return false;
+        }
+        text::write(&self.cells, row, &self.column.pg_type, &mut self.clock, out);
+        true
+    }
+
     #[inline]
     fn write(&mut self, row: usize, out: &mut Vec<u8>) -> Result<(), QueryError> {
         if self.cells.is_null(row) {
@@ -121,7 +157,7 @@ impl ColumnEncoder<'_> {
         out.extend_from_slice(&[0; 4]);
         match self.writer {
             Writer::Text => {
-                text::write(&self.cells, row, &self.column.pg_type, &mut self.zone, out);
+                text::write(&self.cells, row, &self.column.pg_type, &mut self.clock, out);
             }
             Writer::Binary => binary::write(&self.cells, row, &self.column.pg_type, out)?,
         }

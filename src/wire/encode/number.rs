@@ -50,12 +50,16 @@ pub(super) fn write_decimal(unscaled: &str, scale: i8, out: &mut Vec<u8>) {
     }
 }
 
-/// The shortest text that reads back as the same number; from 10^15 with an exponent.
+/// The shortest text that reads back as the same number; from 10^15 with an exponent. With
+/// `extra_float_digits` of 0 or less, so many more than 15 digits instead.
 ///
-/// Source: PostgreSQL `src/common/d2s.c`, `to_chars`.
-pub(super) fn write_f64(value: f64, out: &mut Vec<u8>) {
+/// Source: PostgreSQL `src/common/d2s.c`, `to_chars`; `src/backend/utils/adt/float.c`, `float8out`.
+pub(super) fn write_f64(value: f64, extra_digits: i32, out: &mut Vec<u8>) {
     if write_special(value, out) {
         return;
+    }
+    if extra_digits <= 0 {
+        return write_rounded(value, 15 + extra_digits, out);
     }
     let mut buffer = ryu::Buffer::new();
     let text = buffer.format_finite(value);
@@ -66,9 +70,12 @@ pub(super) fn write_f64(value: f64, out: &mut Vec<u8>) {
 }
 
 /// As [`write_f64`], with an exponent from 10^6, as in PostgreSQL's `f2s.c`.
-pub(super) fn write_f32(value: f32, out: &mut Vec<u8>) {
+pub(super) fn write_f32(value: f32, extra_digits: i32, out: &mut Vec<u8>) {
     if write_special(value.into(), out) {
         return;
+    }
+    if extra_digits <= 0 {
+        return write_rounded(value.into(), 6 + extra_digits, out);
     }
     let mut buffer = ryu::Buffer::new();
     let text = buffer.format_finite(value);
@@ -76,6 +83,30 @@ pub(super) fn write_f32(value: f32, out: &mut Vec<u8>) {
         true => out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes()),
         false => write_scientific(text, out),
     }
+}
+
+/// C's `%.{digits}g`.
+fn write_rounded(value: f64, digits: i32, out: &mut Vec<u8>) {
+    let digits = usize::try_from(digits).unwrap_or(1).max(1);
+    let text = format!("{value:.*e}", digits - 1);
+    let exponent = text.split_once('e').and_then(|(_, exponent)| exponent.parse::<i32>().ok());
+    let exponent = exponent.unwrap_or(0);
+    match usize::try_from(exponent + 4).ok().filter(|_| exponent < to_i32(digits)) {
+        Some(_) => {
+            let decimals = usize::try_from(to_i32(digits) - 1 - exponent).unwrap_or(0);
+            let text = format!("{value:.decimals$}");
+            let trimmed = match text.contains('.') {
+                true => text.trim_end_matches('0').trim_end_matches('.'),
+                false => &text,
+            };
+            out.extend_from_slice(trimmed.as_bytes());
+        }
+        None => write_scientific(&text, out),
+    }
+}
+
+fn to_i32(count: usize) -> i32 {
+    i32::try_from(count).unwrap_or(i32::MAX)
 }
 
 fn write_special(value: f64, out: &mut Vec<u8>) -> bool {

@@ -6,6 +6,7 @@ use datafusion::arrow::array::*;
 use datafusion::arrow::datatypes::*;
 
 use super::*;
+use crate::sql::timezone::TimeZone;
 use crate::sql::types::PgType;
 
 /// Each value of a column as it goes out; None is NULL.
@@ -18,8 +19,9 @@ fn encoded(
     let schema = Schema::new(vec![Field::new("c", array.data_type().clone(), true)]);
     let batch = RecordBatch::try_new(Arc::new(schema), vec![array]).unwrap();
     let columns = [Column { name: "c".to_owned(), pg_type }];
-    let zone = TimeZone::parse(zone).unwrap();
-    let layout = Layout { columns: &columns, formats: &[format], zone: &zone };
+    let style = Style::plain(TimeZone::parse(zone).unwrap());
+    let layout =
+        Layout { columns: &columns, formats: &[format], style: &style, form: Form::DataRow };
     let mut encoder = BatchEncoder::new(&batch, &layout)?;
     let mut values = Vec::new();
     for row in 0..batch.num_rows() {
@@ -433,7 +435,9 @@ fn a_row_that_fails_leaves_nothing_behind() {
     let batch = RecordBatch::try_new(Arc::new(schema), vec![array]).unwrap();
     let columns = [Column { name: "c".to_owned(), pg_type: PgType::Uuid }];
     let formats = [Format::Binary];
-    let layout = Layout { columns: &columns, formats: &formats, zone: &TimeZone::UTC };
+    let style = Style::plain(TimeZone::UTC);
+    let layout =
+        Layout { columns: &columns, formats: &formats, style: &style, form: Form::DataRow };
     let mut out = b"before".to_vec();
     assert!(BatchEncoder::new(&batch, &layout).unwrap().write_row(0, &mut out).is_err());
     assert_eq!(out, b"before");

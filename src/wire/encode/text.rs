@@ -3,22 +3,22 @@
 use chrono::DateTime;
 
 use super::cells::Cells;
-use super::{datetime, number};
-use crate::sql::timezone::TimeZone;
+use super::style::DateFormat;
+use super::{Style, datetime, interval, number};
 use crate::sql::types::PgType;
 
 /// Offsets change at quarter hours of UTC only, so the last one found serves its neighbours.
 const BLOCK_MICROS: i64 = 900_000_000;
 
-/// A zone with the offset that was looked up last.
+/// A style with the offset of its zone that was looked up last.
 pub(super) struct ZoneClock<'a> {
-    zone: &'a TimeZone,
+    style: &'a Style,
     last: Option<(i64, i32)>,
 }
 
 impl<'a> ZoneClock<'a> {
-    pub(super) fn new(zone: &'a TimeZone) -> Self {
-        Self { zone, last: None }
+    pub(super) fn new(style: &'a Style) -> Self {
+        Self { style, last: None }
     }
 
     fn offset(&mut self, micros: i64) -> i32 {
@@ -29,7 +29,7 @@ impl<'a> ZoneClock<'a> {
             return offset;
         }
         let instant = DateTime::from_timestamp_micros(micros).unwrap_or_default();
-        let offset = self.zone.offset_at(instant.naive_utc());
+        let offset = self.style.zone.offset_at(instant.naive_utc());
         self.last = Some((block, offset));
         offset
     }
@@ -40,7 +40,7 @@ pub(super) fn write(
     cells: &Cells,
     row: usize,
     pg_type: &PgType,
-    zone: &mut ZoneClock<'_>,
+    clock: &mut ZoneClock<'_>,
     out: &mut Vec<u8>,
 ) {
     match cells {
@@ -50,8 +50,8 @@ pub(super) fn write(
         Cells::I32(array) => integer(array.value(row), out),
         Cells::I64(array) => integer(array.value(row), out),
         Cells::U64(array) => integer(array.value(row), out),
-        Cells::F32(array) => number::write_f32(array.value(row), out),
-        Cells::F64(array) => number::write_f64(array.value(row), out),
+        Cells::F32(array) => number::write_f32(array.value(row), clock.style.float_digits, out),
+        Cells::F64(array) => number::write_f64(array.value(row), clock.style.float_digits, out),
         Cells::Decimal128(array, scale) => {
             let value = array.value(row);
             let mut buffer = itoa::Buffer::new();
@@ -67,27 +67,31 @@ pub(super) fn write(
         Cells::Text(array) => string(array.value(row), pg_type, out),
         Cells::LargeText(array) => string(array.value(row), pg_type, out),
         Cells::TextView(array) => string(array.value(row), pg_type, out),
-        Cells::Bytes(array) => bytes(array.value(row), out),
-        Cells::LargeBytes(array) => bytes(array.value(row), out),
+        Cells::Bytes(array) => bytes(array.value(row), clock.style, out),
+        Cells::LargeBytes(array) => bytes(array.value(row), clock.style, out),
         Cells::Uuid(array) => uuid(array.value(row), out),
-        Cells::Date(array) => datetime::write_date(array.value(row), out),
+        Cells::Date(array) => datetime::write_date(array.value(row), clock.style, out),
         Cells::Time(array) => datetime::write_time(array.value(row), out),
         Cells::Timestamp(array, per_second) => {
             let micros = datetime::micros_of(array.value(row), *per_second);
-            let offset = (*pg_type == PgType::Timestamptz).then(|| zone.offset(micros));
-            datetime::write_timestamp(micros, offset, out);
+            let offset = (*pg_type == PgType::Timestamptz).then(|| clock.offset(micros));
+            match clock.style.dates {
+                DateFormat::Iso => datetime::write_timestamp(micros, offset, out),
+                _ => datetime::write_styled(micros, offset, clock.style, out),
+            }
         }
         Cells::Interval(array) => {
             let value = array.value(row);
-            datetime::write_interval(value.months, value.days, value.nanoseconds / 1_000, out);
+            let (format, micros) = (clock.style.intervals, value.nanoseconds / 1_000);
+            interval::write(format, value.months, value.days, micros, out);
         }
         Cells::List(array, items) => {
             let offsets = array.value_offsets();
             let range = range(offsets, row);
             match pg_type {
-                PgType::Int2Vector | PgType::OidVector => vector(items, range, zone, out),
-                PgType::Array(item) => list(items, range, item, zone, out),
-                _ => list(items, range, &PgType::Text, zone, out),
+                PgType::Int2Vector | PgType::OidVector => vector(items, range, clock, out),
+                PgType::Array(item) => list(items, range, item, clock, out),
+                _ => list(items, range, &PgType::Text, clock, out),
             }
         }
     }
@@ -123,9 +127,21 @@ fn hex(byte: u8, out: &mut Vec<u8>) {
     out.extend([byte >> 4, byte & 15].iter().filter_map(|half| HEX.get(usize::from(*half))));
 }
 
-fn bytes(value: &[u8], out: &mut Vec<u8>) {
+fn bytes(value: &[u8], style: &Style, out: &mut Vec<u8>) {
+    if style.escapes_bytes {
+        return value.iter().for_each(|byte| escaped(*byte, out));
+    }
     out.extend_from_slice(b"\\x");
     value.iter().for_each(|byte| hex(*byte, out));
+}
+
+/// A byte as `bytea_output = 'escape'` shows it.
+fn escaped(byte: u8, out: &mut Vec<u8>) {
+    match byte {
+        b'\\' => out.extend_from_slice(b"\\\\"),
+        b' '..=b'~' => out.push(byte),
+        _ => out.extend([b'\\', b'0' + (byte >> 6), b'0' + (byte >> 3 & 7), b'0' + (byte & 7)]),
+    }
 }
 
 fn uuid(value: &[u8], out: &mut Vec<u8>) {
@@ -141,7 +157,7 @@ fn uuid(value: &[u8], out: &mut Vec<u8>) {
 fn vector(
     items: &Cells,
     range: std::ops::Range<usize>,
-    zone: &mut ZoneClock<'_>,
+    clock: &mut ZoneClock<'_>,
     out: &mut Vec<u8>,
 ) {
     let first = range.start;
@@ -149,7 +165,7 @@ fn vector(
         if row > first {
             out.push(b' ');
         }
-        write(items, row, &PgType::Oid, zone, out);
+        write(items, row, &PgType::Oid, clock, out);
     }
 }
 
@@ -158,7 +174,7 @@ fn list(
     items: &Cells,
     range: std::ops::Range<usize>,
     item: &PgType,
-    zone: &mut ZoneClock<'_>,
+    clock: &mut ZoneClock<'_>,
     out: &mut Vec<u8>,
 ) {
     out.push(b'{');
@@ -172,7 +188,7 @@ fn list(
             continue;
         }
         let start = out.len();
-        write(items, row, item, zone, out);
+        write(items, row, item, clock, out);
         if !matches!(items, Cells::List(..)) {
             quote_where_needed(start, out);
         }

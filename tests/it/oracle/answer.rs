@@ -41,8 +41,6 @@ enum Step {
 #[derive(Clone)]
 struct Reader<'a> {
     version: &'a Version,
-    /// The question's own FILTER, of series: a snapshot that it leaves out stands for nothing.
-    filter: Option<&'a Condition>,
     restricted: Vec<&'a Condition>,
     steps: Vec<Step>,
 }
@@ -207,7 +205,7 @@ impl<'a> Oracle<'a> {
 
     fn reader(&self) -> Reader<'a> {
         let version = self.definitions.version((0, 1));
-        Reader { version, filter: None, restricted: Vec::new(), steps: Vec::new() }
+        Reader { version, restricted: Vec::new(), steps: Vec::new() }
     }
 
     // ---- questions ----
@@ -274,8 +272,7 @@ impl<'a> Oracle<'a> {
     fn readers_of<'q>(&'q self, question: &'q Question) -> Vec<Reader<'q>> {
         let mut readers = Vec::new();
         for measure in &question.measures {
-            let reader = Reader { filter: measure.filter.as_ref(), ..self.reader() };
-            self.readers(measure.reference, None, &reader, &mut readers);
+            self.readers(measure.reference, None, &self.reader(), &mut readers);
         }
         readers
     }
@@ -361,10 +358,17 @@ impl<'a> Oracle<'a> {
             let counts = |rule: &Condition| rule.holds(it.row, None) == Some(true);
             version.rules.iter().all(counts) && reader.restricted.iter().all(|it| counts(it))
         });
-        let Some((days, after)) = version.late else { return rows };
+        self.by_arrival(version, &mut rows);
+        rows
+    }
+
+    /// What a metric's policy makes of rows that come late.
+    fn by_arrival(&self, version: &Version, rows: &mut Vec<Timed<'_>>) {
+        let Some((days, after)) = version.late else { return };
         rows.retain_mut(|it| {
+            // Of a row without a day, or without an arrival, nobody knows that it was in time.
             let (Some(wall), Value::Instant(arrival)) = (it.wall, &it.row[ARRIVAL]) else {
-                return true;
+                return after != Late::Drop;
             };
             let arrival = wall_clock(*arrival, version.zone);
             // Its day is open until the window after its end is over.
@@ -375,7 +379,6 @@ impl<'a> Oracle<'a> {
             }
             !is_late || after == Late::BookOnArrival
         });
-        rows
     }
 
     /// The rows that count for a metric in a question, whatever its filters.
@@ -387,20 +390,28 @@ impl<'a> Oracle<'a> {
 
     /// The rows of the relation itself.
     fn plain_rows(&self, question: &Question) -> Vec<Timed<'_>> {
-        let (entity, event, zone) = match &question.target {
+        let (entity, event, zone, metric) = match &question.target {
             Target::Metric(reference) => {
                 let version = self.definitions.version(*reference);
-                (version.entities[0], version.event, version.zone)
+                (version.entities[0], version.event, version.zone, Some(version))
             }
             Target::Entity(entity) => {
                 let event = self.world.entities[*entity].event.unwrap();
-                (*entity, event, self.definitions.zone)
+                (*entity, event, self.definitions.zone, None)
             }
-            Target::Lines(_) | Target::Across => (ORDERS, "ordered_at", self.definitions.zone),
+            Target::Lines(_) | Target::Across => {
+                (ORDERS, "ordered_at", self.definitions.zone, None)
+            }
         };
         let rows = self.rows_of(question, entity, event);
-        let rows = self.timed(rows, event, zone).into_iter();
-        rows.filter(|it| passes_filter(it, question)).collect()
+        let mut rows = self.timed(rows, event, zone);
+        // Rows of a metric's relation have its time; those that it drops are there all the same.
+        let booked = |it: &&Version| it.late.is_some_and(|(_, after)| after == Late::BookOnArrival);
+        if let Some(version) = metric.filter(booked) {
+            self.by_arrival(version, &mut rows);
+        }
+        rows.retain(|it| passes_filter(it, question));
+        rows
     }
 
     // ---- time ----
@@ -560,7 +571,6 @@ impl<'a> Oracle<'a> {
     /// The groups in which a reader has something.
     fn cells(&self, reader: &Reader<'_>, question: &Question) -> Vec<Vec<Value>> {
         let all = vec![true; question.keys.len()];
-        let filter = reader.filter.filter(|_| reader.series().is_some());
         let periods: Vec<Option<Option<i64>>> =
             match reader.steps().1.is_some() || reader.series().is_some() {
                 true => self.shown_periods(question).into_iter().map(Some).collect(),
@@ -568,7 +578,7 @@ impl<'a> Oracle<'a> {
             };
         let rows = periods
             .into_iter()
-            .flat_map(|period| self.in_period(reader, question, period, filter, &all));
+            .flat_map(|period| self.in_period(reader, question, period, None, &all));
         rows.map(|(keys, _)| keys).collect()
     }
 
@@ -655,7 +665,7 @@ impl<'a> Oracle<'a> {
 
 /// The digits of a line's part of a whole: in proportion to its weight among all lines of the
 /// order, equal where none has any, all where there is no line. What rounding leaves goes to the
-/// line with the greatest part, the first one of equals.
+/// line with the greatest weight, of equal ones to the one with the least key.
 fn part_of(whole: i128, line: &Row, lines: &[&Row], weight: &str) -> Option<i128> {
     if line["l.id"].is_null() {
         return Some(whole);
@@ -672,9 +682,12 @@ fn part_of(whole: i128, line: &Row, lines: &[&Row], weight: &str) -> Option<i128
         })
         .collect();
     let rest = whole - parts.iter().sum::<i128>();
-    let greatest = parts.iter().map(|part| part.abs()).max();
-    if let Some(part) = parts.iter_mut().find(|part| Some(part.abs()) == greatest) {
-        *part += rest;
+    let heaviest = (0..lines.len()).max_by(|a, b| {
+        let by_key = || lines[*b]["l.id"].compare(&lines[*a]["l.id"]).unwrap();
+        weights[*a].cmp(&weights[*b]).then_with(by_key)
+    });
+    if let Some(heaviest) = heaviest {
+        parts[heaviest] += rest;
     }
     let place = lines.iter().position(|it| it["l.id"] == line["l.id"])?;
     Some(parts[place])

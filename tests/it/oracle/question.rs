@@ -207,8 +207,6 @@ impl Question {
         };
         let pins = pinned.iter().map(|index| format!("{}=1", definitions.metrics[*index].name));
         let pins: Vec<String> = pins.collect();
-        let by_lines = matches!(target, Target::Lines(_));
-        let in_sets = !matches!(grouping, Grouping::Plain | Grouping::Implied);
         Self {
             counts_rows: counts && grouping != Grouping::Implied && !is_leveled,
             measures,
@@ -226,8 +224,7 @@ impl Question {
             from,
             nesting,
             filter_inside: dice.chance(50),
-            // DataFusion fails to merge such unions in order: see PROPERTY.md.
-            ordered: dice.chance(50) && !(in_sets && by_lines),
+            ordered: dice.chance(50),
             ordinals: dice.chance(50),
         }
     }

@@ -49,6 +49,8 @@ enum Plan {
     Notice,
     /// `setting('name')`
     Setting(String),
+    /// `timeout()`: whether the engine is given one.
+    Timeout,
 }
 
 impl MockEngine {
@@ -106,6 +108,7 @@ fn plan(query: &QueryText) -> Result<Plan, QueryError> {
         "panic" => Plan::Panic,
         "notice" => Plan::Notice,
         "setting" => Plan::Setting(argument),
+        "timeout" => Plan::Timeout,
         _ if text == "SELECT 1" => Plan::Rows(1),
         _ => return Err(BackendError::DivisionByZero.into()),
     })
@@ -141,7 +144,9 @@ impl Engine for MockEngine {
                 };
                 schema.fields().iter().map(column).collect()
             }
-            Plan::Setting(_) => vec![Column { name: "setting".to_owned(), pg_type: PgType::Text }],
+            Plan::Setting(_) | Plan::Timeout => {
+                vec![Column { name: "setting".to_owned(), pg_type: PgType::Text }]
+            }
             _ => vec![Column { name: "n".to_owned(), pg_type: PgType::Int8 }],
         };
         Ok(Arc::new(PreparedQuery {
@@ -203,6 +208,11 @@ impl Engine for MockEngine {
                     hint: Some("Ask again tomorrow.".to_owned()),
                 });
                 self.numbers(1, None)
+            }
+            Plan::Timeout => {
+                let value = context.statement_timeout.is_some().to_string();
+                let schema = Schema::new(vec![Field::new("setting", DataType::Utf8, true)]);
+                one_batch(Arc::new(schema), vec![Arc::new(StringArray::from(vec![value]))])
             }
             Plan::Setting(name) => {
                 let value = context.settings.get(&name).cloned();

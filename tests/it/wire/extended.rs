@@ -235,6 +235,6 @@ async fn transactions_in_the_extended_protocol() {
         parse("", "SELECT oops()", &[]),
         sync(),
     ];
-    assert_eq!(kinds(&mut raw, &messages).await, "12SCESZI");
+    assert_eq!(kinds(&mut raw, &messages).await, "12CEZI");
     assert_eq!(kinds(&mut raw, &run("SELECT notice()")).await, "12NDCZI");
 }

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::{Call, Function, Outcome, Returns, Value};
 use crate::sql::catalog::error::CatalogError;
-use crate::sql::catalog::syntax::ARRAY_SUBQUERY;
+use crate::sql::catalog::syntax::{ARRAY_SUBQUERY, TOLD_APART};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     function("array_upper", Returns::Type("int4"), |call| bound(call, |len| len)),
@@ -34,6 +34,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
         eval: |_| Ok(Value::List(Vec::new())),
     },
     Function {
+        name: "canon_aclexplode",
+        arguments: (1, 1),
+        returns: Returns::AccessItems,
+        strict: true,
+        // Nobody has granted anything: lists are NULL, and an empty one has no entries.
+        eval: |_| Ok(Value::List(Vec::new())),
+    },
+    Function {
         name: "canon_ordinality",
         arguments: (1, 1),
         returns: Returns::Type("_int8"),
@@ -42,6 +50,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
             let Value::List(items) = call.value(0) else { return Ok(Value::Null) };
             Ok(Value::List(numbers(items)))
         },
+    },
+    // Tells expressions with subqueries apart, whose printed forms are alike.
+    Function {
+        name: TOLD_APART,
+        arguments: (2, 2),
+        returns: Returns::Same(1),
+        strict: false,
+        eval: |call| Ok(call.value(1).clone()),
     },
     // The plan pass replaces it, with the subquery inside.
     Function {

@@ -28,7 +28,7 @@ use super::error::CatalogError;
 use super::naming::format_type;
 use super::relations::SessionFacts;
 use super::snapshot::CatalogSession;
-use super::typing::{field_of, list_of, pg_type_of, tag_of, type_name};
+use super::typing::{field_of, list_of, pg_type_of, tag_of, tagged, type_name};
 use crate::sql::types::PG_TYPE_KEY;
 
 pub(super) use arrays::{parse_array, print_array};
@@ -52,6 +52,10 @@ pub(super) enum Returns {
     Type(&'static str),
     /// An array of the type of an argument, by position.
     ArrayOf(usize),
+    /// The type of an argument, by position.
+    Same(usize),
+    /// The entries of an access control list: `aclexplode`.
+    AccessItems,
     /// The elements of an array argument, each with its subscript: `_pg_expandarray`.
     Subscripted(usize),
 }
@@ -213,6 +217,7 @@ pub(super) fn reg_casts(directory: &Arc<Directory>) -> RegCasts {
     RegCasts {
         to_reg: udf(&objects::TO_REG, directory),
         from_reg: udf(&objects::FROM_REG, directory),
+        from_regs: udf(&objects::FROM_REGS, directory),
     }
 }
 
@@ -288,6 +293,19 @@ impl ScalarUDFImpl for CatalogUdf {
                 let tag = args.arg_fields.get(at).and_then(|field| tag_of(field));
                 let tag = tag.map(|tag| (PG_TYPE_KEY.to_owned(), format!("_{tag}")));
                 array.with_metadata(tag.into_iter().collect())
+            }
+            Returns::Same(at) => {
+                let same = args.arg_fields.get(at).map(|field| field.as_ref().clone());
+                same.unwrap_or_else(|| Field::new("", DataType::Null, true))
+            }
+            Returns::AccessItems => {
+                let fields = vec![
+                    tagged(Field::new("grantor", DataType::Null, true), "oid"),
+                    tagged(Field::new("grantee", DataType::Null, true), "oid"),
+                    Field::new("privilege_type", DataType::Utf8, true),
+                    Field::new("is_grantable", DataType::Boolean, true),
+                ];
+                Field::new("", list_of(DataType::Struct(fields.into())), true)
             }
             Returns::Subscripted(at) => {
                 let element = match argument(at) {

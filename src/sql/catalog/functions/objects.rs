@@ -115,6 +115,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let has = ["asc", "nulls_last", "orderable", "returnable", "search_array", "search_nulls"];
         Ok(Value::Bool(has.contains(&property.to_lowercase().as_str())))
     }),
+    // Nobody owns anything that could be granted.
+    function("acldefault", (2, 2), "_aclitem", true, |_| Ok(Value::List(Vec::new()))),
     function("pg_partition_root", (1, 1), "regclass", true, nothing),
     function("_pg_truetypid", (5, 5), "oid", true, |call| {
         Ok(call.value(if is_domain(call) { 3 } else { 0 }).clone())
@@ -165,6 +167,14 @@ pub(in crate::sql::catalog) static FROM_REG: Function = Function {
     returns: Returns::Type("text"),
     strict: true,
     eval: from_reg,
+};
+
+pub(in crate::sql::catalog) static FROM_REGS: Function = Function {
+    name: "canon_from_regs",
+    arguments: (2, 2),
+    returns: Returns::Type("_text"),
+    strict: true,
+    eval: from_regs,
 };
 
 const fn function(
@@ -261,13 +271,31 @@ fn to_reg(call: &Call<'_>) -> Outcome {
 /// An OID and the name of its `reg…` type to the object's name, or to its digits where it has none;
 /// an array to its text.
 fn from_reg(call: &Call<'_>) -> Outcome {
-    if let Value::List(items) = call.value(0) {
-        return Ok(Value::Text(super::print_array(items)));
-    }
-    let oid = oid(call);
     let kind = call.text(1).unwrap_or_default();
+    Ok(Value::Text(match (call.value(0), kind.strip_prefix('_')) {
+        (Value::List(_), Some(_)) => match from_regs(call)? {
+            Value::List(names) => super::print_array(&names),
+            _ => return Ok(Value::Null),
+        },
+        (Value::List(items), None) => super::print_array(items),
+        _ => reg_name(call, oid(call), kind),
+    }))
+}
+
+/// As [`from_reg`] for each item of an array, whose type is named `_reg…`.
+fn from_regs(call: &Call<'_>) -> Outcome {
+    let Value::List(items) = call.value(0) else { return Ok(Value::Null) };
+    let kind = call.text(1).unwrap_or_default().trim_start_matches('_');
+    let name = |item: &Value| match item {
+        Value::Int(oid) => Value::Text(reg_name(call, *oid, kind)),
+        other => other.clone(),
+    };
+    Ok(Value::List(items.iter().map(name).collect()))
+}
+
+fn reg_name(call: &Call<'_>, oid: i64, kind: &str) -> String {
     if oid == 0 {
-        return Ok(Value::text("-"));
+        return "-".to_owned();
     }
     let name = match kind {
         "regclass" => {
@@ -283,7 +311,7 @@ fn from_reg(call: &Call<'_>) -> Outcome {
         }
         _ => None,
     };
-    Ok(Value::Text(name.unwrap_or_else(|| oid.to_string())))
+    name.unwrap_or_else(|| oid.to_string())
 }
 
 fn named_role(call: &Call<'_>, name: &str) -> Option<i64> {

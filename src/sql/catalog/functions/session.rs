@@ -6,6 +6,7 @@ use super::{Call, Function, Outcome, Returns, Value};
 use crate::sql::catalog::directory::{OWNER, OWNER_NAME};
 use crate::sql::catalog::error::CatalogError;
 use crate::sql::catalog::relations::role_oid;
+use crate::sql::settings::{self, SettingChange};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     fact("version", "text", version),
@@ -61,8 +62,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         arguments: (3, 3),
         returns: Returns::Type("text"),
         strict: false,
-        // What it sets is the session's business; the answer is the value as given.
-        eval: |call| Ok(call.value(1).clone()),
+        eval: set_config,
     },
     of_one("pg_is_other_temp_schema", "bool", |_| Ok(Value::Bool(false))),
     of_one("pg_encoding_to_char", "name", |call| {
@@ -89,6 +89,22 @@ pub(super) const FUNCTIONS: &[Function] = &[
         }))
     }),
 ];
+
+/// The session sets it when the statement is done; the answer is the value as SHOW will print it.
+fn set_config(call: &Call<'_>) -> Outcome {
+    let Some(name) = call.text(0) else {
+        let message = "SET requires parameter name".to_owned();
+        return Err(CatalogError::InvalidArgument { message });
+    };
+    let present = call.session.setting(name);
+    // NULL sets the default.
+    let default = || settings::find(name).map(|setting| setting.default).unwrap_or_default();
+    let value = call.text(1).unwrap_or_else(default);
+    let value = settings::check(name, value, present)?;
+    let (name, local) = (name.to_owned(), call.bool(2) == Some(true));
+    call.session.changes.add(SettingChange { name, value: value.clone(), local })?;
+    Ok(Value::Text(value))
+}
 
 const fn fact(
     name: &'static str,

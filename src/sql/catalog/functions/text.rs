@@ -19,6 +19,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
         })?;
         Ok(Value::List(parts.into_iter().map(Value::Text).collect()))
     }),
+    // Of an address, which canon writes as a text.
+    function("host", (1, 1), "text", true, |call| {
+        let address = call.text(0).unwrap_or_default();
+        Ok(Value::text(address.split('/').next().unwrap_or_default()))
+    }),
     function("array_to_string", (2, 3), "text", false, array_to_string),
     function("pg_size_pretty", (1, 1), "text", true, |call| {
         Ok(Value::Text(size_pretty(call.int(0).unwrap_or_default())))

@@ -2,6 +2,7 @@
 //! examples are run in both engines, with columns and with constants, and give Postgres's answer.
 
 mod aggregate;
+mod fiscal;
 mod numeric;
 mod other;
 mod text;
@@ -83,6 +84,7 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
         .iter()
         .chain(text::ENTRIES)
         .chain(time::ENTRIES)
+        .chain(fiscal::ENTRIES)
         .chain(other::ENTRIES)
         .chain(aggregate::ENTRIES)
         .chain(window::ENTRIES)
