@@ -444,7 +444,13 @@ fn explicit_cast(cast: Cast, schema: &DFSchema) -> Result<Transformed<Expr>> {
         return Ok(Transformed::yes(call(rows::named("varchar_cut")?, vec![whole, lit(length)])));
     }
     if PgType::of(&field) == PgType::Uuid && from == DataType::Utf8 {
-        return Ok(Transformed::yes(call(rows::named("uuid_text")?, vec![*expr])));
+        let is_read = matches!(&*expr, Expr::ScalarFunction(it) if it.func.name() == "uuid_text");
+        if is_read {
+            return Ok(Transformed::no(Expr::Cast(Cast { expr, field })));
+        }
+        // The cast is what says that the text is a uuid.
+        let expr = Box::new(call(rows::named("uuid_text")?, vec![*expr]));
+        return Ok(Transformed::yes(Expr::Cast(Cast { expr, field })));
     }
     let inner = *expr;
     let function = match (&from, &to) {

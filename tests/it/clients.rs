@@ -140,7 +140,7 @@ async fn the_scripts_hold_against_postgres() {
     tables.batch_execute(grant).await.unwrap();
     drop(tables);
     let admin = postgres.connect_to("postgres").await;
-    admin.batch_execute("CREATE DATABASE canon TEMPLATE shop").await.unwrap();
+    admin.batch_execute("CREATE DATABASE canon TEMPLATE fixture_shop").await.unwrap();
     for client in CLIENTS {
         run(client, postgres.port).await;
     }

@@ -52,6 +52,11 @@ fn text_of(data_type: &Type, bytes: &[u8], zone: Tz) -> String {
         Type::NUMERIC => numeric_text(bytes),
         Type::INTERVAL => interval_text(bytes),
         Type::TIME => time_text(i64_of(bytes)),
+        Type::UUID => {
+            let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            let part = |from: usize, to: usize| digits[from..to].to_owned();
+            [part(0, 8), part(8, 12), part(12, 16), part(16, 20), part(20, 32)].join("-")
+        }
         Type::BYTEA => {
             let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
             format!("\\x{}", digits.collect::<String>())
@@ -224,12 +229,16 @@ fn quoted_item(text: String) -> String {
 /// One-dimensional arrays.
 fn array_text(item: &Type, bytes: &[u8], zone: Tz) -> String {
     let int = |at: usize| i32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
-    if int(0) == 0 {
+    // Of each dimension its length and its first index.
+    let dimensions = usize::try_from(int(0)).unwrap();
+    let lengths: Vec<usize> =
+        (0..dimensions).map(|each| usize::try_from(int(12 + 8 * each)).unwrap()).collect();
+    if lengths.is_empty() {
         return "{}".to_owned();
     }
-    let mut at = 20;
+    let mut at = 12 + 8 * dimensions;
     let mut items = Vec::new();
-    for _ in 0..int(12) {
+    for _ in 0..lengths.iter().product() {
         let length = int(at);
         at += 4;
         if length < 0 {
@@ -240,7 +249,10 @@ fn array_text(item: &Type, bytes: &[u8], zone: Tz) -> String {
         items.push(quoted_item(text_of(item, &bytes[at..end], zone)));
         at = end;
     }
-    format!("{{{}}}", items.join(","))
+    for length in lengths.iter().rev() {
+        items = items.chunks(*length).map(|part| format!("{{{}}}", part.join(","))).collect();
+    }
+    items.concat()
 }
 
 #[cfg(test)]

@@ -631,8 +631,7 @@ fn rewrite_function(
         return Err(undefined(function));
     }
     if let Some(split) = split_by_pattern(&name, &function.args) {
-        let is_table = name.ends_with("_table");
-        return Ok(Some(if is_table { call("unnest", vec![split]) } else { split }));
+        return Ok(Some(call("unnest", vec![split])));
     }
     if let Some(array) = array_function(&name) {
         let args = expressions(&function.args).unwrap_or_default();
@@ -727,16 +726,12 @@ fn holds_subquery(expr: &Expr) -> bool {
     found.is_break()
 }
 
-/// `regexp_split_to_array` and `regexp_split_to_table`, as the array of the parts: the separators
-/// become a character that no name holds, and the text is cut at these.
+/// `regexp_split_to_table`, as the array of the parts.
 fn split_by_pattern(name: &str, args: &FunctionArguments) -> Option<Expr> {
-    if !matches!(name, "regexp_split_to_array" | "regexp_split_to_table") {
+    if name != "regexp_split_to_table" {
         return None;
     }
-    let [text_arg, pattern] = expressions(args)?.try_into().ok()?;
-    let separator = || text("\u{1}");
-    let marked = call("regexp_replace", vec![text_arg, pattern, separator(), text("g")]);
-    Some(call("string_to_array", vec![marked, separator()]))
+    Some(call("regexp_split_to_array", expressions(args)?))
 }
 
 /// The function that gives as an array what one of Postgres's gives as rows.

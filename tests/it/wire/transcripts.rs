@@ -96,7 +96,7 @@ fn value_of(text: &str) -> Option<Vec<u8>> {
 /// What came back for each step.
 async fn transcript(address: SocketAddr, steps: &[Step]) -> Vec<String> {
     let mut raw = Raw::open(address).await;
-    raw.send(&startup(3, 0, &[("user", "analyst"), ("database", "shop")])).await;
+    raw.send(&startup(3, 0, &[("user", "analyst"), ("database", "fixture_shop")])).await;
     raw.until('Z').await;
     let mut answers = Vec::new();
     for step in steps {
@@ -220,7 +220,7 @@ async fn canon_speaks_as_postgres_does() {
     tables.batch_execute(&views).await.unwrap();
     let grant = "CREATE ROLE analyst LOGIN; GRANT ALL ON ALL TABLES IN SCHEMA public TO analyst; \
                  ALTER ROLE analyst SET default_transaction_read_only = on; \
-                 ALTER DATABASE shop SET timezone = 'UTC'";
+                 ALTER DATABASE fixture_shop SET timezone = 'UTC'";
     tables.batch_execute(grant).await.unwrap();
     let address = |port: u16| SocketAddr::from(([127, 0, 0, 1], port));
     let mut faults = String::new();
