@@ -83,8 +83,12 @@ impl Registry {
             registry.add_scalar(udf);
         }
         // Ours come last: they replace DataFusion's of the same name.
-        for udf in
-            numeric::all().into_iter().chain(time::all()).chain(fiscal::all()).chain(text::all()).chain(rows::all())
+        for udf in numeric::all()
+            .into_iter()
+            .chain(time::all())
+            .chain(fiscal::all())
+            .chain(text::all())
+            .chain(rows::all())
         {
             registry.add_scalar(udf);
         }

@@ -89,10 +89,13 @@ fn text_of(data_type: &Type, bytes: &[u8], zone: Tz) -> String {
         }
         // The zero byte is the empty one.
         Type::CHAR if bytes == [0] => String::new(),
-        Type::CHAR | Type::TEXT | Type::VARCHAR | Type::NAME | Type::BPCHAR | Type::UNKNOWN
-        | Type::JSON => {
-            String::from_utf8(bytes.to_vec()).unwrap()
-        }
+        Type::CHAR
+        | Type::TEXT
+        | Type::VARCHAR
+        | Type::NAME
+        | Type::BPCHAR
+        | Type::UNKNOWN
+        | Type::JSON => String::from_utf8(bytes.to_vec()).unwrap(),
         _ => panic!("no rendering of {data_type}"),
     }
 }
