@@ -21,10 +21,10 @@ const ITEMS_MAX: usize = 1_000_000;
 #[rustfmt::skip]
 pub(super) const FUNCTIONS: &[RowFunction] = &[
     RowFunction { name: "series", overloads: &[
-        Overload::new(&[Kind::Integer, Kind::Integer], integers, |args| series(args)),
-        Overload::new(&[Kind::Integer, Kind::Integer, Kind::Integer], integers, |args| series(args)),
-        Overload::new(&[Kind::Numeric, Kind::Numeric], decimals, |args| decimal_series(args)),
-        Overload::new(&[Kind::Numeric, Kind::Numeric, Kind::Numeric], decimals, |args| decimal_series(args)),
+        Overload::new(&[Kind::Integer, Kind::Integer], integers, series),
+        Overload::new(&[Kind::Integer, Kind::Integer, Kind::Integer], integers, series),
+        Overload::new(&[Kind::Numeric, Kind::Numeric], decimals, decimal_series),
+        Overload::new(&[Kind::Numeric, Kind::Numeric, Kind::Numeric], decimals, decimal_series),
         Overload::new(&[Kind::Timestamp, Kind::Timestamp, Kind::Interval], |_, _| Ok(list_of(TIMESTAMP)), |args| moment_series(args, Value::Timestamp)),
         Overload::new(&[Kind::Instant, Kind::Instant, Kind::Interval], |_, _| Ok(list_of(timestamptz())), |args| moment_series(args, Value::Instant)),
     ] },
@@ -65,10 +65,10 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
         }),
     ] },
     RowFunction { name: "trim_array", overloads: &[
-        Overload::new(&[Kind::List, Kind::Int], rows::first, |args| trimmed(args)),
+        Overload::new(&[Kind::List, Kind::Int], rows::first, trimmed),
     ] },
     RowFunction { name: "array_fill", overloads: &[
-        Overload::new(&[Kind::Any, Kind::List], |types, _| Ok(list_of(types.first().cloned().unwrap_or(DataType::Utf8))), |args| filled(args)).of_nulls(),
+        Overload::new(&[Kind::Any, Kind::List], |types, _| Ok(list_of(types.first().cloned().unwrap_or(DataType::Utf8))), filled).of_nulls(),
     ] },
 ];
 
@@ -77,7 +77,7 @@ fn list_of(item: DataType) -> DataType {
 }
 
 fn integers(types: &[DataType], _: &[Option<&ScalarValue>]) -> PlanResult<DataType> {
-    let wide = types.iter().any(|item| *item == DataType::Int64);
+    let wide = types.contains(&DataType::Int64);
     Ok(list_of(if wide { DataType::Int64 } else { DataType::Int32 }))
 }
 

@@ -19,7 +19,7 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
         Overload::new(&[Kind::Any], rows::text, |args| Ok(Value::text(json(&args[0])))).json(),
     ] },
     RowFunction { name: "json_build_object", overloads: &[
-        Overload::new(&[Kind::Any], rows::text, |args| build_object(args)).variadic().of_nulls().json(),
+        Overload::new(&[Kind::Any], rows::text, build_object).variadic().of_nulls().json(),
     ] },
     RowFunction { name: "json_build_array", overloads: &[
         Overload::new(&[Kind::Any], rows::text, |args| {
@@ -38,7 +38,7 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
         })).json(),
     ] },
     RowFunction { name: "json_lists", overloads: &[
-        Overload::new(&[Kind::Any, Kind::Any], rows::text, |args| object_of_lists(args)).json(),
+        Overload::new(&[Kind::Any, Kind::Any], rows::text, object_of_lists).json(),
     ] },
     RowFunction { name: "json_field", overloads: &[
         Overload::new(&[Kind::Json, Kind::Int], rows::text, |args| Ok(Value::maybe_text(item(args[0].str(), args[1].int())?))).json(),

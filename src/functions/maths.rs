@@ -12,12 +12,12 @@ type Result<T> = std::result::Result<T, FunctionError>;
 #[rustfmt::skip]
 pub(super) const FUNCTIONS: &[RowFunction] = &[
     RowFunction { name: "div", overloads: &[
-        Overload::new(&[Kind::Numeric, Kind::Numeric], whole, |args| quotient(args)),
+        Overload::new(&[Kind::Numeric, Kind::Numeric], whole, quotient),
     ] },
     RowFunction { name: "width_bucket", overloads: &[
-        Overload::new(&[Kind::Numeric, Kind::Numeric, Kind::Numeric, Kind::Int], rows::int4, |args| decimal_bucket(args)),
-        Overload::new(&[Kind::Float, Kind::Float, Kind::Float, Kind::Int], rows::int4, |args| float_bucket(args)),
-        Overload::new(&[Kind::Any, Kind::List], rows::int4, |args| bucket_of_thresholds(args)),
+        Overload::new(&[Kind::Numeric, Kind::Numeric, Kind::Numeric, Kind::Int], rows::int4, decimal_bucket),
+        Overload::new(&[Kind::Float, Kind::Float, Kind::Float, Kind::Int], rows::int4, float_bucket),
+        Overload::new(&[Kind::Any, Kind::List], rows::int4, bucket_of_thresholds),
     ] },
     RowFunction { name: "scale", overloads: &[
         Overload::new(&[Kind::Numeric], rows::int4, |args| Ok(Value::Int(parts(&args[0]).1.into()))),

@@ -13,12 +13,12 @@ type Result<T> = std::result::Result<T, FunctionError>;
 #[rustfmt::skip]
 pub(super) const FUNCTIONS: &[RowFunction] = &[
     RowFunction { name: "timestamp_age", overloads: &[
-        Overload::new(&[Kind::Timestamp, Kind::Timestamp], rows::interval, |args| age(args)),
-        Overload::new(&[Kind::Instant, Kind::Instant], rows::interval, |args| age(args)),
+        Overload::new(&[Kind::Timestamp, Kind::Timestamp], rows::interval, age),
+        Overload::new(&[Kind::Instant, Kind::Instant], rows::interval, age),
     ] },
     RowFunction { name: "timestamp_difference", overloads: &[
-        Overload::new(&[Kind::Timestamp, Kind::Timestamp], rows::interval, |args| difference(args)),
-        Overload::new(&[Kind::Instant, Kind::Instant], rows::interval, |args| difference(args)),
+        Overload::new(&[Kind::Timestamp, Kind::Timestamp], rows::interval, difference),
+        Overload::new(&[Kind::Instant, Kind::Instant], rows::interval, difference),
     ] },
     RowFunction { name: "interval_times", overloads: &[
         Overload::new(&[Kind::Interval, Kind::Float], rows::interval, |args| Ok(Value::Interval(interval(args, 0).times(args[1].float())?))),

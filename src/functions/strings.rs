@@ -16,7 +16,7 @@ const BYTES_MAX: usize = 16 << 20;
 #[rustfmt::skip]
 pub(super) const FUNCTIONS: &[RowFunction] = &[
     RowFunction { name: "format", overloads: &[
-        Overload::new(&[Kind::Text, Kind::Any], rows::text, |args| format(args)).variadic().of_nulls(),
+        Overload::new(&[Kind::Text, Kind::Any], rows::text, format).variadic().of_nulls(),
     ] },
     RowFunction { name: "quote_ident", overloads: &[
         Overload::new(&[Kind::Text], rows::text, |args| Ok(Value::text(quoted_identifier(args[0].str())))),

@@ -24,22 +24,22 @@ type Result<T> = std::result::Result<T, FunctionError>;
 #[rustfmt::skip]
 pub(super) const FUNCTIONS: &[RowFunction] = &[
     RowFunction { name: "to_char", overloads: &[
-        Overload::new(&[Kind::Timestamp, Kind::Text], rows::text, |args| moment_text(args)),
-        Overload::new(&[Kind::Instant, Kind::Text], rows::text, |args| moment_text(args)),
-        Overload::new(&[Kind::Interval, Kind::Text], rows::text, |args| interval_text(args)),
+        Overload::new(&[Kind::Timestamp, Kind::Text], rows::text, moment_text),
+        Overload::new(&[Kind::Instant, Kind::Text], rows::text, moment_text),
+        Overload::new(&[Kind::Interval, Kind::Text], rows::text, interval_text),
         Overload::new(&[Kind::Int, Kind::Text], rows::text, |args| Ok(Value::text(number::of_integer(args[0].int(), args[1].str())?))),
-        Overload::new(&[Kind::Numeric, Kind::Text], rows::text, |args| decimal_text(args)),
+        Overload::new(&[Kind::Numeric, Kind::Text], rows::text, decimal_text),
         Overload::new(&[Kind::Float, Kind::Text], rows::text, |args| Ok(Value::text(number::of_float(args[0].float(), args[1].str())?))),
     ] },
     RowFunction { name: "to_date", overloads: &[
-        Overload::new(&[Kind::Text, Kind::Text], rows::date, |args| to_date(args)),
+        Overload::new(&[Kind::Text, Kind::Text], rows::date, to_date),
     ] },
     RowFunction { name: "to_timestamp", overloads: &[
-        Overload::new(&[Kind::Text, Kind::Text], rows::instant, |args| to_timestamp(args)),
-        Overload::new(&[Kind::Float], rows::instant, |args| from_epoch(args)),
+        Overload::new(&[Kind::Text, Kind::Text], rows::instant, to_timestamp),
+        Overload::new(&[Kind::Float], rows::instant, from_epoch),
     ] },
     RowFunction { name: "to_number", overloads: &[
-        Overload::new(&[Kind::Text, Kind::Text], number_type, |args| to_number(args)),
+        Overload::new(&[Kind::Text, Kind::Text], number_type, to_number),
     ] },
 ];
 

@@ -456,7 +456,7 @@ fn written(mut pattern: Pattern, digits: Digits) -> String {
     }
     let mut sign_written;
     if pattern.plus || pattern.minus {
-        sign_written = !(pattern.plus && !pattern.minus);
+        sign_written = !pattern.plus || pattern.minus;
     } else {
         if !negative && pattern.brackets && pattern.fill {
             pattern.brackets = false;
