@@ -41,6 +41,8 @@ enum Step {
 #[derive(Clone)]
 struct Reader<'a> {
     version: &'a Version,
+    /// The question's own FILTER: a series may pick another snapshot by it, of another group.
+    filter: Option<&'a Condition>,
     restricted: Vec<&'a Condition>,
     steps: Vec<Step>,
 }
@@ -205,7 +207,7 @@ impl<'a> Oracle<'a> {
 
     fn reader(&self) -> Reader<'a> {
         let version = self.definitions.version((0, 1));
-        Reader { version, restricted: Vec::new(), steps: Vec::new() }
+        Reader { version, filter: None, restricted: Vec::new(), steps: Vec::new() }
     }
 
     // ---- questions ----
@@ -272,7 +274,8 @@ impl<'a> Oracle<'a> {
     fn readers_of<'q>(&'q self, question: &'q Question) -> Vec<Reader<'q>> {
         let mut readers = Vec::new();
         for measure in &question.measures {
-            self.readers(measure.reference, None, &self.reader(), &mut readers);
+            let reader = Reader { filter: measure.filter.as_ref(), ..self.reader() };
+            self.readers(measure.reference, None, &reader, &mut readers);
         }
         readers
     }
@@ -576,10 +579,15 @@ impl<'a> Oracle<'a> {
                 true => self.shown_periods(question).into_iter().map(Some).collect(),
                 false => vec![None],
             };
-        let rows = periods
-            .into_iter()
-            .flat_map(|period| self.in_period(reader, question, period, None, &all));
-        rows.map(|(keys, _)| keys).collect()
+        let filter = reader.filter.filter(|_| reader.series().is_some());
+        let mut cells = Vec::new();
+        for period in periods {
+            for filter in [None].into_iter().chain(filter.map(Some)) {
+                let rows = self.in_period(reader, question, period, filter, &all);
+                cells.extend(rows.into_iter().map(|(keys, _)| keys));
+            }
+        }
+        cells
     }
 
     // ---- values ----
