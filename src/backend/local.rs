@@ -236,6 +236,9 @@ impl From<DataFusionError> for BackendError {
 }
 
 fn known(error: &DataFusionError) -> Option<BackendError> {
+    if let Some(refused) = FunctionError::of(error) {
+        return Some(BackendError::Function(refused));
+    }
     match error {
         DataFusionError::ArrowError(error, _) => known_arrow(error),
         DataFusionError::ResourcesExhausted(text) => {
@@ -259,9 +262,6 @@ fn known_external(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Op
     }
     if let Some(UnknownZone { name }) = error.downcast_ref::<UnknownZone>() {
         return Some(BackendError::InvalidTimeZone { name: name.clone() });
-    }
-    if let Some(error) = error.downcast_ref::<FunctionError>() {
-        return Some(BackendError::Function(error.clone()));
     }
     if error.is::<TooManyPeriods>() {
         return Some(BackendError::TooManyPeriods);

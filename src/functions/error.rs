@@ -1,5 +1,6 @@
 //! What a function refuses, in Postgres's words.
 
+use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
 use crate::error::ClientError;
@@ -44,13 +45,35 @@ impl FunctionError {
             DataFusionError::Shared(error) => Self::of(error),
             DataFusionError::Collection(errors) => errors.iter().find_map(Self::of),
             DataFusionError::ArrowError(error, _) => match error.as_ref() {
-                datafusion::arrow::error::ArrowError::ExternalError(error) => {
-                    Self::of_external(error.as_ref())
-                }
+                ArrowError::ExternalError(error) => Self::of_external(error.as_ref()),
+                ArrowError::ComputeError(text) => Self::worded(text),
                 _ => None,
             },
+            DataFusionError::Execution(text) | DataFusionError::Plan(text) => Self::worded(text),
             _ => None,
         }
+    }
+
+    /// What DataFusion's own functions refuse has no code, and is told by its words (DataFusion 55),
+    /// most of which are Postgres's.
+    fn worded(text: &str) -> Option<Self> {
+        const PHRASES: [(&str, &str); 9] = [
+            ("2201F", "cannot take square root of a negative number"),
+            ("2201E", "cannot take logarithm of zero"),
+            ("2201E", "cannot take logarithm of a negative number"),
+            ("2201F", "zero raised to a negative power is undefined"),
+            ("2201F", "a negative number raised to a non-integer power yields a complex result"),
+            ("22003", "factorial of a negative number is undefined"),
+            ("22023", "field position must not be zero"),
+            // These hold a value of the statement's own.
+            ("22023", "time zone \""),
+            ("22003", "percentile value "),
+        ];
+        if text.contains("negative count not allowed") {
+            return Some(Self::new("22011", "negative substring length not allowed"));
+        }
+        let found = PHRASES.into_iter().find_map(|(code, words)| Some((code, text.find(words)?)));
+        found.map(|(code, at)| Self::new(code, &text[at..]))
     }
 
     fn of_external(error: &(dyn std::error::Error + Send + Sync + 'static)) -> Option<Self> {
