@@ -126,7 +126,7 @@ impl FiscalCalendar {
                 begin.checked_add_days(Days::new(since))
             }
             Years::OfWeeks { first, .. } => {
-                let into = u64::from(first.days_since_to(day.weekday()));
+                let into = u64::from(day.weekday().days_since(first));
                 let week = day.checked_sub_days(Days::new(into))?;
                 let number = self.week_of_year(week)?;
                 let back = match unit {
@@ -354,17 +354,6 @@ impl FromStr for FiscalCalendar {
         };
         let named_after = NamedAfter::parse(named).ok_or(YearsFault::NotADay)?;
         Self::new(Years::parse(starts, months)?, named_after)
-    }
-}
-
-/// How many days the weekday of `day` is after `first`.
-trait DaysSince {
-    fn days_since_to(self, day: Weekday) -> u32;
-}
-
-impl DaysSince for Weekday {
-    fn days_since_to(self, day: Weekday) -> u32 {
-        (day.num_days_from_monday() + 7 - self.num_days_from_monday()) % 7
     }
 }
 
