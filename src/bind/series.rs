@@ -2,26 +2,12 @@
 //! tables.
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    ObjectName, Query, SelectItem, SetExpr, TableAlias,
+    Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Query, SelectItem, SetExpr, TableAlias,
 };
-
-use std::sync::LazyLock;
-
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 
 use super::error::BindError;
 use super::scope::folded;
-
-/// A query to fill in: its many parts that say nothing stay the parser's business.
-static EMPTY_QUERY: LazyLock<Query> = LazyLock::new(|| {
-    Parser::new(&PostgreSqlDialect {})
-        .try_with_sql("SELECT NULL")
-        .and_then(|mut parser| parser.parse_query())
-        .map(|query| *query)
-        .expect("a constant query parses")
-});
+use crate::sql::ast::{EMPTY_QUERY, call};
 
 /// Whether a function in FROM is one of these.
 pub(crate) fn is_one(name: &ObjectName) -> bool {
@@ -105,22 +91,4 @@ fn rows_of(
         at: None,
     };
     Ok((alias, query))
-}
-
-fn call(name: &str, args: Vec<Expr>) -> Expr {
-    let unnamed = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
-    Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::with_quote('"', name)]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList {
-            duplicate_treatment: None,
-            args: args.into_iter().map(unnamed).collect(),
-            clauses: Vec::new(),
-        }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
 }

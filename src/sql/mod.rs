@@ -1,5 +1,6 @@
 //! Text to statements with spans, and the catalogue that clients look around in.
 
+pub(crate) mod ast;
 pub mod catalog;
 mod error;
 pub mod parse;

@@ -8,6 +8,8 @@ use datafusion::sql::sqlparser::ast::{
     ObjectName, Subscript, UnaryOperator, Value,
 };
 
+use super::ast::{call, unnamed};
+
 /// Writes one expression anew where it has to be; what is inside of it is left for its own turn.
 pub(crate) fn rewrite(expr: &mut Expr) {
     let rewritten = match expr {
@@ -225,25 +227,4 @@ fn number(value: i64) -> Expr {
 
 fn take(expr: &mut Box<Expr>) -> Expr {
     std::mem::replace(expr.as_mut(), Expr::value(Value::Null))
-}
-
-fn unnamed(expr: Expr) -> FunctionArg {
-    FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
-}
-
-fn call(name: &str, args: Vec<Expr>) -> Expr {
-    Expr::Function(Function {
-        name: ObjectName::from(vec![Ident::with_quote('"', name)]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList {
-            duplicate_treatment: None,
-            args: args.into_iter().map(unnamed).collect(),
-            clauses: Vec::new(),
-        }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
 }

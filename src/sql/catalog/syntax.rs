@@ -7,17 +7,13 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
-use std::sync::LazyLock;
 
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
-    FunctionArgumentList, FunctionArguments, Ident, Join, JoinConstraint, JoinOperator, ObjectName,
-    OrderBy, OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr,
-    Spanned, TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins, UnaryOperator, Value,
-    VisitMut, VisitorMut,
+    FunctionArguments, Ident, Join, JoinConstraint, JoinOperator, ObjectName, OrderBy, OrderByKind,
+    Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableAlias,
+    TableAliasColumnDef, TableFactor, TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
 };
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 
 use super::definitions::SYSTEM_COLUMNS;
 use super::error::CatalogError;
@@ -25,6 +21,7 @@ use super::labels::{folded, label_of, last_part};
 use super::literals;
 use super::owner::schema_of;
 use super::planning::Context;
+use crate::sql::ast::{EMPTY_QUERY, arguments, call};
 
 /// The marker around a subquery that stands for the array of its rows.
 pub(super) const ARRAY_SUBQUERY: &str = "canon_array_subquery";
@@ -843,15 +840,6 @@ fn derived(columns: Vec<(Expr, String)>, alias: &str) -> TableFactor {
     }
 }
 
-/// A query to fill in: its many parts that say nothing stay the parser's business.
-static EMPTY_QUERY: LazyLock<Query> = LazyLock::new(|| {
-    Parser::new(&PostgreSqlDialect {})
-        .try_with_sql("SELECT NULL")
-        .and_then(|mut parser| parser.parse_query())
-        .map(|query| *query)
-        .expect("a constant query parses")
-});
-
 fn table_alias(name: &str) -> TableAlias {
     let columns: Vec<TableAliasColumnDef> = Vec::new();
     TableAlias { explicit: true, name: quoted(name), columns, at: None }
@@ -880,28 +868,6 @@ fn text(text: &str) -> Expr {
 
 fn take(expr: &mut Box<Expr>) -> Expr {
     std::mem::replace(expr.as_mut(), null())
-}
-
-fn call(name: &str, args: Vec<Expr>) -> Expr {
-    Expr::Function(Function {
-        name: ObjectName::from(vec![quoted(name)]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: arguments(args),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
-}
-
-fn arguments(args: Vec<Expr>) -> FunctionArguments {
-    let args = args.into_iter().map(|arg| FunctionArg::Unnamed(FunctionArgExpr::Expr(arg)));
-    FunctionArguments::List(FunctionArgumentList {
-        duplicate_treatment: None,
-        args: args.collect(),
-        clauses: Vec::new(),
-    })
 }
 
 fn expressions(args: &FunctionArguments) -> Option<Vec<Expr>> {

@@ -1,0 +1,47 @@
+//! Pieces of syntax trees, for what is written out in a statement's place.
+
+use std::sync::LazyLock;
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
+    ObjectName, Query,
+};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::Parser;
+
+/// A query to fill in: its many parts that say nothing stay the parser's business.
+pub(crate) static EMPTY_QUERY: LazyLock<Query> = LazyLock::new(|| {
+    Parser::new(&PostgreSqlDialect {})
+        .try_with_sql("SELECT NULL")
+        .and_then(|mut parser| parser.parse_query())
+        .map(|query| *query)
+        .expect("a constant query parses")
+});
+
+/// A plain call of a function by its exact name.
+pub(crate) fn call(name: &str, args: Vec<Expr>) -> Expr {
+    Expr::Function(Function {
+        name: ObjectName::from(vec![Ident::with_quote('"', name)]),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: arguments(args),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+/// Arguments without names.
+pub(crate) fn arguments(args: Vec<Expr>) -> FunctionArguments {
+    FunctionArguments::List(FunctionArgumentList {
+        duplicate_treatment: None,
+        args: args.into_iter().map(unnamed).collect(),
+        clauses: Vec::new(),
+    })
+}
+
+/// An argument without a name.
+pub(crate) fn unnamed(expr: Expr) -> FunctionArg {
+    FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))
+}
