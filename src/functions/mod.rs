@@ -8,6 +8,7 @@
 mod aggregates;
 mod arrays;
 mod calendar;
+mod decimals;
 mod error;
 pub mod fiscal;
 mod grain;
