@@ -16,6 +16,7 @@ use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Operator,
 
 use super::error::CatalogError;
 use super::functions::{Value, parse_array};
+use super::syntax::UNTYPED;
 use super::typing::{field_of, is_reg, is_vector, list_of, pg_type_of, tag_of, type_name};
 use crate::sql::timezone::TimeZone;
 use crate::sql::types::PgType;
@@ -94,6 +95,10 @@ fn rewrite(expr: Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Transforme
                 case_insensitive,
             )))
         }
+        Expr::Case(case) if results_of(&case).any(is_marked) => {
+            let case = with_typed_results(case, schema, casts)?;
+            rewrite(Expr::Case(case), schema, casts)?
+        }
         Expr::Case(Case { expr: Some(operand), when_then_expr, else_expr }) => {
             let arms = when_then_expr
                 .into_iter()
@@ -105,8 +110,7 @@ fn rewrite(expr: Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Transforme
             Transformed::yes(as_branches(case, &results, schema)?)
         }
         Expr::Case(case) => {
-            let results = case.when_then_expr.iter().map(|(_, then)| then.as_ref());
-            let results: Vec<_> = results.chain(case.else_expr.as_deref()).cloned().collect();
+            let results: Vec<_> = results_of(&case).cloned().collect();
             Transformed::yes(as_branches(Expr::Case(case), &results, schema)?)
         }
         Expr::ScalarSubquery(subquery) => {
@@ -133,6 +137,40 @@ fn rewrite(expr: Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Transforme
         }
         other => Transformed::no(other),
     })
+}
+
+fn results_of(case: &Case) -> impl Iterator<Item = &Expr> {
+    let results = case.when_then_expr.iter().map(|(_, then)| then.as_ref());
+    results.chain(case.else_expr.as_deref())
+}
+
+/// Whether a literal waits for the type of its neighbours.
+fn is_marked(expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarFunction(marker) if marker.func.name() == UNTYPED)
+}
+
+/// A CASE whose marked literals have the type of its other results.
+fn with_typed_results(case: Case, schema: &DFSchema, casts: &RegCasts) -> Result<Case> {
+    let is_null = |expr: &Expr| matches!(expr, Expr::Literal(value, _) if value.is_null());
+    let has_type = |expr: &&Expr| !is_marked(expr) && !is_untyped(expr) && !is_null(expr);
+    let typed = results_of(&case).find(has_type).cloned();
+    let literal = |expr: Expr| -> Result<Expr> {
+        match expr {
+            Expr::ScalarFunction(ScalarFunction { func, mut args }) if func.name() == UNTYPED => {
+                let literal = args.pop().unwrap_or(lit(ScalarValue::Null));
+                match &typed {
+                    Some(typed) => meet(literal, typed, schema, casts),
+                    None => Ok(literal),
+                }
+            }
+            other => Ok(other),
+        }
+    };
+    let arms = case.when_then_expr.into_iter();
+    let arms = arms.map(|(when, then)| Ok((when, Box::new(literal(*then)?))));
+    let arms = arms.collect::<Result<Vec<_>>>()?;
+    let otherwise = case.else_expr.map(|expr| literal(*expr)).transpose()?;
+    Ok(Case::new(case.expr, arms, otherwise.map(Box::new)))
 }
 
 /// Whether `||` puts arrays together, or an array and an item.
