@@ -25,6 +25,7 @@ mod questions;
 mod render;
 mod segments;
 mod servers;
+mod sessions;
 mod slt;
 mod snapshots;
 mod stages;

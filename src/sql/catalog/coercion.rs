@@ -7,6 +7,7 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
+use datafusion::functions::core::named_struct;
 use datafusion::logical_expr::expr::{
     Between, BinaryExpr, Case, InList, Like, Placeholder, ScalarFunction,
 };
@@ -382,6 +383,10 @@ fn cast(expr: Expr, target: &FieldRef, schema: &DFSchema, casts: &RegCasts) -> R
             return Ok(plain(call(function, vec![expr, lit(source_tag)])));
         }
     }
+    // As text an address has the length of its network's part, which it doesn't show alone.
+    if to_text && source_tag == "inet" && tag != "inet" {
+        return Ok(plain(call(&casts.from_reg, vec![expr, lit(source_tag)])));
+    }
     if to_text && is_vector(&source_tag) {
         return Ok(plain(array_to_string(expr, " ")));
     }
@@ -465,8 +470,9 @@ fn is_untyped(expr: &Expr) -> bool {
     )
 }
 
-/// The columns of a plan in the types in which they are sent: names for the `reg…` types, text for
-/// the vectors, and Arrow's variants of a type as one.
+/// The columns of a plan in the types in which they are sent: for the `reg…` types structs of name
+/// and OID, since text shows the one and the binary format the other; text for the vectors, and
+/// Arrow's variants of a type as one.
 pub(super) fn for_the_wire(plan: LogicalPlan, casts: &RegCasts) -> Result<LogicalPlan> {
     let schema = Arc::clone(plan.schema());
     let mut exprs = Vec::with_capacity(schema.fields().len());
@@ -476,7 +482,10 @@ pub(super) fn for_the_wire(plan: LogicalPlan, casts: &RegCasts) -> Result<Logica
         let pg_type = pg_type_of(field);
         let sent = pg_type.to_arrow();
         let text = field_of("text");
-        let expr = if is_reg(tag) || is_vector(tag) {
+        let expr = if is_reg(tag) {
+            let name = cast(column.clone(), &text, &schema, casts)?;
+            call(&named_struct(), vec![lit("name"), name, lit("oid"), column])
+        } else if is_vector(tag) {
             cast(column, &text, &schema, casts)?
         } else if tag.starts_with("_reg") {
             cast(column, &field_of("_text"), &schema, casts)?
