@@ -17,6 +17,7 @@ mod fixture;
 mod functions;
 mod generate;
 mod journeys;
+mod long_lists;
 mod oracle;
 mod parameters;
 mod property;
