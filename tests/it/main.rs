@@ -16,6 +16,7 @@ mod explain;
 mod fixture;
 mod functions;
 mod generate;
+mod integers;
 mod journeys;
 mod long_lists;
 mod oracle;
