@@ -18,6 +18,10 @@ pub fn int4_columns(plan: &LogicalPlan) -> Vec<bool> {
 }
 
 fn column(plan: &LogicalPlan, index: usize) -> bool {
+    // Before types are coerced a union has those of its first part.
+    if let LogicalPlan::Union(union) = plan {
+        return union.inputs.iter().all(|input| column(input, index));
+    }
     match plan.schema().field(index).data_type() {
         DataType::Int8 | DataType::Int16 | DataType::Int32 => return true,
         DataType::Int64 => {}
@@ -51,7 +55,6 @@ fn column(plan: &LogicalPlan, index: usize) -> bool {
                 _ => false,
             }
         }
-        LogicalPlan::Union(union) => union.inputs.iter().all(|input| column(input, index)),
         LogicalPlan::Values(values) => {
             values.values.iter().all(|row| row.get(index).is_some_and(|it| value(it, plan)))
         }
