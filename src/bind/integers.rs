@@ -8,9 +8,7 @@
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::expr::{AggregateFunction, Case, ScalarFunction};
-use datafusion::logical_expr::{
-    BinaryExpr, Distinct, Expr, ExprSchemable, JoinType, LogicalPlan, Operator,
-};
+use datafusion::logical_expr::{BinaryExpr, Distinct, Expr, ExprSchemable, LogicalPlan, Operator};
 
 /// For each column of a bound plan, whether Postgres would call it an `int4`.
 pub fn int4_columns(plan: &LogicalPlan) -> Vec<bool> {
@@ -18,15 +16,7 @@ pub fn int4_columns(plan: &LogicalPlan) -> Vec<bool> {
 }
 
 fn column(plan: &LogicalPlan, index: usize) -> bool {
-    // Before types are coerced a union has those of its first part.
-    if let LogicalPlan::Union(union) = plan {
-        return union.inputs.iter().all(|input| column(input, index));
-    }
-    match plan.schema().field(index).data_type() {
-        DataType::Int8 | DataType::Int16 | DataType::Int32 => return true,
-        DataType::Int64 => {}
-        _ => return false,
-    }
+    let is_small = || is_small(plan.schema().field(index).data_type());
     match plan {
         LogicalPlan::Projection(projection) => value(&projection.expr[index], &projection.input),
         LogicalPlan::SubqueryAlias(alias) => column(&alias.input, index),
@@ -36,29 +26,25 @@ fn column(plan: &LogicalPlan, index: usize) -> bool {
         LogicalPlan::Distinct(Distinct::All(input)) => column(input, index),
         LogicalPlan::Aggregate(aggregate) => {
             let exprs = aggregate.group_expr.iter().chain(&aggregate.aggr_expr);
-            let has_sets = aggregate.group_expr.iter().any(|it| matches!(it, Expr::GroupingSet(_)));
-            let mut exprs = exprs.skip(index);
-            !has_sets && exprs.next().is_some_and(|expr| value(expr, &aggregate.input))
-        }
-        LogicalPlan::Window(window) => {
-            index < window.input.schema().fields().len() && column(&window.input, index)
-        }
-        LogicalPlan::Join(join) => {
-            let left = join.left.schema().fields().len();
-            match join.join_type {
-                JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full => {
-                    match index < left {
-                        true => column(&join.left, index),
-                        false => column(&join.right, index - left),
-                    }
-                }
-                _ => false,
+            match aggregate.group_expr.iter().any(|it| matches!(it, Expr::GroupingSet(_))) {
+                true => is_small(),
+                false => exprs.skip(index).take(1).all(|expr| value(expr, &aggregate.input)),
             }
         }
+        LogicalPlan::Window(window) if index < window.input.schema().fields().len() => {
+            column(&window.input, index)
+        }
+        LogicalPlan::Join(join) => match index.checked_sub(join.left.schema().fields().len()) {
+            None => column(&join.left, index),
+            Some(index) if index < join.right.schema().fields().len() => column(&join.right, index),
+            Some(_) => is_small(),
+        },
+        // Before types are coerced a union has those of its first part.
+        LogicalPlan::Union(union) => union.inputs.iter().all(|input| column(input, index)),
         LogicalPlan::Values(values) => {
             values.values.iter().all(|row| row.get(index).is_some_and(|it| value(it, plan)))
         }
-        _ => false,
+        _ => is_small(),
     }
 }
 
@@ -85,13 +71,13 @@ fn value(expr: &Expr, input: &LogicalPlan) -> bool {
         Expr::ScalarFunction(ScalarFunction { func, args }) => match func.name() {
             "abs" | "coalesce" | "greatest" | "least" | "mod" => all_of(args.iter(), of),
             "nullif" => args.first().is_some_and(of),
-            _ => is_small(expr, input),
+            _ => is_small_value(expr, input),
         },
         Expr::AggregateFunction(AggregateFunction { func, params }) => {
             matches!(func.name(), "min" | "max") && all_of(params.args.iter(), of)
         }
         Expr::ScalarSubquery(subquery) => column(&subquery.subquery, 0),
-        _ => is_small(expr, input),
+        _ => is_small_value(expr, input),
     }
 }
 
@@ -126,7 +112,10 @@ fn is_date(expr: &Expr, input: &LogicalPlan) -> bool {
     expr.get_type(input.schema()).is_ok_and(|data_type| data_type == DataType::Date32)
 }
 
-fn is_small(expr: &Expr, input: &LogicalPlan) -> bool {
-    let small = |data_type| matches!(data_type, DataType::Int8 | DataType::Int16 | DataType::Int32);
-    expr.get_type(input.schema()).is_ok_and(small)
+fn is_small(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Int8 | DataType::Int16 | DataType::Int32)
+}
+
+fn is_small_value(expr: &Expr, input: &LogicalPlan) -> bool {
+    expr.get_type(input.schema()).is_ok_and(|data_type| is_small(&data_type))
 }

@@ -32,10 +32,10 @@ async fn simple(client: &Client, sql: &str) -> String {
     shown
 }
 
+/// PostgreSQL tells only a moment later what an idle session waits for, so that is left out.
 const ACTIVITY: &str = "SELECT usename, datname, application_name, pid IS NOT NULL, pid = pg_backend_pid(), \
      client_addr, client_port IS NOT NULL, client_hostname, backend_start <= now(), \
-     xact_start IS NOT NULL, query_start IS NOT NULL, state_change IS NOT NULL, state, \
-     wait_event_type, wait_event, query, backend_type, leader_pid, \
+     xact_start IS NOT NULL, query_start IS NOT NULL, state_change IS NOT NULL, state, query, backend_type, leader_pid, \
      usesysid = (SELECT r.oid FROM pg_roles r WHERE r.rolname = usename) \
      FROM pg_stat_activity WHERE usename IN ('analyst', 'canon', 'reader') AND datname IS NOT NULL \
      ORDER BY usename, application_name";
