@@ -10,7 +10,7 @@ use super::engine::{Column, Notice, QueryText};
 use super::error::SessionError;
 use super::portal::{Format, Prepared};
 use super::transaction::{SAVEPOINTS_MAX, Transaction};
-use super::{Answer, Pace, Rows, Session, rows};
+use super::{Answer, Origin, Pace, Rows, Session, rows};
 use crate::error::QueryError;
 use crate::sql::SqlError;
 use crate::sql::parse::{Argument, ArgumentValue, Discard, SetValue, Statement, TransactionModes};
@@ -81,7 +81,7 @@ impl Session {
                 self.check_new_statement(name)?;
                 let query = QueryText { statement: query.as_ref().clone(), text: text.clone() };
                 let prepared = self.engine.prepare(&query, types, &self.context()).await?;
-                self.add_statement(name, Prepared::Query(prepared))?;
+                self.add_statement(name, Prepared::Query(prepared), Origin::Sql)?;
                 done("PREPARE")
             }
             Statement::Execute { name, arguments } => {

@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::ast;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::QueryError;
+use crate::sql::catalog::SeenSessions;
 use crate::sql::settings::SettingChanges;
 use crate::sql::types::PgType;
 
@@ -61,6 +62,8 @@ pub struct RequestContext {
     pub statement_timeout: Option<Duration>,
     /// What the statement sets by calling `set_config`.
     pub changes: SettingChanges,
+    /// What sessions do and hold, for a statement that [`PreparedQuery::reads_sessions`].
+    pub seen: Arc<SeenSessions>,
 }
 
 /// A statement whose names and types are resolved.
@@ -69,6 +72,8 @@ pub struct PreparedQuery {
     pub query: QueryText,
     pub params: Vec<PgType>,
     pub columns: Vec<Column>,
+    /// Whether it asks what sessions do or hold.
+    pub reads_sessions: bool,
     /// What the engine has to remember.
     pub plan: Arc<dyn std::any::Any + Send + Sync>,
 }

@@ -1,5 +1,6 @@
 //! A client's session: identity, settings, transaction state, statements and portals.
 
+mod activity;
 mod command;
 mod cursor;
 mod cursors;
@@ -12,12 +13,15 @@ mod settings;
 mod transaction;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use chrono::{DateTime, Utc};
 use datafusion::common::ScalarValue;
 use tokio_util::sync::CancellationToken;
 
+pub use activity::Activity;
 pub use cursor::{Cursor, KEPT_ROWS_BYTES_MAX, SharedCursor};
 pub use engine::{Column, Engine, Notice, PreparedQuery, QueryRows, QueryText, RequestContext};
 pub use error::SessionError;
@@ -28,9 +32,11 @@ pub use settings::SessionSettings;
 pub use transaction::TransactionStatus;
 
 use crate::error::QueryError;
+use crate::sql::catalog::{SeenCursor, SeenSessions, SeenStatement};
 use crate::sql::parse::{self, CopyOptions, Statement};
 use crate::sql::settings::{SETTINGS, SettingChanges};
 use crate::sql::types::PgType;
+use activity::Presence;
 use settings::Values;
 use transaction::Transaction;
 
@@ -48,6 +54,9 @@ pub struct Identity {
     pub database: String,
     /// Unique in this process.
     pub backend_pid: i32,
+    /// The addresses of the connection, as far as it has some.
+    pub client: Option<SocketAddr>,
+    pub server: Option<SocketAddr>,
 }
 
 /// What a statement is answered with.
@@ -89,8 +98,11 @@ pub struct Session {
     identity: Identity,
     settings: SessionSettings,
     transaction: Transaction,
-    statements: HashMap<String, Arc<Prepared>>,
+    statements: HashMap<String, Held>,
     portals: HashMap<String, Portal>,
+    /// The portal that Execute has taken out.
+    executing: Option<SeenCursor>,
+    presence: Presence,
     /// Rows in memory for cursors, in bytes.
     kept_bytes: Arc<AtomicUsize>,
     /// The message has several statements, which are one transaction even without BEGIN.
@@ -102,6 +114,22 @@ pub struct Session {
     told: Option<Values>,
 }
 
+/// A statement under a name.
+struct Held {
+    prepared: Arc<Prepared>,
+    at: DateTime<Utc>,
+    origin: Origin,
+}
+
+/// Who made a prepared statement.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Origin {
+    /// A Parse message.
+    Protocol,
+    /// PREPARE.
+    Sql,
+}
+
 impl Session {
     /// A session at its log-in, with the settings of the start-up packet.
     ///
@@ -111,8 +139,10 @@ impl Session {
         engine: Arc<dyn Engine>,
         identity: Identity,
         startup: &[(String, String)],
+        activity: &Arc<Activity>,
     ) -> Result<Self, QueryError> {
         let settings = SessionSettings::at_login(&identity.role, startup)?;
+        let presence = activity.enter(&identity, settings.get("application_name").unwrap_or(""));
         Ok(Self {
             engine,
             identity,
@@ -120,6 +150,8 @@ impl Session {
             transaction: Transaction::None,
             statements: HashMap::new(),
             portals: HashMap::new(),
+            executing: None,
+            presence,
             kept_bytes: Arc::default(),
             in_batch: false,
             changes: SettingChanges::default(),
@@ -150,7 +182,20 @@ impl Session {
             settings: self.settings.values().clone(),
             statement_timeout: self.settings.statement_timeout(),
             changes: self.changes.clone(),
+            seen: Arc::default(),
         }
+    }
+
+    /// What sessions do, and what this one holds.
+    fn seen(&self) -> SeenSessions {
+        let named = self.statements.iter().filter(|(name, _)| !name.is_empty());
+        let mut statements: Vec<SeenStatement> =
+            named.map(|(name, held)| held.seen(name)).collect();
+        statements.sort_by(|a, b| a.name.cmp(&b.name));
+        let portals = self.portals.iter().map(|(name, portal)| portal.seen(name));
+        let mut cursors: Vec<SeenCursor> = portals.chain(self.executing.clone()).collect();
+        cursors.sort_by(|a, b| a.name.cmp(&b.name));
+        SeenSessions { statements, cursors, ..self.presence.seen() }
     }
 
     /// Notices and warnings since the last call, as far as client_min_messages lets them through.
@@ -187,6 +232,7 @@ impl Session {
 
     /// Before each statement: opens an implicit transaction if there is none.
     pub fn begin_statement(&mut self) {
+        self.presence.works();
         self.transaction.begin_implicit(&self.settings);
     }
 
@@ -215,10 +261,17 @@ impl Session {
         }
     }
 
+    /// When everything is answered, and the client may ask on.
+    pub fn rest(&mut self) {
+        let name = self.settings.get("application_name").unwrap_or_default();
+        self.presence.rests(self.status(), name);
+    }
+
     /// After an error.
     pub fn fail(&mut self) {
         self.in_batch = false;
         drop(self.changes.take());
+        self.executing = None;
         self.transaction.fail(&mut self.settings);
         self.close_portals_since(self.transaction.savepoints());
     }
@@ -235,6 +288,7 @@ impl Session {
         statement: Statement,
         params: &[Option<PgType>],
     ) -> Result<Prepared, QueryError> {
+        self.presence.runs(text);
         self.refuse_if_failed(Some(&statement))?;
         match statement {
             Statement::Query(statement) => {
@@ -291,6 +345,9 @@ impl Session {
         cancel: CancellationToken,
         pace: Pace,
     ) -> Result<Answer, QueryError> {
+        if let Some(text) = prepared.text() {
+            self.presence.runs(text);
+        }
         match prepared {
             Prepared::Empty => Ok(Answer::Empty),
             Prepared::Query(query) => {
@@ -322,6 +379,9 @@ impl Session {
         if pace == Pace::InParts {
             context.statement_timeout = None;
         }
+        if query.reads_sessions {
+            context.seen = Arc::new(self.seen());
+        }
         let rows = self.engine.execute(query, params, &context, cancel.clone()).await?;
         self.notices.extend(rows.notices);
         let cursor = Cursor::new(rows.batches, rows.command, cancel);
@@ -332,13 +392,19 @@ impl Session {
 
     /// # Errors
     /// 42P05 for a name in use, 53400 when there are too many.
-    pub fn add_statement(&mut self, name: &str, prepared: Prepared) -> Result<(), QueryError> {
+    pub fn add_statement(
+        &mut self,
+        name: &str,
+        prepared: Prepared,
+        origin: Origin,
+    ) -> Result<(), QueryError> {
         self.check_new_statement(name)?;
-        let held: usize = self.statements.values().map(|held| held.text_bytes()).sum();
+        let held: usize = self.statements.values().map(|held| held.prepared.text_bytes()).sum();
         if held + prepared.text_bytes() > HELD_BYTES_MAX {
             return Err(too_much_held("prepared statements"));
         }
-        self.statements.insert(name.to_owned(), Arc::new(prepared));
+        let held = Held { prepared: Arc::new(prepared), at: Utc::now(), origin };
+        self.statements.insert(name.to_owned(), held);
         Ok(())
     }
 
@@ -361,7 +427,8 @@ impl Session {
     /// # Errors
     /// 26000 where there is none.
     pub fn statement(&self, name: &str) -> Result<Arc<Prepared>, QueryError> {
-        self.statements.get(name).cloned().ok_or_else(|| match name {
+        let held = self.statements.get(name).map(|held| Arc::clone(&held.prepared));
+        held.ok_or_else(|| match name {
             "" => SessionError::NoUnnamedStatement.into(),
             name => SessionError::UnknownStatement { name: name.to_owned() }.into(),
         })
@@ -416,15 +483,30 @@ impl Session {
     /// # Errors
     /// 34000 where there is none.
     pub fn take_portal(&mut self, name: &str) -> Result<Portal, QueryError> {
-        self.portals.remove(name).ok_or_else(|| unknown_portal(name))
+        let portal = self.portals.remove(name).ok_or_else(|| unknown_portal(name))?;
+        self.executing = portal.prepared.reads_sessions().then(|| portal.seen(name));
+        Ok(portal)
     }
 
     pub fn put_portal(&mut self, name: &str, portal: Portal) {
+        self.executing = None;
         self.portals.insert(name.to_owned(), portal);
     }
 
     pub fn close_portal(&mut self, name: &str) {
         self.portals.remove(name);
+    }
+}
+
+impl Held {
+    fn seen(&self, name: &str) -> SeenStatement {
+        SeenStatement {
+            name: name.to_owned(),
+            text: self.prepared.text().map(ToString::to_string).unwrap_or_default(),
+            prepared_at: self.at,
+            parameters: self.prepared.params().iter().map(PgType::oid).collect(),
+            from_sql: self.origin == Origin::Sql,
+        }
     }
 }
 

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use datafusion::common::ScalarValue;
 
 use super::cursor::SharedCursor;
 use super::engine::{Column, PreparedQuery};
+use crate::sql::catalog::SeenCursor;
 use crate::sql::parse::{CursorOptions, Statement};
 use crate::sql::types::PgType;
 
@@ -40,6 +42,20 @@ impl Prepared {
         }
     }
 
+    /// The text that it came in.
+    pub(super) fn text(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Empty => None,
+            Self::Query(query) => Some(&query.query.text),
+            Self::Command { text, .. } => Some(text),
+        }
+    }
+
+    /// Whether it asks what sessions do or hold.
+    pub(super) fn reads_sessions(&self) -> bool {
+        matches!(self, Self::Query(query) if query.reads_sessions)
+    }
+
     /// None for statements that answer without rows.
     pub fn columns(&self) -> Option<&[Column]> {
         match self {
@@ -70,13 +86,28 @@ pub struct Portal {
     pub(super) held: bool,
     /// The number of savepoints that stood when it was made.
     pub(super) depth: usize,
+    pub(super) created_at: DateTime<Utc>,
 }
 
 impl Portal {
     /// One that Bind makes.
     pub fn new(prepared: Arc<Prepared>, params: Vec<ScalarValue>, formats: Vec<Format>) -> Self {
         let state = PortalState::New;
-        Self { prepared, params, formats, state, declared: None, held: false, depth: 0 }
+        let (declared, created_at) = (None, Utc::now());
+        Self { prepared, params, formats, state, declared, held: false, depth: 0, created_at }
+    }
+
+    /// As `pg_cursors` shows it.
+    pub(super) fn seen(&self, name: &str) -> SeenCursor {
+        let declared = |said: fn(CursorOptions) -> bool| self.declared.is_some_and(said);
+        SeenCursor {
+            name: name.to_owned(),
+            text: self.prepared.text().map(ToString::to_string).unwrap_or_default(),
+            is_holdable: declared(|options| options.hold),
+            is_binary: declared(|options| options.binary),
+            is_scrollable: declared(|options| options.scroll),
+            created_at: self.created_at,
+        }
     }
 
     /// One that DECLARE makes.

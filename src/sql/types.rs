@@ -37,8 +37,75 @@ pub enum PgType {
     Bytea,
     Json,
     Array(Box<PgType>),
+    /// A type that only Postgres's own catalogue has.
+    System(&'static SystemType),
     /// A literal or parameter whose type nobody has said.
     Unknown,
+}
+
+/// A type of Postgres's catalogue with which canon doesn't compute: `xid`, `inet`, `aclitem`, …
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub struct SystemType {
+    /// As in `pg_type.typname`.
+    pub name: &'static str,
+    pub oid: u32,
+    /// 0 where it has no array type.
+    pub array_oid: u32,
+    /// Bytes of a value; -1 where they vary.
+    pub size: i16,
+    pub form: SystemForm,
+}
+
+/// What the values of a [`SystemType`] are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SystemForm {
+    /// A number of 4 bytes.
+    Number,
+    /// An OID, shown as the name of its object.
+    ObjectName,
+    /// An address of the internet, perhaps with the length of its network's part.
+    Address,
+    Text,
+}
+
+/// Those of which the catalogue's relations have columns, and those that casts name.
+static SYSTEM_TYPES: [SystemType; 18] = {
+    use SystemForm::{Address, Number, ObjectName, Text};
+    const fn of(
+        name: &'static str,
+        oid: u32,
+        array_oid: u32,
+        size: i16,
+        form: SystemForm,
+    ) -> SystemType {
+        SystemType { name, oid, array_oid, size, form }
+    }
+    [
+        of("xid", 28, 1011, 4, Number),
+        of("cid", 29, 1012, 4, Number),
+        of("pg_node_tree", 194, 0, -1, Text),
+        of("inet", 869, 1041, -1, Address),
+        of("aclitem", 1033, 1034, 12, Text),
+        of("regprocedure", 2202, 2207, 4, ObjectName),
+        of("regoper", 2203, 2208, 4, ObjectName),
+        of("regoperator", 2204, 2209, 4, ObjectName),
+        of("anyarray", 2277, 0, -1, Text),
+        of("pg_lsn", 3220, 3221, 8, Text),
+        of("pg_ndistinct", 3361, 0, -1, Text),
+        of("pg_dependencies", 3402, 0, -1, Text),
+        of("regconfig", 3734, 3735, 4, ObjectName),
+        of("regdictionary", 3769, 3770, 4, ObjectName),
+        of("regnamespace", 4089, 4090, 4, ObjectName),
+        of("regrole", 4096, 4097, 4, ObjectName),
+        of("regcollation", 4191, 4192, 4, ObjectName),
+        of("pg_mcv_list", 5017, 0, -1, Text),
+    ]
+};
+
+impl SystemType {
+    fn named(name: &str) -> Option<&'static SystemType> {
+        SYSTEM_TYPES.iter().find(|it| it.name == name)
+    }
 }
 
 impl PgType {
@@ -109,6 +176,9 @@ impl PgType {
             "bytea" => Self::Bytea,
             "json" => Self::Json,
             _ => {
+                if let Some(system) = SystemType::named(name) {
+                    return Some(Self::System(system));
+                }
                 return Self::named(name.strip_prefix('_')?)
                     .map(|item| Self::Array(Box::new(item)));
             }
@@ -122,6 +192,7 @@ impl PgType {
             Self::Int2 => DataType::Int16,
             Self::Int4 => DataType::Int32,
             Self::Int8 | Self::Oid => DataType::Int64,
+            Self::System(system) if system.form == SystemForm::Number => DataType::Int64,
             Self::Float4 => DataType::Float32,
             Self::Float8 => DataType::Float64,
             Self::Numeric(Some((precision, scale))) => DataType::Decimal128(*precision, *scale),
@@ -148,6 +219,7 @@ impl PgType {
             | Self::OidVector
             | Self::Uuid
             | Self::Json
+            | Self::System(_)
             | Self::Unknown => DataType::Utf8,
         }
     }
@@ -181,6 +253,7 @@ impl PgType {
             Self::Regclass => 2205,
             Self::Regtype => 2206,
             Self::Uuid => 2950,
+            Self::System(system) => system.oid,
             Self::Array(item) => item.array_oid(),
         }
     }
@@ -212,6 +285,7 @@ impl PgType {
             Self::Regclass => 2210,
             Self::Regtype => 2211,
             Self::Uuid => 2951,
+            Self::System(system) => system.array_oid,
             Self::Array(item) => item.array_oid(),
         }
     }

@@ -1,11 +1,13 @@
 //! Texts to values, as Postgres's input functions read them: parameters and literals.
 
+use std::net::IpAddr;
+
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano};
 use datafusion::common::ScalarValue;
 
 use super::timezone::TimeZone;
-use super::types::PgType;
+use super::types::{PgType, SystemForm, SystemType};
 
 /// Digits that a Decimal128 holds.
 const DECIMAL_DIGITS_MAX: u32 = 38;
@@ -129,6 +131,7 @@ pub fn from_text(pg_type: &PgType, text: Option<&str>, zone: &TimeZone) -> Read<
             ScalarValue::Utf8(Some(text.to_owned()))
         }
         PgType::Array(item) => array(item, text, zone)?,
+        PgType::System(system) => system_value(system, text)?,
         PgType::Text
         | PgType::Varchar
         | PgType::Name
@@ -140,6 +143,22 @@ pub fn from_text(pg_type: &PgType, text: Option<&str>, zone: &TimeZone) -> Read<
         | PgType::OidVector
         | PgType::Unknown => ScalarValue::Utf8(Some(text.to_owned())),
     })
+}
+
+fn system_value(system: &SystemType, text: &str) -> Read<ScalarValue> {
+    let invalid = || invalid(system.name, text);
+    match system.form {
+        SystemForm::Number => {
+            let number: u32 = text.trim().parse().map_err(|_| invalid())?;
+            return Ok(ScalarValue::Int64(Some(number.into())));
+        }
+        SystemForm::Address => {
+            let address = text.trim().split('/').next().unwrap_or_default();
+            address.parse::<IpAddr>().map_err(|_| invalid())?;
+        }
+        SystemForm::ObjectName | SystemForm::Text => {}
+    }
+    Ok(ScalarValue::Utf8(Some(text.to_owned())))
 }
 
 /// The NULL of a type.

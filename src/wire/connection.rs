@@ -265,6 +265,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
             self.channel.output.parameter_status(name, &value);
         }
         let status = self.session.status();
+        self.session.rest();
         self.channel.output.ready(status);
         self.flush_patiently().await
     }

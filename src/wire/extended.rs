@@ -10,7 +10,9 @@ use super::encode::{Form, Layout, Style};
 use super::frame::{Bind, Target};
 use super::params;
 use crate::error::QueryError;
-use crate::session::{Answer, Format, Pace, Portal, PortalState, SessionError, SharedCursor};
+use crate::session::{
+    Answer, Format, Origin, Pace, Portal, PortalState, SessionError, SharedCursor,
+};
 use crate::sql::types::PgType;
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
@@ -30,7 +32,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
         let text: Arc<str> = text.into();
         let preparing = self.session.prepare_one(&text, &types);
         let prepared = self.channel.within(&guard, preparing).await??;
-        self.session.add_statement(name, prepared)?;
+        self.session.add_statement(name, prepared, Origin::Protocol)?;
         self.channel.output.parse_complete();
         Ok(())
     }

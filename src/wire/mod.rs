@@ -26,7 +26,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::session::Engine;
+use crate::session::{Activity, Engine};
 use cancel::Sessions;
 use startup::{Peer, Place};
 
@@ -65,6 +65,7 @@ struct Server {
     engine: Arc<dyn Engine>,
     options: WireOptions,
     sessions: Arc<Sessions>,
+    activity: Arc<Activity>,
     /// Idle sessions end, running statements go on.
     drain: CancellationToken,
     /// Everything ends.
@@ -89,6 +90,7 @@ pub async fn run(
         engine,
         options,
         sessions: Arc::default(),
+        activity: Arc::new(Activity::starting()),
         drain: CancellationToken::new(),
         stop: CancellationToken::new(),
     });
@@ -147,9 +149,6 @@ async fn serve(stream: TcpStream, address: SocketAddr, server: Arc<Server>, plac
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "TCP_NODELAY could not be set");
     }
-    let peer = match address.ip().to_canonical().is_loopback() {
-        true => Peer::Loopback,
-        false => Peer::Other,
-    };
+    let peer = Peer { client: address, server: stream.local_addr().ok() };
     connection::serve(stream, server, peer, place).await;
 }

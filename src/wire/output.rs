@@ -210,6 +210,7 @@ fn type_size(pg_type: &PgType) -> i16 {
         PgType::Int8 | PgType::Float8 | PgType::Time | PgType::Timestamp | PgType::Timestamptz => 8,
         PgType::Interval | PgType::Uuid => 16,
         PgType::Name => 64,
+        PgType::System(system) => system.size,
         PgType::Numeric(_)
         | PgType::Text
         | PgType::Varchar

@@ -10,7 +10,7 @@ use super::frame;
 use crate::error::QueryError;
 use crate::session::{Format, SessionError};
 use crate::sql::timezone::TimeZone;
-use crate::sql::types::PgType;
+use crate::sql::types::{PgType, SystemForm};
 use crate::sql::value::{self, Fault, Read};
 
 const EPOCH_DAYS: i32 = 10_957;
@@ -83,12 +83,16 @@ fn binary(pg_type: &PgType, bytes: &[u8], zone: &TimeZone) -> Read<ScalarValue> 
             ScalarValue::Utf8(Some(u32::from_be_bytes(fixed(bytes)?).to_string()))
         }
         PgType::Int2Vector | PgType::OidVector => vector(pg_type, bytes, zone)?,
+        PgType::System(system) if system.form == SystemForm::Number => {
+            ScalarValue::Int64(Some(u32::from_be_bytes(fixed(bytes)?).into()))
+        }
         // These have the bytes of their text.
         PgType::Text
         | PgType::Varchar
         | PgType::Name
         | PgType::Char
         | PgType::Json
+        | PgType::System(_)
         | PgType::Unknown => value::from_text(pg_type, Some(text(bytes)?), zone)?,
     })
 }

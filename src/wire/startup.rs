@@ -1,5 +1,6 @@
 //! From the first byte to the first ReadyForQuery.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -23,11 +24,17 @@ const NEW_KEY_BYTES: usize = 32;
 
 const DEFAULT_DATABASE: &str = "canon";
 
-/// Where a connection comes from, as far as log-in asks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Peer {
-    Loopback,
-    Other,
+/// The ends of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Peer {
+    pub(super) client: SocketAddr,
+    pub(super) server: Option<SocketAddr>,
+}
+
+impl Peer {
+    fn is_loopback(self) -> bool {
+        self.client.ip().to_canonical().is_loopback()
+    }
 }
 
 /// Whether there is a place for a session.
@@ -55,15 +62,21 @@ pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
         return Err(fatal("53300", "sorry, too many clients already"));
     }
     let request = LoginRequest::of(&startup)?;
-    if peer != Peer::Loopback {
+    if !peer.is_loopback() {
         let message = "connections without a password are accepted from this machine only";
         return Err(fatal("28000", message));
     }
     let key_bytes = if startup.minor >= 2 { NEW_KEY_BYTES } else { OLD_KEY_BYTES };
     let registration = server.sessions.register(key_bytes);
-    let identity =
-        Identity { role: request.user, database: request.database, backend_pid: registration.pid };
-    let session = match Session::new(server.engine.clone(), identity, &request.settings) {
+    let identity = Identity {
+        role: request.user,
+        database: request.database,
+        backend_pid: registration.pid,
+        client: Some(peer.client),
+        server: peer.server,
+    };
+    let engine = server.engine.clone();
+    let session = match Session::new(engine, identity, &request.settings, &server.activity) {
         Ok(session) => session,
         Err(error) => {
             channel.output.error(Severity::Fatal, &error);

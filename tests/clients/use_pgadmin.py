@@ -128,4 +128,47 @@ for rule in sorted({rule.rule for rule in app.url_map.iter_rules() if "GET" in r
 if failures:
     sys.exit("FAILED paths:\n" + "\n".join(failures))
 check("paths asked", True, asked > 150)
+
+
+def rows(transaction):
+    """What a statement of the query tool gave, once it is done."""
+    for _ in range(200):
+        code, found = call("get", f"/sqleditor/poll/{transaction}")
+        if code != 200:
+            return "Error", found["errormsg"]
+        if found["data"]["status"] != "Busy":
+            return found["data"]["status"], found["data"]["result"]
+        time.sleep(0.05)
+    sys.exit(f"FAILED transaction {transaction}: busy for too long")
+
+
+QUERY_TOOL, GRID = 4321, 4322
+good("post", f"/sqleditor/initialize/sqleditor/{QUERY_TOOL}/1/1/{database}",
+     json={"user": "analyst", "role": None, "dbname": "canon", "is_new_tab": True})
+
+
+def queried(sql):
+    good("post", f"/sqleditor/query_tool/start/{QUERY_TOOL}", json={"sql": sql, "explain_plan": None})
+    return rows(QUERY_TOOL)
+
+
+check("a query", ("Success", [["app", "78.00"], ["shop", "90.00"], ["web", "337.00"]]),
+      queried("SELECT channel, SUM(revenue) FROM orders GROUP BY channel ORDER BY channel"))
+status, message = queried("SELECT no_such_column FROM orders")
+check("an error", ("Error", True), (status, 'column "no_such_column" does not exist' in str(message)))
+good("post", f"/sqleditor/initialize/viewdata/{GRID}/3/table/1/1/{database}/{tables['customers']}",
+     json={"user": "analyst", "role": None, "dbname": "canon"})
+good("get", f"/sqleditor/view_data/start/{GRID}")
+status, shown = rows(GRID)
+check("all rows of a table", ("Success", [["c1", "DE", "gold", "2024-02-29"]]), (status, [
+    row[:4] for row in shown if row[0] == "c1"]))
+check("completion", True, "customers" in str(good("post", f"/sqleditor/autocomplete/{QUERY_TOOL}",
+                                                  json=["SELECT * FROM cust", "SELECT * FROM cust"])))
+for part in ["activity", "locks", "prepared", "config"]:
+    good("get", f"/dashboard/{part}/1")
+for part in ["activity", "locks", "prepared"]:
+    good("get", f"/dashboard/{part}/1/{database}")
+charts = ",".join(["session_stats", "tps_stats", "ti_stats", "to_stats", "bio_stats"])
+good("get", f"/dashboard/dashboard_stats/1?chart_names={charts}")
+good("get", f"/dashboard/dashboard_stats/1/{database}?chart_names={charts}")
 print(f"{asked} paths in {time.monotonic() - started:.0f} s")

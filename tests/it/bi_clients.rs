@@ -2,9 +2,6 @@
 //! PostgreSQL with the same relations as plain tables, so that a script which fails shows a fault of
 //! canon's.
 //!
-//! pgAdmin's script is held against PostgreSQL only: of the 217 paths of its tree some still fail
-//! against canon. It belongs here once none does.
-//!
 //! `tests/clients/setup_tools` installs what they need; a tool that is missing fails its test.
 
 use std::path::PathBuf;
@@ -30,6 +27,11 @@ async fn run_against_canon(tool: &'static str) {
 #[tokio::test]
 async fn superset() {
     run_against_canon("superset").await;
+}
+
+#[tokio::test]
+async fn pgadmin() {
+    run_against_canon("pgadmin").await;
 }
 
 #[tokio::test]

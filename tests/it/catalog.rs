@@ -139,6 +139,7 @@ fn session() -> CatalogSession {
         settings: Arc::new(settings),
         now: "2026-03-01T10:00:00Z".parse().expect("a good time"),
         changes: Default::default(),
+        seen: Default::default(),
     }
 }
 
@@ -201,12 +202,17 @@ async fn answer(catalog: &Catalog, text: &str, counted: bool) -> String {
 fn name_of(pg_type: &PgType) -> String {
     match pg_type {
         PgType::Array(item) => format!("{}[]", name_of(item)),
+        PgType::System(system) => system.name.to_owned(),
         other => format!("{other:?}").to_lowercase(),
     }
 }
 
 /// A value as psql shows it; NULL as `∅`.
 fn print(column: &ArrayRef, row: usize) -> String {
+    if let DataType::Struct(_) = column.data_type() {
+        // An object of the catalogue: its name, and its OID.
+        return print(column.as_struct().column(0), row);
+    }
     if column.is_null(row) {
         return "∅".to_owned();
     }

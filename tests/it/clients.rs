@@ -15,8 +15,9 @@ use crate::fixture::{Fixture, root};
 use crate::servers::{Canon, Postgres};
 
 /// The scripts, each by the name of its client.
-const CLIENTS: [&str; 10] = [
-    "psql", "psycopg", "psycopg2", "asyncpg", "odbc", "pandas", "adbc", "pg", "postgres", "pgjdbc",
+const CLIENTS: [&str; 12] = [
+    "psql", "psql_tab", "psycopg", "psycopg2", "asyncpg", "odbc", "pandas", "polars", "adbc", "pg",
+    "postgres", "pgjdbc",
 ];
 
 /// The program and the arguments before the host and port.
@@ -25,7 +26,7 @@ fn command_of(client: &str) -> Command {
     let installed = installed();
     match client {
         "psql" => Command::new(scripts.join("psql.sh")),
-        "psycopg" | "psycopg2" | "asyncpg" | "odbc" | "pandas" | "adbc" => {
+        "psql_tab" | "psycopg" | "psycopg2" | "asyncpg" | "odbc" | "pandas" | "polars" | "adbc" => {
             let script = scripts.join(format!("use_{client}.py"));
             with(installed.join("venv/bin/python"), &[&script])
         }
@@ -83,6 +84,16 @@ async fn run_against_canon(client: &'static str) {
 #[tokio::test]
 async fn psql() {
     run_against_canon("psql").await;
+}
+
+#[tokio::test]
+async fn psql_at_a_terminal() {
+    run_against_canon("psql_tab").await;
+}
+
+#[tokio::test]
+async fn polars() {
+    run_against_canon("polars").await;
 }
 
 #[tokio::test]

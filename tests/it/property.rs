@@ -134,6 +134,7 @@ fn context(pins: &str, with: &[(&str, &str)]) -> RequestContext {
         settings: Arc::new(settings),
         statement_timeout: None,
         changes: Default::default(),
+        seen: Default::default(),
     }
 }
 

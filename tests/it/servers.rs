@@ -80,6 +80,13 @@ impl Canon {
     pub(crate) async fn connect(&self, role: &str) -> Result<Client, Error> {
         connect(self.port, role).await
     }
+
+    /// The memory that it holds now.
+    pub(crate) fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap() * 1024
+    }
 }
 
 impl Drop for Canon {

@@ -109,6 +109,7 @@ fn context() -> RequestContext {
         settings: Arc::new(settings),
         statement_timeout: None,
         changes: Default::default(),
+        seen: Default::default(),
     }
 }
 

@@ -128,6 +128,7 @@ fn catalog_session(context: &RequestContext, now: DateTime<Utc>) -> CatalogSessi
         settings: Arc::clone(&context.settings),
         now,
         changes: context.changes.clone(),
+        seen: Arc::clone(&context.seen),
     }
 }
 
@@ -158,7 +159,9 @@ impl Engine for QueryEngine {
             }
             _ => return Err(EngineError::NotExplainable.into()),
         };
-        Ok(Arc::new(PreparedQuery { query: query.clone(), params, columns, plan: Arc::new(plan) }))
+        let reads_sessions = matches!(&plan, Plan::Catalog { query, .. } if query.reads_sessions);
+        let (query, plan) = (query.clone(), Arc::new(plan));
+        Ok(Arc::new(PreparedQuery { query, params, columns, reads_sessions, plan }))
     }
 
     async fn execute(

@@ -7,6 +7,7 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
+use datafusion::functions::core::named_struct;
 use datafusion::logical_expr::expr::{
     Between, BinaryExpr, Case, InList, Like, Placeholder, ScalarFunction,
 };
@@ -16,6 +17,7 @@ use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Operator,
 
 use super::error::CatalogError;
 use super::functions::{Value, parse_array};
+use super::syntax::UNTYPED;
 use super::typing::{field_of, is_reg, is_vector, list_of, pg_type_of, tag_of, type_name};
 use crate::sql::timezone::TimeZone;
 use crate::sql::types::PgType;
@@ -94,6 +96,10 @@ fn rewrite(expr: Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Transforme
                 case_insensitive,
             )))
         }
+        Expr::Case(case) if results_of(&case).any(is_marked) => {
+            let case = with_typed_results(case, schema, casts)?;
+            rewrite(Expr::Case(case), schema, casts)?
+        }
         Expr::Case(Case { expr: Some(operand), when_then_expr, else_expr }) => {
             let arms = when_then_expr
                 .into_iter()
@@ -105,8 +111,7 @@ fn rewrite(expr: Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Transforme
             Transformed::yes(as_branches(case, &results, schema)?)
         }
         Expr::Case(case) => {
-            let results = case.when_then_expr.iter().map(|(_, then)| then.as_ref());
-            let results: Vec<_> = results.chain(case.else_expr.as_deref()).cloned().collect();
+            let results: Vec<_> = results_of(&case).cloned().collect();
             Transformed::yes(as_branches(Expr::Case(case), &results, schema)?)
         }
         Expr::ScalarSubquery(subquery) => {
@@ -133,6 +138,40 @@ fn rewrite(expr: Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Transforme
         }
         other => Transformed::no(other),
     })
+}
+
+fn results_of(case: &Case) -> impl Iterator<Item = &Expr> {
+    let results = case.when_then_expr.iter().map(|(_, then)| then.as_ref());
+    results.chain(case.else_expr.as_deref())
+}
+
+/// Whether a literal waits for the type of its neighbours.
+fn is_marked(expr: &Expr) -> bool {
+    matches!(expr, Expr::ScalarFunction(marker) if marker.func.name() == UNTYPED)
+}
+
+/// A CASE whose marked literals have the type of its other results.
+fn with_typed_results(case: Case, schema: &DFSchema, casts: &RegCasts) -> Result<Case> {
+    let is_null = |expr: &Expr| matches!(expr, Expr::Literal(value, _) if value.is_null());
+    let has_type = |expr: &&Expr| !is_marked(expr) && !is_untyped(expr) && !is_null(expr);
+    let typed = results_of(&case).find(has_type).cloned();
+    let literal = |expr: Expr| -> Result<Expr> {
+        match expr {
+            Expr::ScalarFunction(ScalarFunction { func, mut args }) if func.name() == UNTYPED => {
+                let literal = args.pop().unwrap_or(lit(ScalarValue::Null));
+                match &typed {
+                    Some(typed) => meet(literal, typed, schema, casts),
+                    None => Ok(literal),
+                }
+            }
+            other => Ok(other),
+        }
+    };
+    let arms = case.when_then_expr.into_iter();
+    let arms = arms.map(|(when, then)| Ok((when, Box::new(literal(*then)?))));
+    let arms = arms.collect::<Result<Vec<_>>>()?;
+    let otherwise = case.else_expr.map(|expr| literal(*expr)).transpose()?;
+    Ok(Case::new(case.expr, arms, otherwise.map(Box::new)))
 }
 
 /// Whether `||` puts arrays together, or an array and an item.
@@ -344,6 +383,10 @@ fn cast(expr: Expr, target: &FieldRef, schema: &DFSchema, casts: &RegCasts) -> R
             return Ok(plain(call(function, vec![expr, lit(source_tag)])));
         }
     }
+    // As text an address has the length of its network's part, which it doesn't show alone.
+    if to_text && source_tag == "inet" && tag != "inet" {
+        return Ok(plain(call(&casts.from_reg, vec![expr, lit(source_tag)])));
+    }
     if to_text && is_vector(&source_tag) {
         return Ok(plain(array_to_string(expr, " ")));
     }
@@ -427,8 +470,9 @@ fn is_untyped(expr: &Expr) -> bool {
     )
 }
 
-/// The columns of a plan in the types in which they are sent: names for the `reg…` types, text for
-/// the vectors, and Arrow's variants of a type as one.
+/// The columns of a plan in the types in which they are sent: for the `reg…` types structs of name
+/// and OID, since text shows the one and the binary format the other; text for the vectors, and
+/// Arrow's variants of a type as one.
 pub(super) fn for_the_wire(plan: LogicalPlan, casts: &RegCasts) -> Result<LogicalPlan> {
     let schema = Arc::clone(plan.schema());
     let mut exprs = Vec::with_capacity(schema.fields().len());
@@ -438,7 +482,10 @@ pub(super) fn for_the_wire(plan: LogicalPlan, casts: &RegCasts) -> Result<Logica
         let pg_type = pg_type_of(field);
         let sent = pg_type.to_arrow();
         let text = field_of("text");
-        let expr = if is_reg(tag) || is_vector(tag) {
+        let expr = if is_reg(tag) {
+            let name = cast(column.clone(), &text, &schema, casts)?;
+            call(&named_struct(), vec![lit("name"), name, lit("oid"), column])
+        } else if is_vector(tag) {
             cast(column, &text, &schema, casts)?
         } else if tag.starts_with("_reg") {
             cast(column, &field_of("_text"), &schema, casts)?

@@ -64,10 +64,12 @@ pub(super) fn rows(name: &str) -> Vec<Vec<Option<&'static str>>> {
     let text = match name {
         "pg_type" => include_str!("data/pg_type.tsv"),
         "pg_proc" => include_str!("data/pg_proc.tsv"),
+        "pg_aggregate" => include_str!("data/pg_aggregate.tsv"),
         "pg_am" => include_str!("data/pg_am.tsv"),
         "pg_cast" => include_str!("data/pg_cast.tsv"),
         "pg_collation" => include_str!("data/pg_collation.tsv"),
         "pg_language" => include_str!("data/pg_language.tsv"),
+        "pg_operator" => include_str!("data/pg_operator.tsv"),
         "pg_opclass" => include_str!("data/pg_opclass.tsv"),
         "pg_opfamily" => include_str!("data/pg_opfamily.tsv"),
         "pg_range" => include_str!("data/pg_range.tsv"),
@@ -130,7 +132,8 @@ mod tests {
 
     #[test]
     fn static_rows_have_as_many_cells_as_columns() {
-        for name in ["pg_type", "pg_am", "pg_cast", "pg_collation", "pg_opclass", "pg_range"] {
+        let names = ["pg_type", "pg_am", "pg_cast", "pg_collation", "pg_opclass", "pg_range"];
+        for name in names.into_iter().chain(["pg_operator", "pg_aggregate"]) {
             let definition = named("pg_catalog", name).expect(name);
             for row in rows(name) {
                 assert_eq!(row.len(), definition.columns.len(), "{name}");

@@ -30,11 +30,13 @@ mod owner;
 mod planning;
 mod relations;
 mod rows;
+mod sessions;
 mod snapshot;
 mod subqueries;
 mod syntax;
 mod tables;
 mod typing;
+mod zones;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -43,7 +45,7 @@ use datafusion::arrow::datatypes::FieldRef;
 use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use datafusion::common::metadata::FieldMetadata;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
@@ -56,6 +58,7 @@ use datafusion::sql::sqlparser::ast;
 
 pub use error::CatalogError;
 pub use owner::Owner;
+pub use sessions::{SeenCursor, SeenSession, SeenSessions, SeenStatement};
 pub use snapshot::{
     CatalogColumn, CatalogForeignKey, CatalogRelation, CatalogSession, CatalogSnapshot,
 };
@@ -64,7 +67,7 @@ use self::coercion::RegCasts;
 use self::directory::Directory;
 use self::planning::{Context, Tables};
 use self::relations::{CatalogTable, SessionFacts};
-use crate::sql::types::PgType;
+use crate::sql::types::{PgType, SystemForm};
 
 /// The catalogue of one definition set. Building it gives every object its OID; the rows of a
 /// relation are written when it is first read.
@@ -84,6 +87,8 @@ pub struct CatalogQuery {
     pub columns: Vec<(String, PgType)>,
     /// The types of the parameters, `$1` first.
     pub params: Vec<PgType>,
+    /// Whether it asks what sessions do or hold: then [`CatalogSession::seen`] has to say.
+    pub reads_sessions: bool,
     plan: LogicalPlan,
 }
 
@@ -165,7 +170,8 @@ impl Catalog {
         let columns = columns_of(&plan, names);
         let params = params_of(&plan, params)?;
         let plan = coercion::for_the_wire(plan, &self.casts)?;
-        Ok(CatalogQuery { columns, params, plan })
+        let reads_sessions = reads_sessions(&plan)?;
+        Ok(CatalogQuery { columns, params, reads_sessions, plan })
     }
 
     /// Runs a planned query. `params` are in the Arrow types of [`CatalogQuery::params`].
@@ -195,6 +201,26 @@ impl Catalog {
     }
 }
 
+/// Whether a plan has a relation or function that [`sessions`] answers.
+fn reads_sessions(plan: &LogicalPlan) -> Result<bool, CatalogError> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::TableScan(scan) = node {
+            found |= sessions::RELATIONS.contains(&scan.table_name.table());
+        }
+        node.apply_expressions(|expr| {
+            let asks = |expr: &Expr| match expr {
+                Expr::ScalarFunction(call) => sessions::FUNCTIONS.contains(&call.func.name()),
+                _ => false,
+            };
+            found |= expr.exists(|expr| Ok(asks(expr)))?;
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
 /// The columns with the names that the syntax gave them, where it could tell.
 fn columns_of(plan: &LogicalPlan, names: Option<Vec<String>>) -> Vec<(String, PgType)> {
     let fields = plan.schema().fields();
@@ -214,7 +240,12 @@ fn params_of(plan: &LogicalPlan, given: &[Option<PgType>]) -> Result<Vec<PgType>
         let inferred = fields.get(&format!("${number}")).cloned().flatten();
         match told.filter(|told| *told != PgType::Unknown) {
             Some(told) => told,
-            None => inferred.map_or(PgType::Text, |field| typing::pg_type_of(&field)),
+            None => match inferred.map_or(PgType::Text, |field| typing::pg_type_of(&field)) {
+                // Drivers have no values of these.
+                PgType::System(system) if system.form == SystemForm::Number => PgType::Int8,
+                PgType::System(_) => PgType::Text,
+                inferred => inferred,
+            },
         }
     };
     Ok((1..=count).map(type_of).collect())

@@ -9,7 +9,6 @@ use datafusion::arrow::array::{ArrayRef, StringArray};
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::ScalarValue;
 use datafusion::common::config::{ConfigEntry, ConfigExtension, ExtensionOptions};
 use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::error::{DataFusionError, Result};
@@ -21,8 +20,10 @@ use super::directory::{DATABASE, Directory, OWNER, OWNER_NAME};
 use super::information_schema::{self, DATABASE_COLUMNS, ROLE_COLUMNS};
 use super::oids;
 use super::rows::Rows;
+use super::sessions;
 use super::snapshot::CatalogSession;
 use super::tables;
+use super::zones;
 
 /// Postgres's code of UTF8 in `pg_database.encoding`.
 const UTF8: i64 = 6;
@@ -160,8 +161,12 @@ fn session_rows(definition: &'static Definition, session: &CatalogSession) -> Op
         "pg_database" => databases(definition, session),
         "pg_roles" | "pg_authid" => roles(definition, session),
         "pg_user" | "pg_shadow" => users(definition, session),
-        "pg_stat_activity" => activity(definition, session),
-        "pg_stat_database" => database_statistics(definition, session),
+        "pg_stat_activity" => sessions::activity(definition, session),
+        "pg_stat_database" => sessions::databases(definition, session),
+        "pg_stat_ssl" | "pg_stat_gssapi" => sessions::encryption(definition, session),
+        "pg_prepared_statements" => sessions::statements(definition, session),
+        "pg_cursors" => sessions::cursors(definition, session),
+        "pg_timezone_names" => zones::names(definition, session),
         _ => return None,
     })
 }
@@ -206,12 +211,15 @@ pub(super) fn role_oid(role: &str) -> i64 {
     oids::assign(BTreeSet::from([name.clone()])).remove(&name).unwrap_or(OWNER)
 }
 
-/// The roles that a session sees: the owner of everything, and itself.
-fn known_roles(session: &CatalogSession) -> Vec<(&str, i64)> {
-    let mut roles = vec![(OWNER_NAME, OWNER)];
-    if session.role != OWNER_NAME {
-        roles.push((&session.role, role_oid(&session.role)));
-    }
+/// The roles that a session sees: the owner of everything, itself, and those of other sessions.
+pub(super) fn known_roles(session: &CatalogSession) -> Vec<(&str, i64)> {
+    let others: BTreeSet<&str> =
+        session.seen.sessions.iter().map(|one| one.role.as_str()).collect();
+    let others = others.into_iter().filter(|role| *role != session.role);
+    let known = [OWNER_NAME, session.role.as_str()].into_iter().chain(others);
+    let mut roles: Vec<(&str, i64)> = known.map(|role| (role, role_oid(role))).collect();
+    let mut seen = BTreeSet::new();
+    roles.retain(|(role, _)| seen.insert(*role));
     roles
 }
 
@@ -245,29 +253,5 @@ fn users(definition: &'static Definition, session: &CatalogSession) -> Result<Ro
         .all("userepl", false)?
         .all("usebypassrls", false)?
         .all("passwd", "********")?;
-    Ok(rows)
-}
-
-fn activity(definition: &'static Definition, session: &CatalogSession) -> Result<Rows> {
-    let now = session.now.timestamp_micros();
-    let now = ScalarValue::TimestampMicrosecond(Some(now), Some("UTC".into()));
-    let mut rows = Rows::new(definition, 1);
-    rows.all("datid", DATABASE)?
-        .all("datname", session.database.as_str())?
-        .all("pid", i64::from(session.backend_pid))?
-        .all("usesysid", role_oid(&session.role))?
-        .all("usename", session.role.as_str())?
-        .all("application_name", session.application_name.as_str())?
-        .all("xact_start", now.clone())?
-        .all("query_start", now.clone())?
-        .all("state_change", now)?
-        .all("state", "active")?
-        .all("backend_type", "client backend")?;
-    Ok(rows)
-}
-
-fn database_statistics(definition: &'static Definition, session: &CatalogSession) -> Result<Rows> {
-    let mut rows = Rows::new(definition, 1);
-    rows.all("datid", DATABASE)?.all("datname", session.database.as_str())?;
     Ok(rows)
 }

@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use datafusion::arrow::array::{
     Array, ArrayRef, BooleanArray, Float32Array, Int16Array, Int32Array, Int64Array, ListBuilder,
-    StringArray, new_null_array,
+    StringArray, TimestampMicrosecondArray, new_null_array,
 };
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
@@ -67,6 +68,17 @@ impl Rows {
         self.set(column, &(Arc::new(values) as ArrayRef))
     }
 
+    /// Sets a column of instants.
+    pub(super) fn times(
+        &mut self,
+        column: &str,
+        values: impl IntoIterator<Item = Option<DateTime<Utc>>>,
+    ) -> Result<&mut Self> {
+        let micros = values.into_iter().map(|value| value.map(|it| it.timestamp_micros()));
+        let values: TimestampMicrosecondArray = micros.collect();
+        self.set(column, &(Arc::new(values.with_timezone("UTC")) as ArrayRef))
+    }
+
     /// Sets a column of integer arrays or vectors.
     pub(super) fn int_lists(
         &mut self,
@@ -89,7 +101,8 @@ impl Rows {
         self.set(column, &values)
     }
 
-    fn set(&mut self, column: &str, values: &ArrayRef) -> Result<&mut Self> {
+    /// Sets a column, cast to its type.
+    pub(super) fn set(&mut self, column: &str, values: &ArrayRef) -> Result<&mut Self> {
         let found = self.definition.columns.iter().find(|one| one.name == column);
         let one = found.ok_or_else(|| {
             DataFusionError::Internal(format!("{} has no column {column}", self.definition.name))

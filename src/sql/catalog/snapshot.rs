@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
+use super::sessions::SeenSessions;
 use crate::sql::settings::SettingChanges;
 use crate::sql::types::PgType;
 
@@ -60,6 +61,8 @@ pub struct CatalogSession {
     pub now: DateTime<Utc>,
     /// Where calls of `set_config` are put.
     pub changes: SettingChanges,
+    /// What sessions do and hold, for a query that [asks for it](super::CatalogQuery).
+    pub seen: Arc<SeenSessions>,
 }
 
 /// Facts of a Postgres server that clients read as settings, where the session has none of its own.

@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::ast::{
     FunctionArguments, Ident, Join, JoinConstraint, JoinOperator, ObjectName, OrderBy, OrderByKind,
     Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Spanned, TableAlias,
     TableAliasColumnDef, TableFactor, TableWithJoins, UnaryOperator, Value, VisitMut, VisitorMut,
+    visit_expressions_mut,
 };
 
 use super::definitions::SYSTEM_COLUMNS;
@@ -29,6 +30,13 @@ pub(super) const ARRAY_SUBQUERY: &str = "canon_array_subquery";
 /// The marker around an argument with a subquery: one function's printed form is the other's, and the
 /// planner would take them for one.
 pub(super) const TOLD_APART: &str = "canon_told_apart";
+
+/// The marker around a literal whose type only its neighbours tell: to the planner it is NULL, which
+/// has any type.
+pub(super) const UNTYPED: &str = "canon_untyped";
+
+/// The struct of the columns whose names and values it is given.
+pub(super) const ROW: &str = "canon_row";
 
 /// Rewrites a query for the planner and gives the names of its columns, as far as they could be
 /// told without planning.
@@ -120,6 +128,7 @@ impl VisitorMut for Pass<'_> {
         join_laterals(&mut select.from);
         literals::bare_in_select(select);
         self.expand_wildcards(select);
+        self.expand_rows(select);
         let names = unique_names(select);
         if let Some(frame) = self.frames.last_mut()
             && frame.columns.is_none()
@@ -168,6 +177,35 @@ impl Pass<'_> {
             }
         }
         select.projection = expanded;
+    }
+
+    /// `row_to_json(t)` of a relation `t`: the struct of its columns.
+    fn expand_rows(&self, select: &mut Select) {
+        const OF_ROWS: [&str; 4] = ["row_to_json", "to_json", "json_agg", "array_agg"];
+        let Some(scope) = self.scope_of(&select.from) else { return };
+        let row_of = |name: &Ident| {
+            let name = folded(name);
+            let is_column = scope.relations.iter().any(|(_, columns)| columns.contains(&name));
+            let relation = scope.relations.iter().find(|(relation, _)| *relation == name);
+            let (relation, columns) = relation.filter(|_| !is_column)?;
+            let fields = columns.iter().flat_map(|column| {
+                let parts = vec![quoted(relation), quoted(column)];
+                [text(column), Expr::CompoundIdentifier(parts)]
+            });
+            Some(call(ROW, fields.collect()))
+        };
+        for item in &mut select.projection {
+            let _ = visit_expressions_mut(item, |expr| {
+                if let Expr::Function(function) = expr
+                    && OF_ROWS.contains(&last_part(&function.name).as_str())
+                    && let Some([Expr::Identifier(name)]) = expressions(&function.args).as_deref()
+                    && let Some(row) = row_of(name)
+                {
+                    function.args = arguments(vec![row]);
+                }
+                ControlFlow::<()>::Continue(())
+            });
+        }
     }
 
     fn scope_of(&self, from: &[TableWithJoins]) -> Option<Scope> {
@@ -446,6 +484,10 @@ fn rewrite_expr(expr: &mut Expr, context: &Context<'_>) -> Result<(), CatalogErr
             }
         }
         Expr::Value(_) => literals::typed(expr),
+        Expr::Case { conditions, else_result, .. } => {
+            let results = conditions.iter_mut().map(|condition| &mut condition.result);
+            mark_array_literals(results.chain(else_result.as_deref_mut()).collect());
+        }
         Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
             if let Some(escape) = escape_char.take().and_then(|value| value.value.into_string())
                 && escape != "\\"
@@ -483,6 +525,26 @@ fn rewrite_expr(expr: &mut Expr, context: &Context<'_>) -> Result<(), CatalogErr
         _ => {}
     }
     Ok(())
+}
+
+/// `'{}'` among results of which another may be an array: the planner asks for their common type
+/// before the literal has one.
+fn mark_array_literals(results: Vec<&mut Expr>) {
+    if results.iter().all(|result| is_text_literal(result)) {
+        return;
+    }
+    for result in results {
+        let is_array = match result {
+            Expr::Value(value) => {
+                matches!(&value.value, Value::SingleQuotedString(text) if text.starts_with('{'))
+            }
+            _ => false,
+        };
+        if is_array {
+            let literal = std::mem::replace(result, null());
+            *result = call(UNTYPED, vec![literal]);
+        }
+    }
 }
 
 /// `(f(x)).n` and `keys[1]`, one step at a time.
@@ -713,13 +775,10 @@ fn matched_part(subject: Expr, pattern: Expr) -> Expr {
 
 fn holds_subquery(expr: &Expr) -> bool {
     let mut copy = expr.clone();
-    let found =
-        datafusion::sql::sqlparser::ast::visit_expressions_mut(&mut copy, |expr| match expr {
-            Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => {
-                ControlFlow::Break(())
-            }
-            _ => ControlFlow::Continue(()),
-        });
+    let found = visit_expressions_mut(&mut copy, |expr| match expr {
+        Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. } => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
     found.is_break()
 }
 

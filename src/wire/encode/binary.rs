@@ -1,5 +1,7 @@
 //! Values in the binary format, each as PostgreSQL's `…_send` function of the type writes it.
 
+use std::net::IpAddr;
+
 use datafusion::arrow::array::Array as _;
 
 use super::cells::Cells;
@@ -8,7 +10,7 @@ use super::{Style, datetime, put_length, text};
 use crate::error::QueryError;
 use crate::session::SessionError;
 use crate::sql::timezone::TimeZone;
-use crate::sql::types::PgType;
+use crate::sql::types::{PgType, SystemForm};
 
 /// Postgres counts days from 2000-01-01, canon from 1970-01-01.
 const EPOCH_DAYS: i32 = 10_957;
@@ -36,6 +38,21 @@ pub(super) fn write(
         (PgType::Uuid, cells) => uuid(cells, row, out),
         (PgType::Int2Vector | PgType::OidVector, cells) => vector(cells, row, pg_type, out),
         (PgType::Regclass | PgType::Regtype | PgType::Regproc, cells) => reg(cells, row, out),
+        (PgType::System(system), cells) => match system.form {
+            SystemForm::ObjectName => reg(cells, row, out),
+            SystemForm::Address => address(cells, row, pg_type, out),
+            SystemForm::Number => {
+                let number = cells.integer(row).and_then(|number| u32::try_from(number).ok());
+                fixed(&number.ok_or_else(out_of_range)?.to_be_bytes(), out)
+            }
+            // A text to whoever shows it; nobody takes it apart.
+            SystemForm::Text if system.name == "pg_node_tree" => as_text(cells, row, pg_type, out),
+            SystemForm::Text => {
+                let message =
+                    format!("no binary output function available for type {}", system.name);
+                Err(SessionError::BadResult { sqlstate: "42883", message }.into())
+            }
+        },
         (PgType::Array(item), Cells::List(array, items)) => {
             let range = text::range(array.value_offsets(), row);
             list(items, range, item, out)
@@ -84,6 +101,7 @@ pub(super) fn write(
             | Cells::Decimal128(..)
             | Cells::Decimal256(..)
             | Cells::Uuid(_)
+            | Cells::Object(..)
             | Cells::List(..),
         ) => as_text(cells, row, pg_type, out),
     }
@@ -165,6 +183,31 @@ fn uuid(cells: &Cells, row: usize, out: &mut Vec<u8>) -> Result<(), QueryError> 
             fixed(text.ok_or_else(|| not_supported(&PgType::Uuid))?.as_bytes(), out)
         }
     }
+}
+
+/// Family, bits of the network, whether it is a network, and the address.
+///
+/// Source: PostgreSQL `src/backend/utils/adt/network.c`, `network_send`.
+fn address(
+    cells: &Cells,
+    row: usize,
+    pg_type: &PgType,
+    out: &mut Vec<u8>,
+) -> Result<(), QueryError> {
+    let text = cells.text(row).unwrap_or_default();
+    let (address, bits) = text.split_once('/').map_or((text, None), |(it, bits)| (it, Some(bits)));
+    let address: IpAddr = address.parse().map_err(|_| not_supported(pg_type))?;
+    let (family, bytes) = match address {
+        IpAddr::V4(address) => (2, address.octets().to_vec()),
+        IpAddr::V6(address) => (3, address.octets().to_vec()),
+    };
+    let length = u8::try_from(bytes.len()).map_err(|_| not_supported(pg_type))?;
+    let bits = match bits {
+        Some(bits) => bits.parse().map_err(|_| not_supported(pg_type))?,
+        None => length * 8,
+    };
+    fixed(&[family, bits, 0, length], out)?;
+    fixed(&bytes, out)
 }
 
 /// An OID; where a cell holds a name instead, only a number in text can be sent.

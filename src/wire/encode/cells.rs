@@ -7,7 +7,7 @@ use datafusion::arrow::array::types::{
 };
 use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, LargeBinaryArray,
-    LargeStringArray, ListArray, PrimitiveArray, StringArray, StringViewArray,
+    LargeStringArray, ListArray, PrimitiveArray, StringArray, StringViewArray, StructArray,
 };
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
@@ -42,6 +42,8 @@ pub(super) enum Cells {
     Timestamp(PrimitiveArray<Int64Type>, i64),
     Interval(PrimitiveArray<IntervalMonthDayNanoType>),
     List(ListArray, Box<Cells>),
+    /// Names of the catalogue's objects, with their OIDs.
+    Object(StringArray, PrimitiveArray<Int64Type>),
 }
 
 impl Cells {
@@ -111,6 +113,14 @@ impl Cells {
                 };
                 Self::List(list.clone(), Box::new(Self::new(list.values(), &item)?))
             }
+            D::Struct(_) => {
+                let object: &StructArray = array.as_struct();
+                let (name, oid) = match object.columns() {
+                    [name, oid] => (cast(name, &D::Utf8)?, cast(oid, &D::Int64)?),
+                    _ => return through(D::Utf8),
+                };
+                Self::Object(name.as_string().clone(), oid.as_primitive().clone())
+            }
             D::LargeList(field) | D::FixedSizeList(field, _) | D::ListView(field) => {
                 return through(D::List(field.clone()));
             }
@@ -143,6 +153,7 @@ impl Cells {
             Self::Time(array) => array.is_null(row),
             Self::Interval(array) => array.is_null(row),
             Self::List(array, _) => array.is_null(row),
+            Self::Object(_, oids) => oids.is_null(row),
         }
     }
 
@@ -153,6 +164,7 @@ impl Cells {
             Self::Text(array) => Some(array.value(row)),
             Self::LargeText(array) => Some(array.value(row)),
             Self::TextView(array) => Some(array.value(row)),
+            Self::Object(names, _) => Some(names.value(row)),
             _ => None,
         }
     }
@@ -165,6 +177,7 @@ impl Cells {
             Self::I32(array) => Some(array.value(row).into()),
             Self::I64(array) => Some(array.value(row).into()),
             Self::U64(array) => Some(array.value(row).into()),
+            Self::Object(_, oids) => Some(oids.value(row).into()),
             _ => None,
         }
     }
@@ -179,6 +192,8 @@ fn shown_as_it_is(data_type: &DataType, pg_type: &PgType) -> bool {
         (_, D::Null) => true,
         (_, D::Dictionary(_, values)) => shown_as_it_is(values, pg_type),
         (PgType::Bool, _) => *data_type == D::Boolean,
+        // What is computed in eight bytes may be too large for four.
+        (PgType::Int4, D::Int64 | D::UInt64 | D::UInt32) => false,
         (PgType::Int2 | PgType::Int4 | PgType::Int8 | PgType::Oid, _) => integer,
         (PgType::Float4, _) => matches!(data_type, D::Float16 | D::Float32),
         (PgType::Float8, _) => *data_type == D::Float64,

@@ -85,6 +85,7 @@ pub(super) fn write(
             let (format, micros) = (clock.style.intervals, value.nanoseconds / 1_000);
             interval::write(format, value.months, value.days, micros, out);
         }
+        Cells::Object(names, _) => string(names.value(row), pg_type, out),
         Cells::List(array, items) => {
             let offsets = array.value_offsets();
             let range = range(offsets, row);

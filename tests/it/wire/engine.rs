@@ -153,6 +153,7 @@ impl Engine for MockEngine {
             query: query.clone(),
             params: types,
             columns,
+            reads_sessions: false,
             plan: Arc::new(plan),
         }))
     }

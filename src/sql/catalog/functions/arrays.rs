@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::{Call, Function, Outcome, Returns, Value};
 use crate::sql::catalog::error::CatalogError;
-use crate::sql::catalog::syntax::{ARRAY_SUBQUERY, TOLD_APART};
+use crate::sql::catalog::syntax::{ARRAY_SUBQUERY, TOLD_APART, UNTYPED};
 
 pub(super) const FUNCTIONS: &[Function] = &[
     function("array_upper", Returns::Type("int4"), |call| bound(call, |len| len)),
@@ -58,6 +58,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
         returns: Returns::Same(1),
         strict: false,
         eval: |call| Ok(call.value(1).clone()),
+    },
+    // The pass that gives types replaces it by the literal inside.
+    Function {
+        name: UNTYPED,
+        arguments: (1, 1),
+        returns: Returns::Untyped,
+        strict: false,
+        eval: |_| Err(CatalogError::Internal { message: "a literal got no type".to_owned() }),
     },
     // The plan pass replaces it, with the subquery inside.
     Function {

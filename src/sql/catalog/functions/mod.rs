@@ -28,6 +28,7 @@ use super::error::CatalogError;
 use super::naming::format_type;
 use super::relations::SessionFacts;
 use super::snapshot::CatalogSession;
+use super::syntax::ROW;
 use super::typing::{field_of, list_of, pg_type_of, tag_of, tagged, type_name};
 use crate::sql::types::PG_TYPE_KEY;
 
@@ -54,6 +55,8 @@ pub(super) enum Returns {
     ArrayOf(usize),
     /// The type of an argument, by position.
     Same(usize),
+    /// The type of NULL, before it has one.
+    Untyped,
     /// The entries of an access control list: `aclexplode`.
     AccessItems,
     /// The elements of an array argument, each with its subscript: `_pg_expandarray`.
@@ -209,7 +212,8 @@ pub(super) fn all(directory: &Arc<Directory>) -> HashMap<&'static str, Arc<Scala
         arrays::FUNCTIONS,
     ];
     let all = tables.into_iter().flatten();
-    all.map(|function| (function.name, udf(function, directory))).collect()
+    let all = all.map(|function| (function.name, udf(function, directory)));
+    all.chain([(ROW, datafusion::functions::core::named_struct())]).collect()
 }
 
 /// The functions behind the casts of the `reg…` types.
@@ -298,6 +302,7 @@ impl ScalarUDFImpl for CatalogUdf {
                 let same = args.arg_fields.get(at).map(|field| field.as_ref().clone());
                 same.unwrap_or_else(|| Field::new("", DataType::Null, true))
             }
+            Returns::Untyped => Field::new("", DataType::Null, true),
             Returns::AccessItems => {
                 let fields = vec![
                     tagged(Field::new("grantor", DataType::Null, true), "oid"),

@@ -269,7 +269,7 @@ fn to_reg(call: &Call<'_>) -> Outcome {
 }
 
 /// An OID and the name of its `reg…` type to the object's name, or to its digits where it has none;
-/// an array to its text.
+/// an array or an address to its text.
 fn from_reg(call: &Call<'_>) -> Outcome {
     let kind = call.text(1).unwrap_or_default();
     Ok(Value::Text(match (call.value(0), kind.strip_prefix('_')) {
@@ -278,8 +278,17 @@ fn from_reg(call: &Call<'_>) -> Outcome {
             _ => return Ok(Value::Null),
         },
         (Value::List(items), None) => super::print_array(items),
+        (Value::Text(address), None) if kind == "inet" => with_network(address),
         _ => reg_name(call, oid(call), kind),
     }))
+}
+
+fn with_network(address: &str) -> String {
+    match (address.contains('/'), address.contains(':')) {
+        (true, _) => address.to_owned(),
+        (false, true) => format!("{address}/128"),
+        (false, false) => format!("{address}/32"),
+    }
 }
 
 /// As [`from_reg`] for each item of an array, whose type is named `_reg…`.

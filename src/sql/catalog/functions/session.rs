@@ -1,11 +1,13 @@
 //! Who asks, of which server, under which settings, at what time.
 
+use std::net::SocketAddr;
+
+use chrono::{DateTime, Utc};
 use datafusion::common::ScalarValue;
 
 use super::{Call, Function, Outcome, Returns, Value};
-use crate::sql::catalog::directory::{OWNER, OWNER_NAME};
 use crate::sql::catalog::error::CatalogError;
-use crate::sql::catalog::relations::role_oid;
+use crate::sql::catalog::relations::known_roles;
 use crate::sql::settings::{self, SettingChange};
 
 pub(super) const FUNCTIONS: &[Function] = &[
@@ -21,8 +23,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     fact("current_role", "name", role),
     fact("user", "name", role),
     fact("pg_backend_pid", "int4", |call| Ok(Value::Int(call.session.backend_pid.into()))),
-    fact("pg_postmaster_start_time", "timestamptz", now),
-    fact("pg_conf_load_time", "timestamptz", now),
+    fact("pg_postmaster_start_time", "timestamptz", server_start),
+    fact("pg_conf_load_time", "timestamptz", server_start),
     fact("now", "timestamptz", now),
     fact("current_timestamp", "timestamptz", now),
     fact("transaction_timestamp", "timestamptz", now),
@@ -35,10 +37,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
     fact("txid_current", "int8", |_| Ok(Value::Int(1))),
     fact("txid_current_if_assigned", "int8", |_| Ok(Value::Null)),
     fact("pg_current_xact_id_if_assigned", "int8", |_| Ok(Value::Null)),
-    fact("inet_client_addr", "text", |_| Ok(Value::Null)),
-    fact("inet_client_port", "int4", |_| Ok(Value::Null)),
-    fact("inet_server_addr", "text", |_| Ok(Value::Null)),
-    fact("inet_server_port", "int4", |_| Ok(Value::Null)),
+    fact("inet_client_addr", "inet", |call| Ok(address(call.session.seen.client))),
+    fact("inet_client_port", "int4", |call| Ok(port(call.session.seen.client))),
+    fact("inet_server_addr", "inet", |call| Ok(address(call.session.seen.server))),
+    fact("inet_server_port", "int4", |call| Ok(port(call.session.seen.server))),
     fact("pg_my_temp_schema", "oid", |_| Ok(Value::Int(0))),
     fact("getdatabaseencoding", "name", |_| Ok(Value::text("UTF8"))),
     fact("pg_client_encoding", "name", |_| Ok(Value::text("UTF8"))),
@@ -64,6 +66,9 @@ pub(super) const FUNCTIONS: &[Function] = &[
         strict: false,
         eval: set_config,
     },
+    // Nobody waits for anybody: nothing is ever locked.
+    of_one("pg_blocking_pids", "_int4", |_| Ok(Value::List(Vec::new()))),
+    of_one("pg_safe_snapshot_blocking_pids", "_int4", |_| Ok(Value::List(Vec::new()))),
     of_one("pg_is_other_temp_schema", "bool", |_| Ok(Value::Bool(false))),
     of_one("pg_encoding_to_char", "name", |call| {
         Ok(Value::text(match call.int(0) {
@@ -82,10 +87,10 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     of_one("pg_get_userbyid", "name", |call| {
         let oid = call.int(0).unwrap_or_default();
-        Ok(Value::text(match oid {
-            OWNER => OWNER_NAME.to_owned(),
-            _ if oid == role_oid(&call.session.role) => call.session.role.clone(),
-            _ => format!("unknown (OID={oid})"),
+        let known = known_roles(call.session).into_iter().find(|(_, known)| *known == oid);
+        Ok(Value::Text(match known {
+            Some((role, _)) => role.to_owned(),
+            None => format!("unknown (OID={oid})"),
         }))
     }),
 ];
@@ -137,9 +142,24 @@ fn role(call: &Call<'_>) -> Outcome {
 }
 
 fn now(call: &Call<'_>) -> Outcome {
-    let micros = call.session.now.timestamp_micros();
-    let now = ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into()));
-    Ok(Value::Other(now))
+    Ok(instant(call.session.now))
+}
+
+fn server_start(call: &Call<'_>) -> Outcome {
+    Ok(instant(call.session.seen.server_started_at.unwrap_or(call.session.now)))
+}
+
+fn instant(at: DateTime<Utc>) -> Value {
+    let micros = at.timestamp_micros();
+    Value::Other(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())))
+}
+
+fn address(of: Option<SocketAddr>) -> Value {
+    Value::maybe_text(of.map(|of| of.ip().to_canonical().to_string()))
+}
+
+fn port(of: Option<SocketAddr>) -> Value {
+    of.map_or(Value::Null, |of| Value::Int(of.port().into()))
 }
 
 fn current_schemas(call: &Call<'_>) -> Outcome {
