@@ -6,6 +6,7 @@
 
 pub(crate) mod answer;
 pub(crate) mod arrow;
+pub(crate) mod calendar;
 pub(crate) mod definitions;
 pub(crate) mod dice;
 pub(crate) mod expression;

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use chrono::Weekday;
 use chrono_tz::Tz;
 
+use super::calendar::Calendar;
 use super::dice::Dice;
 use super::expression::{Amount, Condition, Grain, Names, Span};
 use super::world::{
@@ -31,6 +33,15 @@ pub(crate) struct Version {
     pub(crate) share: Share,
     /// Days for which a day stays open, and what becomes of rows that come later.
     pub(crate) late: Option<(u64, Late)>,
+    /// What it is in a period without rows, of gap-filled answers.
+    pub(crate) fill: Option<Fill>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fill {
+    Zero,
+    Null,
+    Previous,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,6 +150,8 @@ pub(crate) enum Rule {
 #[derive(Debug, Clone)]
 pub(crate) struct Definitions {
     pub(crate) zone: Tz,
+    week_start: Weekday,
+    calendars: Vec<Calendar>,
     pub(crate) metrics: Vec<Metric>,
     pub(crate) segment: Segment,
 }
@@ -159,6 +172,11 @@ impl Definitions {
         let zones = [*dice.pick(&ZONES), *dice.pick(&ZONES)];
         let mut drawn = Self {
             zone: *dice.pick(&ZONES),
+            week_start: match dice.chance(60) {
+                true => Weekday::Mon,
+                false => *dice.pick(&[Weekday::Sun, Weekday::Sat, Weekday::Wed]),
+            },
+            calendars: Calendar::some(dice),
             metrics: Vec::new(),
             segment: Segment { rules: Vec::new(), otherwise: None },
         };
@@ -167,7 +185,8 @@ impl Definitions {
             let mut versions: Vec<Version> = Vec::new();
             while versions.len() < count {
                 let zone = zones[usize::from(dice.chance(25))];
-                let version = version(dice, world, &drawn, zone);
+                let mut version = version(dice, world, &drawn, zone);
+                version.fill = drawn.fill(dice, &version.shape);
                 // One relation has all versions of a metric.
                 if versions.iter().all(|other| other.entities == version.entities) {
                     versions.push(version);
@@ -177,6 +196,38 @@ impl Definitions {
         }
         drawn.segment = segment(dice, world, &drawn);
         drawn
+    }
+
+    fn fill(&self, dice: &mut Dice, shape: &Shape) -> Option<Fill> {
+        let is_text = |shape: &Shape| matches!(shape, Shape::First(_) | Shape::Last(_));
+        let parts = shape.parts();
+        let is_number = !is_text(shape) && !parts.iter().any(|part| self.has(*part, &is_text));
+        match dice.below(6) {
+            0 | 1 if is_number => Some(Fill::Zero),
+            2 => Some(Fill::Null),
+            3 => Some(Fill::Previous),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn week(&self) -> Grain {
+        Grain::Week(self.week_start)
+    }
+
+    /// The periods of the project's calendars.
+    pub(crate) fn fiscal_grains(&self) -> Vec<Grain> {
+        let of = |it: &Calendar| {
+            let calendar = *it;
+            it.units().iter().map(move |unit| Grain::Fiscal(calendar, *unit))
+        };
+        self.calendars.iter().flat_map(of).collect()
+    }
+
+    /// What times are cut to.
+    pub(crate) fn grains(&self) -> Vec<Grain> {
+        let usual =
+            [Grain::Hour, Grain::Day, self.week(), Grain::Month, Grain::Quarter, Grain::Year];
+        usual.into_iter().chain(self.fiscal_grains()).collect()
     }
 
     pub(crate) fn version(&self, (metric, major): Reference) -> &Version {
@@ -245,10 +296,17 @@ impl Definitions {
 
     /// The files of the definitions folder.
     pub(crate) fn files(&self, world: &World) -> BTreeMap<PathBuf, String> {
-        let project = format!(
-            "project: oracle\ntimezone: {}\nweek_start: monday\nbackend:\n  embedded: {{path: ../data}}\n",
-            self.zone.name()
+        let mut project = format!(
+            "project: oracle\ntimezone: {}\nweek_start: {}\nbackend:\n  embedded: {{path: ../data}}\n",
+            self.zone.name(),
+            weekday_name(self.week_start)
         );
+        if !self.calendars.is_empty() {
+            project.push_str("calendars:\n");
+        }
+        for calendar in &self.calendars {
+            project.push_str(&format!("  {}\n", calendar.yaml()));
+        }
         let mut entities = String::new();
         for (index, entity) in world.entities.iter().enumerate() {
             entities.push_str(&entity_yaml(world, index, entity));
@@ -332,7 +390,7 @@ impl Definitions {
                 put("metric", reference(*of));
                 match window {
                     Window::Trailing(span) => put("window", span.yaml()),
-                    Window::ToDate(grain) => put("to_date", grain.name().to_owned()),
+                    Window::ToDate(grain) => put("to_date", grain.name()),
                     Window::All => put("to_date", "all".to_owned()),
                 }
                 ("cumulative", None)
@@ -357,6 +415,9 @@ impl Definitions {
         }
         if let Some(filter) = &version.filter {
             put("filter", quoted(&filter.sql(Names::Dotted)));
+        }
+        if let Some(fill) = version.fill {
+            put("fill", format!("{fill:?}").to_lowercase());
         }
         if version.shape.is_built() {
             return;
@@ -408,6 +469,16 @@ impl Definitions {
 }
 
 const ENTITY_NAMES: [&str; 6] = ["order", "customer", "region", "visit", "line", "stock"];
+
+fn weekday_name(day: Weekday) -> &'static str {
+    match day {
+        Weekday::Mon => "monday",
+        Weekday::Wed => "wednesday",
+        Weekday::Sat => "saturday",
+        Weekday::Sun => "sunday",
+        other => panic!("no week begins on {other}"),
+    }
+}
 
 /// A YAML scalar: JSON's strings are YAML's.
 fn quoted(text: &str) -> String {
@@ -489,6 +560,7 @@ fn version(dice: &mut Dice, world: &World, known: &Definitions, zone: Tz) -> Ver
             shape,
             share: Share::Once,
             late: None,
+            fill: None,
         };
     }
     let entity = *dice.pick(&[ORDERS, ORDERS, ORDERS, ORDERS, VISITS, VISITS, LINES, STOCKS]);
@@ -498,8 +570,8 @@ fn version(dice: &mut Dice, world: &World, known: &Definitions, zone: Tz) -> Ver
         1 | 2 => 1,
         _ => 2,
     };
-    let rules = (0..rules).map(|_| Condition::random(dice, &attributes, false, 2)).collect();
-    let filter = dice.chance(15).then(|| Condition::random(dice, &attributes, false, 1));
+    let rules = (0..rules).map(|_| Condition::random(dice, &attributes, &[], 2)).collect();
+    let filter = dice.chance(15).then(|| Condition::random(dice, &attributes, &[], 1));
     let event = match world.entities[entity].event {
         Some("ordered_at") if dice.chance(40) => "completed_at",
         event => event.unwrap_or("ordered_at"),
@@ -522,7 +594,7 @@ fn version(dice: &mut Dice, world: &World, known: &Definitions, zone: Tz) -> Ver
         let after = if has_history || dice.chance(50) { Late::Drop } else { Late::BookOnArrival };
         (dice.below(40) as u64, after)
     });
-    Version { entities: vec![entity], rules, filter, event, zone, shape, share, late }
+    Version { entities: vec![entity], rules, filter, event, zone, shape, share, late, fill: None }
 }
 
 fn entities_of(known: &Definitions, parts: &[Reference]) -> Vec<usize> {
@@ -538,7 +610,7 @@ fn entities_of(known: &Definitions, parts: &[Reference]) -> Vec<usize> {
 /// A condition on the rows of each of some entities, if they share an attribute.
 fn condition(dice: &mut Dice, world: &World, entities: &[usize]) -> Option<Condition> {
     let attributes = definable(world.shared_attributes(entities));
-    (!attributes.is_empty()).then(|| Condition::random(dice, &attributes, false, 1))
+    (!attributes.is_empty()).then(|| Condition::random(dice, &attributes, &[], 1))
 }
 
 fn span(dice: &mut Dice) -> Span {
@@ -571,9 +643,11 @@ fn built(dice: &mut Dice, world: &World, known: &Definitions, zone: Tz) -> Optio
         }
         5..=7 => {
             let inner = known.references(|it, _| !known.has_window(it));
+            let fiscal = known.fiscal_grains();
             let window = match dice.below(8) {
                 0 => Window::All,
-                1 => Window::ToDate(Grain::Week),
+                1 => Window::ToDate(known.week()),
+                2 if !fiscal.is_empty() => Window::ToDate(*dice.pick(&fiscal)),
                 2 | 3 => Window::ToDate(Grain::Month),
                 4 => Window::ToDate(*dice.pick(&[Grain::Quarter, Grain::Year])),
                 _ => Window::Trailing(span(dice)),
@@ -581,8 +655,7 @@ fn built(dice: &mut Dice, world: &World, known: &Definitions, zone: Tz) -> Optio
             (!inner.is_empty()).then(|| Shape::Cumulative(*dice.pick(&inner), window))
         }
         _ => {
-            // Lengths after each other are added, months first: at ends of months another day.
-            let inner = known.references(|it, _| known.shifts(it).is_empty());
+            let inner = known.references(|_, _| true);
             (!inner.is_empty()).then(|| Shape::Offset(*dice.pick(&inner), span(dice)))
         }
     }
@@ -650,7 +723,7 @@ fn segment(dice: &mut Dice, world: &World, known: &Definitions) -> Segment {
     let mut rules = Vec::new();
     for name in ["gold", "silver", "lead"].iter().take(1 + dice.below(3)) {
         let rule = match metrics.is_empty() || dice.chance(40) {
-            true => Rule::Attribute(Box::new(Condition::random(dice, &own, false, 1))),
+            true => Rule::Attribute(Box::new(Condition::random(dice, &own, &[], 1))),
             false => {
                 let days = [None, Some(3650), Some(200)];
                 let days = *dice.pick(&days);
