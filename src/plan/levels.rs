@@ -147,6 +147,13 @@ fn is_additive(input: &LogicalPlan, level: &Level) -> bool {
     scans.len() == 1 && !is_filled && measures.all(|(_, measure)| is_sum(measure) == Some(true))
 }
 
+/// Which of the group's keys a level's is. A group's may have the name of what a rule has replaced.
+fn place_of(aggregate: &Aggregate, key: &Expr) -> Result<usize, PlanError> {
+    let plain = |expr: &Expr| expr.clone().unalias();
+    let found = aggregate.group_expr.iter().position(|group| plain(group) == plain(key));
+    found.ok_or_else(|| PlanError::Internal("a level's key is no key of the group".to_owned()))
+}
+
 /// The groups beside the sums of their level's, and where each value is.
 #[allow(clippy::type_complexity)] // a plan and what it has
 fn summed(
@@ -158,9 +165,7 @@ fn summed(
     let columns = groups.schema().columns();
     let mut keys = Vec::with_capacity(level.keys.len());
     for key in &level.keys {
-        let of_group = aggregate.group_expr.iter().position(|group| group == key);
-        let missing = || PlanError::Internal("a level's key is no key of the group".to_owned());
-        keys.push(Expr::Column(columns[of_group.ok_or_else(missing)?].clone()));
+        keys.push(Expr::Column(columns[place_of(aggregate, key)?].clone()));
     }
     let mut sums = Vec::with_capacity(level.measures.len());
     let mut of_level = Vec::with_capacity(level.measures.len());
@@ -242,9 +247,7 @@ fn with_level(
     let group_columns = groups.schema().columns();
     let mut on = Vec::with_capacity(level.keys.len());
     for (index, key) in level.keys.iter().enumerate() {
-        let of_group = aggregate.group_expr.iter().position(|group| group == key);
-        let missing = || PlanError::Internal("a level's key is no key of the group".to_owned());
-        let left = group_columns[of_group.ok_or_else(missing)?].clone();
+        let left = group_columns[place_of(aggregate, key)?].clone();
         on.push((Expr::Column(left), Expr::Column(Column::new_unqualified(name(index)))));
     }
     let column = |name: String| Expr::Column(Column::new_unqualified(name));

@@ -13,3 +13,4 @@ pub(crate) mod expression;
 pub(crate) mod question;
 pub(crate) mod value;
 pub(crate) mod world;
+pub(crate) mod zone;

@@ -35,7 +35,7 @@ use crate::model::Model;
 pub(crate) const KNOWN: &str = "__known";
 
 pub(super) const FIRST: &str = "__first";
-pub(super) const LAST: &str = "__last";
+const LAST: &str = "__last";
 pub(super) const NEWEST: &str = "__newest";
 const COUNT: &str = "__count";
 const NUMBER: &str = "__n";
@@ -370,9 +370,7 @@ impl Evaluation<'_, '_, '_> {
         filling: Filling,
         mut range: Range,
     ) -> Result<LogicalPlan, PlanError> {
-        // The least of a filter's end and of nothing would be the filter's.
-        let known = self.watermark(branches, moments)?;
-        let mut bounds = filtered(known, column(NEWEST).is_not_null())?;
+        let mut bounds = self.watermark(branches, moments)?;
         if range.first.is_empty() {
             if moments.as_instants {
                 return Err(refused(
@@ -434,20 +432,13 @@ impl Evaluation<'_, '_, '_> {
                 known.push(newest);
             }
         }
-        match known.len() {
-            0 => {
-                let missing = || PlanError::Internal("nothing tells a watermark".to_owned());
-                let filling = self.filling.ok_or_else(missing)?;
-                let scan = scans.get(&filling.instance).ok_or_else(missing)?.relation;
-                newest(from, &scan.relation.entity, &moments.time.instant, NEWEST)
-            }
-            1 => Ok(known.remove(0)),
-            _ => {
-                let known = known.into_iter().map(Arc::new).collect();
-                let known = LogicalPlan::Union(Union::try_new_with_loose_types(known)?);
-                least_of(known, NEWEST)
-            }
+        if known.is_empty() {
+            let missing = || PlanError::Internal("nothing tells a watermark".to_owned());
+            let filling = self.filling.ok_or_else(missing)?;
+            let scan = scans.get(&filling.instance).ok_or_else(missing)?.relation;
+            known.push(newest(from, &scan.relation.entity, &moments.time.instant, NEWEST)?);
         }
+        known_until(known)
     }
 
     /// The time of the first row that counts, as one row.
@@ -509,6 +500,20 @@ impl Evaluation<'_, '_, '_> {
     }
 }
 
-pub(super) fn least_of(rows: LogicalPlan, name: &str) -> Result<LogicalPlan, PlanError> {
+/// The least of some moments up to which sources are known, as one row; no row where none is.
+pub(super) fn known_until(mut known: Vec<LogicalPlan>) -> Result<LogicalPlan, PlanError> {
+    let known = match known.len() {
+        1 => known.remove(0),
+        _ => {
+            let known = known.into_iter().map(Arc::new).collect();
+            LogicalPlan::Union(Union::try_new_with_loose_types(known)?)
+        }
+    };
+    // Of a single one too, so that it has one name below all that is computed from it. And the least
+    // of a filter's end and of nothing would be the filter's.
+    filtered(least_of(known, NEWEST)?, column(NEWEST).is_not_null())
+}
+
+fn least_of(rows: LogicalPlan, name: &str) -> Result<LogicalPlan, PlanError> {
     aggregated(rows, Vec::new(), vec![aggregate("min", column(name))?.alias(name)])
 }

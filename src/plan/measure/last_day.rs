@@ -16,7 +16,7 @@ use super::super::error::PlanError;
 use super::super::expand::{Reading, newest};
 use super::super::rewrite::{aggregate, aggregated, filtered, projected};
 use super::super::trace::{reads, scans_of};
-use super::fill::{FIRST, LAST, MOMENT, Moments, NEWEST, column, extreme, least_of};
+use super::fill::{FIRST, MOMENT, Moments, NEWEST, column, extreme, known_until};
 use super::moment::instant;
 use super::windows::{PERIOD, as_timestamp};
 use super::{Branch, Evaluation};
@@ -89,52 +89,45 @@ impl Evaluation<'_, '_, '_> {
         };
         let mut range = moments.range(self.input, instance_number)?;
         range.last.push(moments.known()?);
-        let last = extreme("least", range.last)?;
-        let first = match range.first.is_empty() {
-            true => last.clone(),
-            false => extreme("greatest", range.first)?,
-        };
-        let known = self.known_until(branch, &moments)?;
-        let bounds = projected(known, vec![first.alias(FIRST), last.alias(LAST)])?;
-        let at =
-            |moment: Expr| projected(bounds.clone(), vec![column(FIRST), moment.alias(MOMENT)]);
-        let mut last = at(column(LAST))?;
+        let mut bounds = vec![extreme("least", range.last)?.alias(MOMENT)];
+        let mut conditions = range.closed.clone();
+        if !range.first.is_empty() {
+            bounds.push(extreme("greatest", range.first)?.alias(FIRST));
+            conditions.push(column(FIRST).lt_eq(column(MOMENT)));
+        }
+        let bounds = projected(self.known_of(branch, &moments)?, bounds)?;
+        let mut last = bounds.clone();
         if !range.closed.is_empty()
             && let Some(day) = moments.time.last_final_day(moments.clock)?
         {
             // The last moment of the last closed day may be one too.
             let end = Grain::Of(Unit::Day).next(as_timestamp(cast(day, DataType::Date32)));
             let end = end.ok_or_else(missing)? - instant();
-            let closed = at(extreme("least", vec![column(LAST), end])?)?;
-            let both = vec![Arc::new(last), Arc::new(closed)];
+            let mut closed: Vec<Expr> =
+                bounds.schema().columns().into_iter().map(Expr::Column).collect();
+            closed[0] = extreme("least", vec![column(MOMENT), end])?.alias(MOMENT);
+            let both = vec![Arc::new(last), Arc::new(projected(bounds, closed)?)];
             last = LogicalPlan::Union(Union::try_new_with_loose_types(both)?);
         }
-        let is_asked = column(FIRST).lt_eq(column(MOMENT));
-        let conditions = range.closed.into_iter().fold(is_asked, and);
-        let last = filtered(last, conditions)?;
+        if let Some(condition) = conditions.into_iter().reduce(and) {
+            last = filtered(last, condition)?;
+        }
         let day = moments.grain.truncated(column(MOMENT));
         let last = aggregated(last, Vec::new(), vec![aggregate("max", day)?.alias(PERIOD)])?;
         filtered(last, column(PERIOD).is_not_null())
     }
 
     /// Up to when all sources are known that a branch's metric is built on, as one row.
-    fn known_until(
-        &self,
-        branch: &Branch,
-        moments: &Moments<'_>,
-    ) -> Result<LogicalPlan, PlanError> {
+    fn known_of(&self, branch: &Branch, moments: &Moments<'_>) -> Result<LogicalPlan, PlanError> {
         let from = Reading { model: moments.model, clock: moments.clock };
         let mut known = Vec::with_capacity(branch.known_by.len());
         for KnownBy { entity, at } in &branch.known_by {
             let entity = self.rewriter.entity(entity)?;
-            known.push(Arc::new(newest(from, entity, at, NEWEST)?));
+            known.push(newest(from, entity, at, NEWEST)?);
         }
-        let known = match known.len() {
-            0 => return Err(PlanError::Internal("nothing tells a last day".to_owned())),
-            1 => Arc::unwrap_or_clone(known.remove(0)),
-            _ => least_of(LogicalPlan::Union(Union::try_new_with_loose_types(known)?), NEWEST)?,
-        };
-        // The least of a filter's end and of nothing would be the filter's.
-        filtered(known, column(NEWEST).is_not_null())
+        match known.is_empty() {
+            true => Err(PlanError::Internal("nothing tells a last day".to_owned())),
+            false => known_until(known),
+        }
     }
 }

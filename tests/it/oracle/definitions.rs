@@ -12,6 +12,7 @@ use super::expression::{Amount, Condition, Grain, Names, Span};
 use super::world::{
     ARRIVAL, Attribute, CUSTOMERS, Entity, Kind, LINES, ORDERS, STOCKS, VISITS, World,
 };
+use super::zone::{ZONES, Zone};
 
 /// A metric and its versions by major: 1, or 1 and 2.
 #[derive(Debug, Clone)]
@@ -28,7 +29,7 @@ pub(crate) struct Version {
     /// A condition of its own, of what it is built on too.
     pub(crate) filter: Option<Condition>,
     pub(crate) event: &'static str,
-    pub(crate) zone: Tz,
+    pub(crate) zone: Zone,
     pub(crate) shape: Shape,
     pub(crate) share: Share,
     /// Days for which a day stays open, and what becomes of rows that come later.
@@ -156,20 +157,12 @@ pub(crate) struct Definitions {
     pub(crate) segment: Segment,
 }
 
-pub(crate) const ZONES: [Tz; 5] = [
-    Tz::Europe__Berlin,
-    Tz::America__New_York,
-    Tz::UTC,
-    Tz::Asia__Kolkata,
-    Tz::Australia__Lord_Howe,
-];
-
 const MONEY: [&str; 2] = ["gross", "discount"];
 
 impl Definitions {
     pub(crate) fn random(dice: &mut Dice, world: &World) -> Self {
         // A metric counts in the zone that it shares with those that it is built with.
-        let zones = [*dice.pick(&ZONES), *dice.pick(&ZONES)];
+        let zones = [*dice.pick(&ZONES), *dice.pick(&ZONES)].map(Zone::Named);
         let mut drawn = Self {
             zone: *dice.pick(&ZONES),
             week_start: match dice.chance(60) {
@@ -184,13 +177,14 @@ impl Definitions {
             let count = 1 + usize::from(dice.chance(25));
             let mut versions: Vec<Version> = Vec::new();
             while versions.len() < count {
-                let zone = zones[usize::from(dice.chance(25))];
+                let zone = match dice.below(100) {
+                    0..15 => Zone::OfCustomer(drawn.zone),
+                    15..40 => zones[1],
+                    _ => zones[0],
+                };
                 let mut version = version(dice, world, &drawn, zone);
                 version.fill = drawn.fill(dice, &version.shape);
-                // One relation has all versions of a metric.
-                if versions.iter().all(|other| other.entities == version.entities) {
-                    versions.push(version);
-                }
+                versions.push(version);
             }
             drawn.metrics.push(Metric { name: format!("m{index}"), versions });
         }
@@ -435,7 +429,7 @@ impl Definitions {
             };
             format!(", late_data: {{correction_window: {days} days, after: {after}}}")
         });
-        let (event, zone) = (version.event, version.zone.name());
+        let (event, zone) = (version.event, version.zone.yaml());
         let late = late.unwrap_or_default();
         put("time", format!("{{event: {event}, timezone: {zone}{late}}}"));
         if !version.rules.is_empty() {
@@ -543,7 +537,7 @@ fn definable(attributes: Vec<Attribute>) -> Vec<Attribute> {
     attributes.into_iter().filter(|it| it.dotted.is_some()).collect()
 }
 
-fn version(dice: &mut Dice, world: &World, known: &Definitions, zone: Tz) -> Version {
+fn version(dice: &mut Dice, world: &World, known: &Definitions, zone: Zone) -> Version {
     if dice.chance(50)
         && let Some(shape) = built(dice, world, known, zone)
     {
@@ -576,6 +570,8 @@ fn version(dice: &mut Dice, world: &World, known: &Definitions, zone: Tz) -> Ver
         Some("ordered_at") if dice.chance(40) => "completed_at",
         event => event.unwrap_or("ordered_at"),
     };
+    // Lines have no customer of their own.
+    let zone = if entity == LINES { Zone::Named(zone.of_no_row()) } else { zone };
     let mut shape = shape(dice, entity, &attributes);
     let share = match (entity, dice.below(5)) {
         (ORDERS, 0 | 1) => Share::Touch,
@@ -625,7 +621,7 @@ fn span(dice: &mut Dice) -> Span {
 }
 
 /// A shape that is built on metrics of one zone, if there are any.
-fn built(dice: &mut Dice, world: &World, known: &Definitions, zone: Tz) -> Option<Shape> {
+fn built(dice: &mut Dice, world: &World, known: &Definitions, zone: Zone) -> Option<Shape> {
     let exact = known.references(|it, version| version.zone == zone && known.is_exact(it));
     match dice.below(10) {
         0..=2 if !exact.is_empty() => {
@@ -718,7 +714,10 @@ fn segment(dice: &mut Dice, world: &World, known: &Definitions) -> Segment {
         .filter(|it| ["country", "score", "tier"].contains(&it.name.as_str()))
         .collect();
     let metrics = known.references(|it, version| {
-        version.entities == [VISITS] && !known.is_over_time(it) && known.is_exact(it)
+        version.entities == [VISITS]
+            && matches!(version.zone, Zone::Named(_))
+            && !known.is_over_time(it)
+            && known.is_exact(it)
     });
     let mut rules = Vec::new();
     for name in ["gold", "silver", "lead"].iter().take(1 + dice.below(3)) {

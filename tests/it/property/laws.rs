@@ -369,7 +369,10 @@ async fn split(
     }
     let attributes = case.world.attributes(entity).into_iter();
     let visible: Vec<Attribute> = attributes.filter(|it| !it.hidden && it.starred).collect();
-    let condition = Condition::random(dice, &visible, &case.definitions.grains(), 1);
+    let is_over_time =
+        question.measures.iter().any(|it| case.definitions.is_over_time(it.reference));
+    let grains = if is_over_time { Vec::new() } else { case.definitions.grains() };
+    let condition = Condition::random(dice, &visible, &grains, 1);
     let mut parts: Vec<Rows> = Vec::new();
     let mut asked = String::new();
     let negated = Condition::Not(Box::new(condition.clone()));

@@ -35,7 +35,7 @@ impl Oracle<'_> {
 
     fn periods_from_to(&self, question: &Question, grain: Grain) -> Option<Vec<i64>> {
         let readers = self.readers_of(question);
-        let zone = readers.first()?.version.zone;
+        let zone = readers.first()?.version.zone.of_no_row();
         let entities = readers.iter().map(|reader| reader.version.entities[0]);
         let known = entities.filter_map(|entity| self.source_known_until(entity)).min()?;
         let known = wall_clock(known, zone) - 1;

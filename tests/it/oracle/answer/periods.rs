@@ -31,12 +31,16 @@ impl Oracle<'_> {
         rows.filter(|it| passes_filter(it, question)).collect()
     }
 
-    /// All periods that the question shows.
+    /// All periods that the question shows of what ends with them.
     fn shown_periods(&self, question: &Question) -> Vec<Option<i64>> {
-        let Some((_, grain)) = question.period() else { return vec![None] };
-        if let Some(spine) = self.spine(question) {
-            return spine.iter().copied().map(Some).collect();
+        match self.spine(question) {
+            Some(spine) => spine.iter().copied().map(Some).collect(),
+            None => self.periods_of_rows(question),
         }
+    }
+
+    fn periods_of_rows(&self, question: &Question) -> Vec<Option<i64>> {
+        let Some((_, grain)) = question.period() else { return vec![None] };
         let mut walls: Vec<Option<i64>> = Vec::new();
         for reader in self.readers_of(question) {
             let rows = self.showing(&reader, question, Some(grain));
@@ -58,7 +62,8 @@ impl Oracle<'_> {
     /// The last day that is known, or the last one that the conditions of time let through: all
     /// windows of a question without periods end with it. None where there is none.
     fn last_day(&self, reader: &Reader<'_>, question: &Question) -> Option<i64> {
-        let known = wall_clock(self.known_until(reader.asked)?, reader.version.zone) - 1;
+        let known =
+            wall_clock(self.known_until(reader.asked)?, reader.version.zone.of_no_row()) - 1;
         let conditions = question.filter.iter().flat_map(Condition::conjuncts);
         let conditions: Vec<&Condition> = conditions.filter(|it| it.uses_time()).collect();
         let edges = conditions.iter().flat_map(|condition| condition.edges());
@@ -193,11 +198,13 @@ impl Oracle<'_> {
     /// The groups in which a reader has something.
     pub(super) fn cells(&self, reader: &Reader<'_>, question: &Question) -> Vec<Vec<Value>> {
         let all = vec![true; question.keys.len()];
-        let periods: Vec<Option<Option<i64>>> =
-            match reader.steps().1.is_some() || reader.series().is_some() {
-                true => self.shown_periods(question).into_iter().map(Some).collect(),
-                false => vec![None],
-            };
+        let periods: Vec<Option<Option<i64>>> = match reader.series() {
+            _ if reader.ends_with_a_period() => {
+                self.shown_periods(question).into_iter().map(Some).collect()
+            }
+            Some(_) => self.periods_of_rows(question).into_iter().map(Some).collect(),
+            None => vec![None],
+        };
         let filter = reader.filter.filter(|_| reader.series().is_some());
         let mut cells = Vec::new();
         for period in periods {

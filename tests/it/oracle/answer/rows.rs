@@ -1,7 +1,5 @@
 //! Which rows count for a metric, and when.
 
-use chrono_tz::Tz;
-
 use super::reader::Reader;
 use super::{Oracle, Timed, passes_filter};
 use crate::oracle::definitions::{Late, Version};
@@ -9,6 +7,7 @@ use crate::oracle::expression::{Condition, Grain, Span, wall_clock};
 use crate::oracle::question::{Question, Target};
 use crate::oracle::value::Value;
 use crate::oracle::world::{ARRIVAL, ORDERS, Row};
+use crate::oracle::zone::Zone;
 
 impl Oracle<'_> {
     /// The rows that a question is about, of an entity at the times of a column.
@@ -24,9 +23,9 @@ impl Oracle<'_> {
         }
     }
 
-    pub(super) fn timed<'r>(&self, rows: &'r [Row], event: &str, zone: Tz) -> Vec<Timed<'r>> {
+    pub(super) fn timed<'r>(&self, rows: &'r [Row], event: &str, zone: Zone) -> Vec<Timed<'r>> {
         let wall = |row: &Row| match row[event] {
-            Value::Instant(at) => Some(wall_clock(at, zone)),
+            Value::Instant(at) => Some(wall_clock(at, zone.of(row))),
             _ => None,
         };
         rows.iter().map(|row| Timed { row, wall: wall(row) }).collect()
@@ -52,7 +51,7 @@ impl Oracle<'_> {
             let (Some(wall), Value::Instant(arrival)) = (it.wall, &it.row[ARRIVAL]) else {
                 return after != Late::Drop;
             };
-            let arrival = wall_clock(*arrival, version.zone);
+            let arrival = wall_clock(*arrival, version.zone.of(it.row));
             // Its day is open until the window after its end is over.
             let closed = Span { months: 0, days: days + 1 }.after(Grain::Day.floor(wall));
             let is_late = arrival >= closed;
@@ -72,6 +71,7 @@ impl Oracle<'_> {
 
     /// The rows of the relation itself.
     pub(super) fn plain_rows(&self, question: &Question) -> Vec<Timed<'_>> {
+        let project = Zone::Named(self.definitions.zone);
         let (entity, event, zone, metric) = match &question.target {
             Target::Metric(reference) => {
                 let version = self.definitions.version(*reference);
@@ -79,11 +79,9 @@ impl Oracle<'_> {
             }
             Target::Entity(entity) => {
                 let event = self.world.entities[*entity].event.unwrap();
-                (*entity, event, self.definitions.zone, None)
+                (*entity, event, project, None)
             }
-            Target::Lines(_) | Target::Across => {
-                (ORDERS, "ordered_at", self.definitions.zone, None)
-            }
+            Target::Lines(_) | Target::Across => (ORDERS, "ordered_at", project, None),
         };
         let rows = self.rows_of(question, entity, event);
         let mut rows = self.timed(rows, event, zone);

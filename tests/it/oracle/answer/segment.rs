@@ -34,7 +34,7 @@ impl Oracle<'_> {
         let mut rows = self.eligible(&reader, &self.facts[&(VISITS, version.event)]);
         rows.retain(|it| {
             let recent = days.is_none_or(|days| {
-                let now = wall_clock(self.now, version.zone);
+                let now = wall_clock(self.now, version.zone.of_no_row());
                 let from = Span { months: 0, days }.before(now);
                 it.wall.is_some_and(|wall| from < wall && wall <= now)
             });
