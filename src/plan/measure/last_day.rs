@@ -97,9 +97,8 @@ impl Evaluation<'_, '_, '_> {
         }
         let bounds = projected(self.known_of(branch, &moments)?, bounds)?;
         let mut last = bounds.clone();
-        if !range.closed.is_empty()
-            && let Some(day) = moments.time.last_final_day(moments.clock)?
-        {
+        let has_one_moment = range.closed.is_empty();
+        if !has_one_moment && let Some(day) = moments.time.last_final_day(moments.clock)? {
             // The last moment of the last closed day may be one too.
             let end = Grain::Of(Unit::Day).next(as_timestamp(cast(day, DataType::Date32)));
             let end = end.ok_or_else(missing)? - instant();
@@ -113,6 +112,9 @@ impl Evaluation<'_, '_, '_> {
             last = filtered(last, condition)?;
         }
         let day = moments.grain.truncated(column(MOMENT));
+        if has_one_moment {
+            return projected(last, vec![day.alias(PERIOD)]);
+        }
         let last = aggregated(last, Vec::new(), vec![aggregate("max", day)?.alias(PERIOD)])?;
         filtered(last, column(PERIOD).is_not_null())
     }
