@@ -9,11 +9,12 @@ use datafusion::sql::sqlparser::ast::{
     TableWithJoins, Value, WildcardAdditionalOptions,
 };
 
-use super::binder::{Binder, Clause, Evaluation, Found, arguments, is_call_of, settle};
+use super::binder::{Binder, Clause, Found};
 use super::error::BindError;
 use super::from::both;
 use super::markers;
 use super::names::output_name;
+use super::pending::{Evaluation, arguments, is_call_of, settle};
 use super::preview::{Shown, Wanted};
 use super::query::{order_by_all, ordinal, output_position};
 use super::relation::{METRIC_INSTANT, METRIC_TIME};
@@ -333,7 +334,7 @@ impl Binder<'_> {
             let mut expr = expr;
             let mut found = Found::default();
             if let Some(measure) = self.measure_of(scope, index, &name)? {
-                expr = super::binder::pending(expr);
+                expr = super::pending::pending(expr);
                 found.measures = Some(measure);
             } else {
                 found.columns.push(expr.clone());

@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{
     CastKind, DataType, Expr, Function, TimezoneInfo, Value, ValueWithSpan,
 };
 
-use super::binder::arguments;
+use super::pending::arguments;
 
 /// The words of templates that are read here, longer ones first, with their digits.
 const WORDS: [(&str, usize); 8] =

@@ -8,6 +8,7 @@
 mod aggregates;
 mod arrays;
 mod calendar;
+mod decimals;
 mod error;
 pub mod fiscal;
 mod grain;
@@ -31,6 +32,7 @@ pub use calendar::Unit;
 pub use error::FunctionError;
 pub use fiscal::FiscalCalendar;
 pub use grain::Grain;
+pub(crate) use patterns::{PatternPart, finest_unit, pattern_parts};
 pub(crate) use types::{is_unconstrained, of_length};
 
 use std::collections::HashMap;

@@ -125,7 +125,7 @@ fn unit(name: &str) -> Result<Unit> {
 }
 
 pub(super) fn zone(name: &str) -> Result<TimeZone> {
-    TimeZone::parse(name)
+    TimeZone::of_expression(name)
         .ok_or_else(|| FunctionError::argument(format!("time zone \"{name}\" not recognized")))
 }
 

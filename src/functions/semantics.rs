@@ -17,7 +17,7 @@ use datafusion::logical_expr::{
 };
 
 use super::udf::call;
-use super::{fiscal, numeric, percentile, regex, registry, rows, text, time, types};
+use super::{decimals, fiscal, numeric, percentile, regex, registry, rows, text, time, types};
 use crate::sql::types::PgType;
 
 /// Gives every expression of a plan Postgres's meaning. Runs before type coercion, and does nothing
@@ -77,6 +77,7 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
         Expr::Negative(inner) => negative(*inner, schema),
         Expr::Like(like) => standard_escape(like),
         Expr::SimilarTo(like) => similar(like),
+        Expr::Case(case) => decimals::results_alike(case, schema),
         other => Ok(Transformed::no(other)),
     })
 }
@@ -562,6 +563,12 @@ fn scalar(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Exp
                 _ => time::instant_at(),
             };
             Ok(Transformed::yes(call(function, vec![moment.clone(), zone.clone()])))
+        }
+        ("coalesce" | "greatest" | "least", _) => {
+            let args = decimals::alike(function.args, schema)?;
+            let Transformed { data: args, transformed, .. } = args;
+            let expr = Expr::ScalarFunction(ScalarFunction { func: function.func, args });
+            Ok(Transformed::new_transformed(expr, transformed))
         }
         ("log", [_]) => Ok(Transformed::yes(call(rows::named("log10")?, function.args))),
         _ => row_function(function, schema),

@@ -316,7 +316,7 @@ fn constant<'a>(args: &'a ScalarFunctionArgs, index: usize, what: &str) -> Resul
 
 fn zone_of(args: &ScalarFunctionArgs, index: usize) -> Result<Option<TimeZone>> {
     let Some(name) = constant(args, index, "the time zone")? else { return Ok(None) };
-    match TimeZone::parse(name) {
+    match TimeZone::of_expression(name) {
         Some(zone) => Ok(Some(zone)),
         None => plan_err!("time zone \"{name}\" not recognized"),
     }
@@ -735,7 +735,7 @@ fn wall_clock_preimage(
     let ScalarValue::TimestampMicrosecond(Some(local), None) = constant else {
         return Ok(PreimageResult::None);
     };
-    let Some(zone) = zone.try_as_str().flatten().and_then(TimeZone::parse) else {
+    let Some(zone) = zone.try_as_str().flatten().and_then(TimeZone::of_expression) else {
         return Ok(PreimageResult::None);
     };
     let bound = |local: i64| {

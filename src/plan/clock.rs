@@ -121,7 +121,7 @@ fn judged_at(clock: &ScanClock) -> Result<DateTime<Utc>, PlanError> {
 
 pub(crate) fn constant_zone(zone: &Expr, clock: &ScanClock) -> Option<TimeZone> {
     match zone {
-        Expr::Literal(name, _) => TimeZone::parse(name.try_as_str()??),
+        Expr::Literal(name, _) => TimeZone::of_expression(name.try_as_str()??),
         Expr::Column(column) if is_session(column) => TimeZone::parse(&clock.time_zone),
         _ => None,
     }

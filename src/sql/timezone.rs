@@ -27,16 +27,20 @@ impl TimeZone {
     /// POSIX zone without daylight saving (`<+02>-02`, `UTC-3`; there, east is negative).
     pub fn parse(text: &str) -> Option<TimeZone> {
         let text = text.trim();
+        match hours(text) {
+            Some(seconds) => Self::east(seconds),
+            None => Self::of_expression(text),
+        }
+    }
+
+    /// A zone as an expression names it, in AT TIME ZONE and functions: there a bare offset is
+    /// POSIX's, so that `'+03'` lies west of UTC.
+    pub fn of_expression(text: &str) -> Option<TimeZone> {
+        let text = text.trim();
         if let Some(tz) = TZ_VARIANTS.iter().find(|tz| tz.name().eq_ignore_ascii_case(text)) {
             return Some(Self::Named(*tz));
         }
-        if text.len() > NAME_BYTES_MAX {
-            return None;
-        }
-        if let Some(seconds) = hours(text) {
-            return Self::east(seconds);
-        }
-        posix(text)
+        if text.len() > NAME_BYTES_MAX { None } else { posix(text) }
     }
 
     /// A fixed offset, named as Postgres names those of `SET TIME ZONE 2`: `<+02>-02`.
@@ -131,7 +135,7 @@ fn posix(text: &str) -> Option<TimeZone> {
         Some(rest) => rest.split_once('>')?.1,
         None => {
             let name_ends = text.find(|c: char| !c.is_ascii_alphabetic())?;
-            if name_ends < 3 {
+            if !matches!(name_ends, 0 | 3..) {
                 return None;
             }
             text.get(name_ends..)?
@@ -174,6 +178,8 @@ mod tests {
         assert_eq!(named("999"), "");
         let posix = TimeZone::parse("GMT-01:00").unwrap();
         assert_eq!(posix.offset_at(NaiveDateTime::default()), 3600);
+        let west = TimeZone::of_expression("+03").unwrap();
+        assert_eq!(west.offset_at(NaiveDateTime::default()), -3 * 3600);
     }
 
     #[test]

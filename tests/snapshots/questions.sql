@@ -462,3 +462,23 @@ SELECT * FROM canon.query('revenue, refunded_amount', by => 'metric_time.month, 
 -- fiscal_calendar one
 SELECT date_trunc('retail.month', metric_time) AS month, revenue FROM metrics.revenue
 WHERE date_trunc('retail.year', metric_time) = '2026-02-01' GROUP BY 1 ORDER BY 1;
+
+--- Keys and conditions without a twin: ClickHouse groups by what they are computed from
+
+-- month_names one
+SELECT to_char(metric_time, 'Mon YYYY') AS month, MEASURE(revenue) FROM orders GROUP BY 1
+
+-- quarter_hours one
+SELECT date_bin('15 minutes', ordered_at, '2026-01-01') AS slot, count(*) FROM orders
+WHERE ordered_at >= '2026-03-01' AND ordered_at < '2026-03-02' GROUP BY 1
+
+-- padded_names
+SELECT to_char(metric_time, 'Day') AS weekday, MEASURE(revenue) AS revenue, MEASURE(average_order_value) AS value,
+       MEASURE(ordering_customers) AS customers
+FROM orders WHERE initcap(channel) IN ('App', 'Web') AND metric_time >= '2026-01-01'
+GROUP BY 1 ORDER BY 1
+
+-- computed_below
+SELECT name, count(DISTINCT customer_id) AS customers, count(*) AS orders, max(ordered_at) AS last
+FROM (SELECT initcap(channel) AS name, customer_id, ordered_at FROM orders) q
+GROUP BY name

@@ -1,7 +1,7 @@
 -- The same for each day of a month, a missing count standing for two more days.
 -- asked
 SELECT date_trunc('day', metric_time) AS day, MEASURE(on_hand_carried) AS pieces
-FROM stock_counts
+FROM evening_counts
 WHERE metric_time >= '2026-03-01' AND metric_time < '2026-04-01'
 GROUP BY 1
 -- expert
@@ -12,7 +12,7 @@ FROM
     FROM
     (
         SELECT toDate(counted_at, 'Europe/Berlin') AS own, location_id, sku, quantity, counted_at
-        FROM stock_counts
+        FROM evening_counts
         WHERE counted_at >= toDateTime64('2026-02-27 00:00:00', 3, 'Europe/Berlin')
           AND counted_at < toDateTime64('2026-04-01 00:00:00', 3, 'Europe/Berlin')
     )

@@ -32,7 +32,7 @@ FROM
 ARRAY JOIN range(1, spans + 1) AS span;
 
 -- An evening's count for each shop and article; a fifth is missing.
-CREATE TABLE stock_counts
+CREATE TABLE evening_counts
 (
     count_id Int64,
     location_id Int64,
@@ -43,7 +43,7 @@ CREATE TABLE stock_counts
 ENGINE = MergeTree
 ORDER BY (counted_at, location_id, sku);
 
-INSERT INTO stock_counts
+INSERT INTO evening_counts
 SELECT
     number,
     1 + number % 25,

@@ -16,6 +16,7 @@ use tracing::debug_span;
 use super::facts::TableFactsSource;
 use super::generate::generate;
 use super::node::Pushed;
+use super::partial::{Divided, filters};
 use crate::backend::latest::latest_of;
 use crate::backend::{BackendError, Prepared};
 use crate::plan::latest::Latest;
@@ -102,7 +103,7 @@ fn divide(plan: LogicalPlan, tables: &dyn TableFactsSource) -> Result<LogicalPla
         }
         match push(&plan, tables)? {
             Some(pushed) => Ok(Transformed::new(pushed, true, TreeNodeRecursion::Jump)),
-            None => Ok(Transformed::no(plan)),
+            None => in_parts(plan, tables),
         }
     });
     let divided = divided.data()?;
@@ -122,6 +123,26 @@ fn divide(plan: LogicalPlan, tables: &dyn TableFactsSource) -> Result<LogicalPla
         }
     });
     deduplicated.data()
+}
+
+/// A node of which ClickHouse can do a part.
+fn in_parts(plan: LogicalPlan, tables: &dyn TableFactsSource) -> Result<Transformed<LogicalPlan>> {
+    match &plan {
+        LogicalPlan::Aggregate(aggregate) => {
+            let Some(divided) = Divided::of(aggregate, tables)? else {
+                return Ok(Transformed::no(plan));
+            };
+            let Some(pushed) = push(&divided.parts, tables)? else {
+                return Ok(Transformed::no(plan));
+            };
+            let divided = divided.over(pushed, &aggregate.schema)?;
+            Ok(Transformed::new(divided, true, TreeNodeRecursion::Jump))
+        }
+        LogicalPlan::Filter(filter) => {
+            Ok(filters(filter, tables)?.map_or(Transformed::no(plan), Transformed::yes))
+        }
+        _ => Ok(Transformed::no(plan)),
+    }
 }
 
 /// Names of the source tables that a plan reads, each once, in its order.

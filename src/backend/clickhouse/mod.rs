@@ -20,6 +20,7 @@ pub mod facts;
 mod freshness;
 pub mod generate;
 mod node;
+mod partial;
 pub mod scratch;
 mod stream;
 pub mod types;

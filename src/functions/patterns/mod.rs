@@ -17,6 +17,8 @@ use super::interval::Interval;
 use super::moments::{instant_of, is_finite, out_of_range};
 use super::rows::{self, Kind, Outcome, Overload, RowFunction, Value};
 use crate::sql::timezone::TimeZone;
+pub(crate) use moment::{PatternPart, finest_unit, pattern_parts};
+
 use moment::Parts;
 
 type Result<T> = std::result::Result<T, FunctionError>;

@@ -3,6 +3,7 @@
 use chrono::{Datelike, NaiveDate, NaiveDateTime, Timelike};
 
 use super::{Result, ordinal};
+use crate::functions::calendar::Unit;
 use crate::functions::error::FunctionError;
 
 pub(super) const MONTHS: [&str; 12] = [
@@ -184,6 +185,87 @@ pub(super) fn parse(pattern: &str) -> Vec<Node> {
         };
     }
     nodes
+}
+
+/// A part of a pattern of moments, for who writes it in another notation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PatternPart<'p> {
+    Text(char),
+    /// A field in upper case, or as it is written where the case shows: `YYYY`, `FMMonth`, `pm`.
+    Field(&'p str),
+}
+
+/// The parts of a pattern in order; None where one of them has a suffix.
+pub(crate) fn pattern_parts(pattern: &str) -> Option<Vec<PatternPart<'static>>> {
+    let parts = parse(pattern).into_iter().map(|node| match node {
+        Node::Space(text) | Node::Separator(text) | Node::Text(text) => {
+            Some(PatternPart::Text(text))
+        }
+        Node::Field { ordinal: Some(_), .. } => None,
+        Node::Field { field, case, name, bare, .. } => Some(PatternPart::Field(match field {
+            Field::MonthName if bare && case == Case::Capital => "FMMonth",
+            Field::DayName if bare && case == Case::Capital => "FMDay",
+            Field::MonthShort if case == Case::Capital => "Mon",
+            Field::DayShort if case == Case::Capital => "Dy",
+            Field::Meridiem { .. } if case == Case::Lower => return None,
+            Field::MonthName | Field::DayName | Field::MonthShort | Field::DayShort => return None,
+            _ if bare => return None,
+            _ => name,
+        })),
+    });
+    parts.collect()
+}
+
+/// The longest unit whose periods a pattern doesn't divide: all moments of one month are written
+/// alike by `Mon YYYY`. None where it shows more than seconds, or the zone.
+pub(crate) fn finest_unit(pattern: &str) -> Option<Unit> {
+    let fields = parse(pattern).into_iter().filter_map(|node| match node {
+        Node::Field { field, .. } => Some(field),
+        _ => None,
+    });
+    let units: Vec<Unit> = fields.map(Field::unit).collect::<Option<_>>()?;
+    let finest = units.iter().copied().min()?;
+    match finest {
+        // Weeks lie in two months and years.
+        Unit::Week if units.iter().any(|unit| *unit != Unit::Week) => Some(Unit::Day),
+        finest => Some(finest),
+    }
+}
+
+impl Field {
+    /// The longest unit within whose periods the field doesn't change.
+    fn unit(self) -> Option<Unit> {
+        Some(match self {
+            Self::Century
+            | Self::Era { .. }
+            | Self::Exact
+            | Self::Year(_)
+            | Self::YearWithComma => Unit::Year,
+            Self::Quarter => Unit::Quarter,
+            Self::Month | Self::MonthName | Self::MonthShort | Self::Roman => Unit::Month,
+            Self::IsoWeek | Self::IsoYear(_) => Unit::Week,
+            Self::Day
+            | Self::DayName
+            | Self::DayShort
+            | Self::DayOfYear
+            | Self::DayOfWeek
+            | Self::IsoDayOfYear
+            | Self::IsoDayOfWeek
+            | Self::Julian
+            | Self::WeekOfYear
+            | Self::WeekOfMonth => Unit::Day,
+            Self::Hour12 | Self::Hour24 | Self::Meridiem { .. } => Unit::Hour,
+            Self::Minute => Unit::Minute,
+            Self::Second | Self::SecondsOfDay => Unit::Second,
+            Self::Fraction(_)
+            | Self::Milliseconds
+            | Self::Microseconds
+            | Self::Offset
+            | Self::Zone
+            | Self::ZoneHours
+            | Self::ZoneMinutes => return None,
+        })
+    }
 }
 
 fn field_at(rest: &str) -> Option<(Field, Case, &'static str)> {

@@ -9,7 +9,7 @@ use datafusion::catalog::default_table_source::provider_as_source;
 use datafusion::common::TableReference;
 use datafusion::common::config::ConfigOptions;
 use datafusion::datasource::cte_worktable::CteWorkTable;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanner};
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
 use datafusion::sql::sqlparser::ast;
@@ -131,14 +131,17 @@ impl TypePlanner for PostgresTypes {
         Ok(match sql_type {
             ast::DataType::Custom(name, _) => {
                 let name = last_part(name);
-                Some(field_of(domain_base(&name).unwrap_or(&name)))
+                Some(field_of(known_type(domain_base(&name).unwrap_or(&name))?))
             }
             ast::DataType::Array(ast::ArrayElemTypeDef::SquareBracket(item, _)) => {
                 let item = match item.as_ref() {
                     ast::DataType::Custom(name, _) => Some(last_part(name)),
                     other => standard_type(other).map(str::to_owned),
                 };
-                item.map(|item| field_of(&format!("_{item}")))
+                let array = item.map(|item| format!("_{item}"));
+                array
+                    .map(|array| Ok::<_, DataFusionError>(field_of(known_type(&array)?)))
+                    .transpose()?
             }
             ast::DataType::Varchar(Some(ast::CharacterLength::IntegerLength {
                 length, ..
@@ -152,6 +155,19 @@ impl TypePlanner for PostgresTypes {
             }
             other => standard_type(other).map(field_of),
         })
+    }
+}
+
+/// # Errors
+/// A type that isn't in `pg_type`.
+fn known_type(name: &str) -> Result<&str> {
+    match super::directory::type_named(name) {
+        Some(_) => Ok(name),
+        None => {
+            let name = name.strip_prefix('_').map_or(name.to_owned(), |item| format!("{item}[]"));
+            let undefined = CatalogError::UndefinedObject { kind: "type", name };
+            Err(DataFusionError::External(Box::new(undefined)))
+        }
     }
 }
 

@@ -846,12 +846,10 @@ fn table_alias(name: &str) -> TableAlias {
 }
 
 fn column_of(relation: &str, column: &str) -> SelectItem {
-    let parts = if relation.is_empty() {
-        vec![quoted(column)]
-    } else {
-        vec![quoted(relation), quoted(column)]
-    };
-    SelectItem::UnnamedExpr(Expr::CompoundIdentifier(parts))
+    SelectItem::UnnamedExpr(match relation {
+        "" => Expr::Identifier(quoted(column)),
+        relation => Expr::CompoundIdentifier(vec![quoted(relation), quoted(column)]),
+    })
 }
 
 fn quoted(name: &str) -> Ident {

@@ -119,6 +119,8 @@ fn sum(call: &AggregateCall) -> Result<Value> {
     let integers = |value: &Value| value.data_type.is_integer();
     let narrow = match &arg.origin {
         Some(origin) if call.data_type == DataType::Int64 && integers(origin) => origin,
+        // The sum of decimals has 38 digits whatever it is of.
+        Some(origin) if is_decimal(&call.data_type) && scale_of(origin) == scale_of(arg) => origin,
         _ => arg,
     };
     let sql = call.of("sum", &narrow.sql);
@@ -129,6 +131,17 @@ fn sum(call: &AggregateCall) -> Result<Value> {
             Ok(Value::new(sql, call.data_type.clone(), true))
         }
         other => Err(NotPushable::new(format!("a sum of type {other}"))),
+    }
+}
+
+fn is_decimal(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Decimal128(_, _))
+}
+
+fn scale_of(value: &Value) -> Option<i8> {
+    match value.data_type {
+        DataType::Decimal128(_, scale) => Some(scale),
+        _ => None,
     }
 }
 

@@ -1,5 +1,7 @@
 //! Numbers.
 
+use std::sync::Arc;
+
 use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::Operator;
 use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
@@ -18,6 +20,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry { name: "+ - *", signature: "numeric, numeric -> numeric; overflow is an error", constants: &[], form: Form::Syntax,
         examples: &[("1.50 + 2", Some("3.50")), ("1.50 - 2.125", Some("-0.625")), ("1.50 * 2.5", Some("3.750")),
             ("-1.50 * 0.1", Some("-0.150")), ("- 1.50", Some("-1.50")), ("99999999.9 + 0.00000001", Some("99999999.90000001")),
+            ("9999999999999999.99 + 9999999999999999.99", Some("19999999999999999.98")),
             ("12345678901234.56 * 12345678901234.56", Some("152415787532388172687092138.3936"))] },
     Entry { name: "+ - *", signature: "float8, float8 -> float8", constants: &[], form: Form::Syntax,
         examples: &[("1.5::float8 + 2", Some("3.5")), ("0.1::float8 * 3", Some("0.30000000000000004")), ("- 1.5::float8", Some("-1.5"))] },
@@ -212,10 +215,11 @@ fn decimals(op: Operator, left: &Value, right: &Value) -> Result<Value> {
         let wide = format!("CAST({} AS Decimal({precision}, {a_scale}))", left.sql);
         let sql = format!("{wide} {symbol} {}", right.at(right_binding));
         let binding = self::symbol(op).1;
-        return Ok(Value {
-            binding,
-            ..Value::new(sql, data_type, false).computed_from([left, right])
-        });
+        let wide = Value { binding, ..Value::new(sql, data_type.clone(), false) };
+        // A sum of two of 18 digits still fits 64 bits; more of them wouldn't.
+        let fits = op != Operator::Multiply && precision == 19;
+        let narrow = if fits { Some(Arc::new(plain(op, left, right, data_type)?)) } else { None };
+        return Ok(Value { origin: narrow, ..wide.computed_from([left, right]) });
     }
     plain(op, left, right, data_type)
 }

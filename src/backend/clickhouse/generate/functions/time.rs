@@ -12,8 +12,8 @@ use super::super::value::{Binding, Value, Wall};
 use super::super::{NotPushable, Result};
 use super::{Call, Entry, Form};
 use crate::backend::clickhouse::errors::TOO_MANY_PERIODS;
-use crate::functions::Unit;
 use crate::functions::time::PERIODS_MAX;
+use crate::functions::{PatternPart, Unit, finest_unit, pattern_parts};
 use crate::sql::timezone::TimeZone;
 
 #[rustfmt::skip]
@@ -83,6 +83,17 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry { name: "timestamp_text", signature: "timestamp | timestamptz -> text: the cast", constants: &[], form: Form::Scalar(timestamp_text),
         examples: &[("timestamp '2026-01-31 23:00:00'::text", Some("2026-01-31 23:00:00")), ("timestamp '1960-01-31 23:00:00.50'::text", Some("1960-01-31 23:00:00.5")),
             ("timestamptz '2026-01-31 23:00:00.123456+00'::text", Some("2026-01-31 23:00:00.123456+00"))] },
+    Entry { name: "to_char", signature: "timestamp | timestamptz, text -> text; a pattern of numbers, month and day names and text, no finer than seconds", constants: &[1], form: Form::Scalar(to_char),
+        examples: &[("to_char(timestamp '1960-05-07 03:04:05.678901', 'YYYY-MM-DD HH24:MI:SS')", Some("1960-05-07 03:04:05")), ("to_char(timestamp '1960-05-07 23:59:59.999999', 'YYYYMMDD')", Some("19600507")),
+            ("to_char(timestamp '2026-05-07 00:04:05', 'HH12:MI PM, HH AM')", Some("12:04 AM, 12 AM")),
+            ("to_char(date '2027-01-03', 'IYYY-\"W\"IW-ID')", Some("2026-W53-7")), ("to_char(date '2026-05-07', '\"100% \"YYYY\"Q\"Q')", Some("100% 2026Q2")),
+            ("to_char(timestamp '1960-05-07 03:04:05', 'Dy DD Mon YY')", Some("Sat 07 May 60")), ("to_char(date '2026-09-07', 'FMDay, FMMonth')", Some("Monday, September")),
+            ("to_char(timestamptz '2026-12-31 23:00:00+00', 'YYYY.DDD')", Some("2026.365")), ("to_char(date '2026-02-03', 'MM\\DD''s')", Some("02\\03's"))] },
+    Entry { name: "date_bin", signature: "interval, timestamp, timestamp -> timestamp; the interval a constant of days or less", constants: &[0], form: Form::Scalar(date_bin),
+        examples: &[("date_bin(interval '15 minutes', timestamp '2026-05-07 13:14:15.5', timestamp '2026-01-01')", Some("2026-05-07 13:00:00")),
+            ("date_bin(interval '15 minutes', timestamp '1960-05-07 13:14:15.5', timestamp '2026-01-01 00:02:30')", Some("1960-05-07 13:02:30")),
+            ("date_bin(interval '6 hours', timestamp '1960-05-07 13:14:15.5', timestamp '2000-01-01')", Some("1960-05-07 12:00:00")),
+            ("date_bin(interval '1 day 1 hour', timestamp '2026-05-07 13:14:15', timestamp '2026-05-07 13:14:15')", Some("2026-05-07 13:14:15"))] },
 ];
 
 fn is_date(value: &Value) -> bool {
@@ -316,8 +327,8 @@ fn wall_clock(call: &Call) -> Result<Value> {
         return Ok(call.result(format!("toDateTime64({text}, 6, 'UTC')")));
     }
     let name = call.text(1, "a time zone")?;
-    let zone =
-        TimeZone::parse(name).ok_or_else(|| NotPushable::new(format!("the time zone {name}")))?;
+    let zone = TimeZone::of_expression(name)
+        .ok_or_else(|| NotPushable::new(format!("the time zone {name}")))?;
     let seconds = match &zone {
         TimeZone::Named(tz) if *tz == chrono_tz::Tz::UTC => {
             return Ok(Value { wall: Some(wall(moment, *tz)), ..call.result(instant.clone()) });
@@ -349,6 +360,71 @@ fn timestamp_text(call: &Call) -> Result<Value> {
         DataType::Timestamp(_, Some(_)) => format!("concat({text}, '+00')"),
         _ => text,
     }))
+}
+
+/// By `formatDateTime`, whose fields are those of MySQL.
+fn to_char(call: &Call) -> Result<Value> {
+    let moment = call.arg(0)?;
+    if !is_timestamp(moment) {
+        return Err(NotPushable::new("to_char of something that is no timestamp"));
+    }
+    let pattern = call.text(1, "a pattern")?;
+    let unknown = || NotPushable::new(format!("the pattern {pattern}"));
+    let has_fields = finest_unit(pattern).is_some();
+    let parts = pattern_parts(pattern).filter(|_| has_fields).ok_or_else(unknown)?;
+    let mut format = String::new();
+    for part in parts {
+        match part {
+            PatternPart::Text('%') => format.push_str("%%"),
+            PatternPart::Text(text) => format.push(text),
+            PatternPart::Field(field) => format.push_str(format_field(field).ok_or_else(unknown)?),
+        }
+    }
+    let (instant, zone) = match moment.wall.as_deref() {
+        Some(Wall { instant, zone }) => (instant.as_str(), zone.as_str()),
+        None => (moment.sql.as_str(), "'UTC'"),
+    };
+    Ok(call.result(format!("formatDateTime({instant}, {}, {zone})", literal::text(&format))))
+}
+
+fn format_field(field: &str) -> Option<&'static str> {
+    Some(match field {
+        "YYYY" => "%Y",
+        "YY" => "%y",
+        "Q" => "%Q",
+        "MM" => "%m",
+        "FMMonth" => "%M",
+        "Mon" => "%b",
+        "DD" => "%d",
+        "DDD" => "%j",
+        "FMDay" => "%W",
+        "Dy" => "%a",
+        "IYYY" => "%G",
+        "IW" => "%V",
+        "ID" => "%u",
+        "HH24" => "%H",
+        "HH12" | "HH" => "%I",
+        "AM" | "PM" => "%p",
+        "MI" => "%i",
+        "SS" => "%S",
+        _ => return None,
+    })
+}
+
+/// In microseconds: toStartOfInterval knows no origin after the moment.
+fn date_bin(call: &Call) -> Result<Value> {
+    let (moment, origin) = (call.arg(1)?, call.arg(2)?);
+    let Some(ScalarValue::IntervalMonthDayNano(Some(width))) = &call.arg(0)?.literal else {
+        return Err(NotPushable::new("an interval that isn't a constant"));
+    };
+    let micros = i64::from(width.days) * 86_400_000_000 + width.nanoseconds / 1_000;
+    if width.months != 0 || micros <= 0 || !is_timestamp(moment) || !is_timestamp(origin) {
+        return Err(NotPushable::new("date_bin by months, or of something that is no timestamp"));
+    }
+    let [since, origin] = [moment, origin].map(|it| format!("toUnixTimestamp64Micro({})", it.sql));
+    // Without the type, the modulo would be that of unsigned numbers.
+    let rest = format!("positiveModulo({since} - {origin}, toInt64({micros}))");
+    Ok(call.result(format!("fromUnixTimestamp64Micro({since} - {rest}, 'UTC')")))
 }
 
 /// Sums and differences of dates and times.
