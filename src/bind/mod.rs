@@ -10,6 +10,7 @@ mod across;
 mod aggregate;
 mod binder;
 mod context;
+mod distinct_on;
 mod error;
 mod expression;
 mod from;

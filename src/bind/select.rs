@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    Distinct, Expr, GroupByExpr, GroupByWithModifier, Ident, NamedWindowExpr, ObjectName, OrderBy,
+    Expr, GroupByExpr, GroupByWithModifier, Ident, NamedWindowExpr, ObjectName, OrderBy,
     OrderByKind, Select, SelectFlavor, SelectItem, SelectItemQualifiedWildcardKind, TableFactor,
     TableWithJoins, Value, WildcardAdditionalOptions,
 };
 
 use super::binder::{Binder, Clause, Found};
+use super::distinct_on;
 use super::error::BindError;
 use super::from::both;
 use super::markers;
@@ -37,11 +38,13 @@ impl Binder<'_> {
     pub(crate) fn bind_select(
         &mut self,
         select: &mut Select,
-        order_by: Option<&mut OrderBy>,
+        mut order_by: Option<&mut OrderBy>,
         parent: Option<&Scope<'_>>,
         wanted: Wanted,
     ) -> Result<Vec<OutputColumn>, BindError> {
         self.refuse_select(select)?;
+        let mut groups = distinct_on::taken(select);
+        let takes_first = groups.is_some();
         let mut scope = Scope { parent, ..Scope::default() };
         let filters = self.bind_from(&mut select.from, &mut scope)?;
         if let Some(selection) = &mut select.selection {
@@ -57,10 +60,13 @@ impl Binder<'_> {
         if let Some(having) = &mut select.having {
             seen.absorb(self.resolve(having, &scope, Clause::Having)?);
         }
-        let mut order_items = self.order_items(order_by, &outputs, &scope)?;
+        let mut order_items = self.order_items(order_by.as_deref_mut(), &outputs, &scope)?;
+        let group_items = self.order_items(groups.as_mut(), &outputs, &scope)?;
+        order_items.exprs.extend(group_items.exprs);
+        order_items.found.absorb(group_items.found);
         seen.absorb(std::mem::take(&mut order_items.found));
         self.named_windows(select, &scope, &mut seen)?;
-        let forced = wanted.forces();
+        let forced = wanted.forces() || takes_first;
         let mut evaluation = self.evaluation(select, &outputs, &seen, !keys.is_empty(), forced);
         if wanted == Wanted::FirstRows
             && evaluation == Evaluation::PerGroup
@@ -91,7 +97,11 @@ impl Binder<'_> {
             }
         }
         select.group_by = GroupByExpr::Expressions(keys, Vec::new());
-        Ok(write_outputs(select, outputs, evaluation))
+        let columns = write_outputs(select, outputs, evaluation);
+        if let Some(groups) = groups {
+            self.first_of_each(select, &groups, order_by)?;
+        }
+        Ok(columns)
     }
 
     /// Whether a select is a preview: bare columns, and measures that can't be grouped by them.
@@ -653,7 +663,6 @@ impl Binder<'_> {
             (!select.sort_by.is_empty(), "SORT BY"),
             (select.qualify.is_some(), "QUALIFY"),
             (select.value_table_mode.is_some(), "AS STRUCT or AS VALUE"),
-            (matches!(select.distinct, Some(Distinct::On(_))), "DISTINCT ON"),
         ];
         match refused.iter().find(|(present, _)| *present) {
             None => Ok(()),

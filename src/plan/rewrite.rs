@@ -88,6 +88,7 @@ impl<'m> Rewriter<'m> {
             | LogicalPlan::SubqueryAlias(_)
             | LogicalPlan::Sort(_)
             | LogicalPlan::Limit(_)
+            | LogicalPlan::Window(_)
             | LogicalPlan::Join(_) => self.pass_through(plan, needs),
             // Rows end here: what lies below is a statement of its own.
             _ => self.pass_through(plan, &Needs::default()),
@@ -209,9 +210,13 @@ impl<'m> Rewriter<'m> {
         expr: Expr,
         needs: &mut Needs,
     ) -> Result<Expr, PlanError> {
-        let Some(input) = input else { return Ok(expr) };
+        let Some(mut input) = input else { return Ok(expr) };
         if !contains_row_measure(&expr)? {
             return Ok(expr);
+        }
+        // Window functions stand beside the rows' columns.
+        while let LogicalPlan::Window(window) = input {
+            input = &window.input;
         }
         let mut fault = None;
         let replaced = expr.transform_up(|node| match node {

@@ -200,7 +200,7 @@ fn is_blank(token: &Token) -> bool {
 /// One statement: those of the engine go through sqlparser, the rest is read by hand, because
 /// sqlparser lacks much of the syntax of session statements.
 fn statement(text: &str, tokens: &[TokenWithSpan]) -> Result<Statement, SqlError> {
-    let source = Source { text, tokens };
+    let source = Source::of(text, tokens);
     let words: Vec<&TokenWithSpan> = tokens.iter().filter(|t| !is_blank(&t.token)).collect();
     let first = words.first().map(|token| keyword(&token.token)).unwrap_or_default();
     let starts_query = words.first().is_some_and(|token| token.token == Token::LParen);
@@ -222,6 +222,19 @@ fn table_as_select(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
 }
 
 /// An unquoted word in upper case, or nothing.
+/// Where the parenthesis closes that was opened before these tokens.
+fn closing(tokens: &[TokenWithSpan]) -> Option<usize> {
+    let mut depth = 1_usize;
+    tokens.iter().position(|token| {
+        match token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            _ => {}
+        }
+        depth == 0
+    })
+}
+
 fn keyword(token: &Token) -> String {
     match token {
         Token::Word(word) if word.quote_style.is_none() => word.value.to_uppercase(),
@@ -233,14 +246,20 @@ fn keyword(token: &Token) -> String {
 struct Source<'a> {
     text: &'a str,
     tokens: &'a [TokenWithSpan],
+    /// What ends it, where that isn't the end of the statement.
+    stop: Option<&'a TokenWithSpan>,
 }
 
-impl Source<'_> {
+impl<'a> Source<'a> {
+    fn of(text: &'a str, tokens: &'a [TokenWithSpan]) -> Self {
+        Self { text, tokens, stop: None }
+    }
+
     /// A query, one that is written with TABLE too.
     fn select(&self) -> Result<Statement, SqlError> {
         let first = self.tokens.iter().find(|token| !is_blank(&token.token));
         match first.is_some_and(|first| keyword(&first.token) == "TABLE") {
-            true => Source { text: self.text, tokens: &table_as_select(self.tokens) }.query(),
+            true => Source::of(self.text, &table_as_select(self.tokens)).query(),
             false => self.query(),
         }
     }
@@ -293,11 +312,34 @@ impl Source<'_> {
         let mut parser = Parser::new(&dialect)
             .with_recursion_limit(limits::PARSER_DEPTH_MAX)
             .with_tokens_with_locations(tokens.to_vec());
-        let statement = parser.parse_statement().map_err(|error| self.parser_error(error))?;
+        let statement = parser.parse_statement();
+        let statement = statement.map_err(|error| {
+            self.in_subquery(tokens).unwrap_or_else(|| self.parser_error(error))
+        })?;
         match parser.peek_token() {
             TokenWithSpan { token: Token::EOF, .. } => Ok(statement),
-            rest => Err(self.near(&rest)),
+            rest => Err(self.in_subquery(tokens).unwrap_or_else(|| self.near(&rest))),
         }
+    }
+
+    /// The mistake in the first subquery that has one. Where a subquery can't be read, sqlparser
+    /// tries what else the parenthesis may begin, and complains of that.
+    fn in_subquery(&self, tokens: &[TokenWithSpan]) -> Option<SqlError> {
+        let mut rest = tokens;
+        while let Some(open) = rest.iter().position(|token| token.token == Token::LParen) {
+            rest = &rest[open + 1..];
+            let first = rest.iter().find(|token| !is_blank(&token.token))?;
+            if !matches!(keyword(&first.token).as_str(), "SELECT" | "WITH") {
+                continue;
+            }
+            let close = closing(rest)?;
+            let (tokens, stop) = (&rest[..close], rest.get(close));
+            if let Err(error) = (Source { text: self.text, tokens, stop }).ast(tokens) {
+                return Some(error);
+            }
+            rest = &rest[close + 1..];
+        }
+        None
     }
 
     /// Postgres's words for a token that can't stand where it stands.
@@ -315,6 +357,9 @@ impl Source<'_> {
     }
 
     fn at_end(&self) -> SqlError {
+        if let Some(stop) = self.stop {
+            return self.near(stop);
+        }
         let end = self.tokens.iter().rfind(|token| !is_blank(&token.token));
         let end = end.map_or(0, |token| offset_of(self.text, token.span.end));
         SqlError::Syntax {

@@ -449,6 +449,14 @@ ORDER BY 1, 2
 -- retention_by_attribute one
 SELECT country, MEASURE(customer_retention) AS retention FROM metrics.customer_retention WHERE age = 3 GROUP BY 1
 
+-- snapshot one
+SELECT date_trunc('month', metric_time) AS month, MEASURE(stock_on_hand) AS pieces FROM metrics.stock_on_hand
+WHERE metric_time >= '2026-03-01' AND metric_time < '2026-05-01'
+GROUP BY 1
+
+-- snapshot_by_group one
+SELECT location_region, stock_on_hand FROM metrics.stock_on_hand WHERE metric_time >= '2026-03-01' GROUP BY 1
+
 --- Periods without rows
 
 -- filled one

@@ -126,7 +126,7 @@ impl Commands<'_> {
             return Err(self.unexpected());
         }
         self.next = close + 1;
-        Source { text: self.source.text, tokens: &inner }.select()
+        Source::of(self.source.text, &inner).select()
     }
 
     fn at_query(&self) -> bool {
@@ -165,7 +165,7 @@ impl Commands<'_> {
         let select = std::iter::once(word(Token::make_keyword("SELECT"))).chain(columns);
         let from = std::iter::once(word(Token::make_keyword("FROM"))).chain(relation);
         let tokens: Vec<TokenWithSpan> = select.chain(from).collect();
-        Source { text: self.source.text, tokens: &tokens }.query()
+        Source::of(self.source.text, &tokens).query()
     }
 
     fn between(&self, from: usize, to: usize) -> Vec<TokenWithSpan> {

@@ -87,7 +87,7 @@ impl Commands<'_> {
         }
         let starts = self.source.tokens.iter().position(|token| token.span == first.span);
         let tokens = self.source.tokens.get(starts.unwrap_or_default()..).unwrap_or_default();
-        Source { text: self.source.text, tokens }.select()
+        Source::of(self.source.text, tokens).select()
     }
 
     /// What follows FETCH and MOVE: `[direction] [FROM | IN] cursor`.

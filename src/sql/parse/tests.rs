@@ -183,6 +183,9 @@ fn faults_are_told_in_postgres_words() {
         ("SELECT /* abc", "unterminated /* comment at or near \"/* abc\"".to_owned(), Some(8)),
         ("SELECT \"abc", "unterminated quoted identifier at or near \"\"abc\"".to_owned(), Some(8)),
         ("SHOW", "syntax error at end of input".to_owned(), Some(5)),
+        ("SELECT a FROM (SELECT now() AS b FROM c WHERE d LIKE ? AND e) f", near("?"), Some(54)),
+        ("SELECT a FROM (SELECT b FROM (SELECT f(g) FROM c WHERE d = ) e) h", near(")"), Some(60)),
+        ("SELECT a FROM (SELECT b IN (SELECT c)) d WHERE e f g", near("f"), Some(50)),
     ] {
         assert_eq!(fault(text), (message, "42601", position), "{text}");
     }

@@ -1,6 +1,6 @@
 //! Aggregates.
 
-use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::ScalarValue;
 
 use super::super::native::{self, Native};
@@ -23,7 +23,9 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry { name: "avg", signature: "float8 -> float8; of numbers as sum and count", constants: &[], form: Form::Aggregate(avg),
         examples: &[("avg(f)", Some("2.45")), ("avg(n)", Some("2.0220000000000000")), ("avg(i)", Some("3.2")), ("avg(i) FILTER (WHERE i > 100)", None), ("avg(n) FILTER (WHERE i > 100)", None), ("avg(DISTINCT i)", Some("3"))] },
     Entry { name: "last_value", signature: "any ORDER BY any, each ascending -> the same", constants: &[], form: Form::Aggregate(last_value),
-        examples: &[("last_value(t ORDER BY i)", Some("c")), ("last_value(t ORDER BY i NULLS FIRST)", None), ("last_value(n ORDER BY d NULLS FIRST, id)", Some("0.50")), ("last_value(t ORDER BY i) FILTER (WHERE i < 3)", Some("b"))] },
+        examples: &[("last_value(t ORDER BY i)", Some("c")), ("last_value(t ORDER BY i NULLS FIRST)", None), ("last_value(n ORDER BY d NULLS FIRST, id)", Some("0.50")), ("last_value(coalesce(i, -1) ORDER BY coalesce(at, timestamptz '1950-01-01 00:00:00+00'), coalesce(i, -1))", Some("2")),
+            ("last_value(coalesce(n, 0) ORDER BY coalesce(at, timestamptz '1950-01-01 00:00:00+00'), coalesce(n, 0)) FILTER (WHERE id > 3)", Some("3.10")),
+            ("last_value(t ORDER BY i) FILTER (WHERE i < 3)", Some("b"))] },
     Entry { name: "bool_and", signature: "bool -> bool", constants: &[], form: Form::Aggregate(|call| truth("min", call)),
         examples: &[("bool_and(i > 0)", Some("t")), ("bool_and(i > 1)", Some("f")), ("bool_and(i > 0) FILTER (WHERE i > 100)", None)] },
     Entry { name: "bool_or", signature: "bool -> bool", constants: &[], form: Form::Aggregate(|call| truth("max", call)),
@@ -188,9 +190,36 @@ fn last_value(call: &AggregateCall) -> Result<Value> {
     if call.distinct || call.order.is_empty() || !call.order.iter().all(|key| key.ascends) {
         return Err(NotPushable::new("a last value in no order, or a descending one"));
     }
+    if let Some(place) = packed_place(call)? {
+        let last = call.of("argMax", &format!("{arg}, {place}"));
+        return Ok(Value::new(last, call.data_type.clone(), true));
+    }
     let keys: Vec<String> = call.order.iter().map(place_of).collect();
     let last = call.of("argMax", &format!("tuple({arg}), tuple({})", keys.join(", ")));
     Ok(Value::new(format!("tupleElement({last}, 1)"), call.data_type.clone(), true))
+}
+
+/// A moment and the number itself, for the greatest of those of the last moment: in one integer, which
+/// is compared several times faster than a tuple. None of other orders.
+fn packed_place(call: &AggregateCall) -> Result<Option<String>> {
+    let number = call.arg(0)?;
+    let [OrderKey { key: moment, .. }, OrderKey { key: second, .. }] = &call.order[..] else {
+        return Ok(None);
+    };
+    let is_moment = matches!(moment.data_type, DataType::Timestamp(TimeUnit::Microsecond, _));
+    if !is_moment || moment.nullable || number.nullable || second.sql != number.sql {
+        return Ok(None);
+    }
+    let number = match &number.data_type {
+        DataType::Int16 | DataType::Int32 | DataType::Int64 => format!("toInt64({})", number.sql),
+        // The digits, whose order is that of the numbers.
+        DataType::Decimal128(..=18, scale) => {
+            format!("reinterpretAsInt64(CAST({} AS Decimal(18, {scale})))", number.sql)
+        }
+        _ => return Ok(None),
+    };
+    let moment = format!("toUnixTimestamp64Micro({})", moment.sql);
+    Ok(Some(format!("bitShiftLeft(toInt128({moment}), 64) + {number}")))
 }
 
 fn truth(function: &str, call: &AggregateCall) -> Result<Value> {
