@@ -136,7 +136,7 @@ impl Flat {
     }
 
     /// Puts what each column is in its place.
-    fn read(&mut self, columns: &Vec<(Column, Expr)>) -> Result<()> {
+    fn read(&mut self, columns: &[(Column, Expr)]) -> Result<()> {
         for expr in self.keys.iter_mut().chain(&mut self.aggregates).chain(&mut self.conditions) {
             *expr = std::mem::take(expr)
                 .transform_up(|expr| match &expr {
