@@ -288,7 +288,10 @@ impl Atoms {
             window: None,
             inside: None,
             window_days: None,
-            known_by: self.ends_last.then(|| KnownBy::all(model, version)).unwrap_or_default(),
+            known_by: match self.ends_last {
+                true => KnownBy::all(model, version),
+                false => Vec::new(),
+            },
         };
         let formula = self.formula_at(&place, version)?;
         match version.fill.filter(|_| self.is_filled) {

@@ -115,12 +115,13 @@ impl Flat {
                         return Ok(None);
                     }
                     let columns = projection.expr.iter().cloned().map(|expr| expr.unalias());
-                    let columns = projection.schema.columns().into_iter().zip(columns).collect();
+                    let columns: Vec<_> =
+                        projection.schema.columns().into_iter().zip(columns).collect();
                     (Some(columns), projection.input.as_ref().clone())
                 }
                 LogicalPlan::SubqueryAlias(alias) => {
                     let below = alias.input.schema().columns().into_iter().map(Expr::Column);
-                    let columns = alias.schema.columns().into_iter().zip(below).collect();
+                    let columns: Vec<_> = alias.schema.columns().into_iter().zip(below).collect();
                     (Some(columns), alias.input.as_ref().clone())
                 }
                 _ => break,
