@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectName, Query, Spanned};
 use super::context::{RelationScan, ScanClock, ScanColumn, ScanKind};
 use super::error::BindError;
 use super::preview::Preview;
-use super::relation::{ColumnKind, MeasureColumn, Relation, Relations};
+use super::relation::{ColumnKind, MeasureColumn, Relation, RelationColumn, Relations};
 use super::scope::{Columns, Item, Kind, MeasureUse, Resolved, Scope, column, folded, nearest};
 use super::segment;
 use crate::model::{AfterClose, MetricVersion, Model, SegmentVersion};
@@ -144,7 +144,7 @@ pub(crate) struct Binder<'m> {
 }
 
 /// Where [`Binder::own_relation`]s are: no schema of the user's is called so.
-const OWN_SCHEMA: &str = "(own)";
+pub(super) const OWN_SCHEMA: &str = "(own)";
 
 /// More FROM items than this in one statement, CTEs counted at each use, are refused: planning time
 /// grows with their square.
@@ -256,7 +256,26 @@ impl<'m> Binder<'m> {
         };
         let found = found.cloned().ok_or_else(|| self.unknown_relation(name, &parts))?;
         self.own_segment(&found, self.position_of(name))?;
-        Ok(found)
+        Ok(self.pinned(found))
+    }
+
+    /// The relation of a metric's version that a pin means, where that counts the rows of another
+    /// entity than the default does.
+    pub(super) fn pinned(&self, relation: Arc<Relation>) -> Arc<Relation> {
+        let measure = relation.metric.as_ref().filter(|measure| measure.major.is_none());
+        let version = measure.and_then(|measure| self.meant(measure));
+        let version = version.filter(|version| version.rows_entity() != relation.entity.name);
+        let name = version.map(|version| format!("{}_v{}", version.metric, version.version.major));
+        let own = name.and_then(|name| self.relations.get(relation.schema, &name)).cloned();
+        own.unwrap_or(relation)
+    }
+
+    /// Whether the session means a version by a column that counts the relation's rows.
+    pub(crate) fn is_here(&self, relation: &Relation, column: &RelationColumn) -> bool {
+        let ColumnKind::Measure(measure) = &column.kind else { return true };
+        let version = self.meant(measure);
+        !relation.parts.is_empty()
+            || version.is_none_or(|version| version.rows_entity() == relation.entity.name)
     }
 
     /// The segment whose relation it is, as the session means it, by name.

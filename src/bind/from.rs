@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::across::Across;
-use super::binder::{Binder, Clause, Reading};
+use super::binder::{Binder, Clause, OWN_SCHEMA, Reading};
 use super::error::BindError;
 use super::metric_query::Written;
 use super::query::rename;
@@ -224,7 +224,12 @@ impl Binder<'_> {
         let relation = self.relation_of(name)?;
         let shown = match &alias {
             Some(alias) => folded(&alias.name),
-            None => relation.name.clone(),
+            // As written: a pin may mean another relation, and one of canon's own is a number.
+            None => match parts.as_slice() {
+                [schema, ..] if schema == OWN_SCHEMA => relation.name.clone(),
+                [.., written] => written.clone(),
+                [] => relation.name.clone(),
+            },
         };
         let schema = alias.is_none().then(|| relation.schema.to_owned());
         if alias.as_ref().is_some_and(|alias| !alias.columns.is_empty()) {

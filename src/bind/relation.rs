@@ -370,7 +370,8 @@ fn shared_columns(entity: &Entity, shared: &[String]) -> Vec<RelationColumn> {
     shared.iter().filter_map(column).collect()
 }
 
-/// The measures of an entity: each metric's default under its name, each major as `name_vN`.
+/// The measures of an entity: each metric's default under its name, each major as `name_vN`. Where the
+/// default counts another entity's rows, its name is there for a pin to a version that counts these.
 fn measures_of(model: &Model, entity: &Entity) -> Vec<RelationColumn> {
     let mut columns = Vec::new();
     for metric in model.metrics.values() {
@@ -386,6 +387,11 @@ fn measures_of(model: &Model, entity: &Entity) -> Vec<RelationColumn> {
         }
         let served = metric.served_majors();
         let several = served.len() > 1;
+        let is_default_here = metric.default_version().is_some_and(on_entity);
+        let is_free = entity.dimension_named(&metric.name).is_none();
+        if !is_default_here && is_free && served.iter().copied().any(on_entity) {
+            push(None, true);
+        }
         for version in served.into_iter().filter(|version| on_entity(version)) {
             // With one major there is nothing to tell apart; asked for by its number, it answers too.
             push(Some(version.version.major), !several || !row_wise(version));

@@ -320,8 +320,11 @@ impl Binder<'_> {
         let names: Vec<String> = match &item.columns {
             Columns::Relation(instance) => {
                 let relation = self.relation(*instance);
-                let columns = relation.map(|it| it.columns_in(item.part)).unwrap_or_default();
-                columns.iter().filter(|it| !it.hidden).map(|it| it.name.clone()).collect()
+                let columns = relation.into_iter().flat_map(|relation| {
+                    let columns = relation.columns_in(item.part).iter();
+                    columns.filter(|it| !it.hidden && self.is_here(relation, it))
+                });
+                columns.map(|it| it.name.clone()).collect()
             }
             Columns::Derived(columns) => columns.iter().map(|it| it.name.clone()).collect(),
         };

@@ -158,6 +158,7 @@ impl Binder<'_> {
     fn late_rows(&mut self, asked: &Asked) -> Result<String, BindError> {
         let missing = || BindError::Internal(format!("no relation {}", asked.relation));
         let relation = self.relations.get("metrics", &asked.relation).ok_or_else(missing)?;
+        let relation = self.pinned(Arc::clone(relation));
         let late = relation.counting_late(&asked.version).ok_or_else(missing)?;
         Ok(self.own_relation(Arc::new(late)))
     }

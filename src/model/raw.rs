@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 pub use super::scalars::{Anything, Number, OneOrMany, RawAllocate, RawSide, RawZone, Text, Whole};
 
@@ -448,7 +448,7 @@ pub struct RawVersion {
     #[serde(default)]
     pub time: Option<RawTime>,
     /// What it is in a period without rows, of gap-filled answers.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "fill")]
     pub fill: Option<RawFill>,
     /// Dimensions by which it may be grouped and filtered; default: all.
     #[serde(default)]
@@ -699,6 +699,12 @@ pub enum RawFill {
     Zero,
     Null,
     Previous,
+}
+
+/// Without quotes YAML's `null` is no word, but it is meant as one.
+fn fill<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<RawFill>, D::Error> {
+    let written = Option::<RawFill>::deserialize(deserializer)?;
+    Ok(Some(written.unwrap_or(RawFill::Null)))
 }
 
 /// How old an answer may be, and for the sake of which decision.

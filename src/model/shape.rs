@@ -40,7 +40,7 @@ struct Walk<'a> {
 impl<'a> Walk<'a> {
     fn value(&mut self, schema: &'a Value, node: &Node, name: &str) {
         let forms = self.forms(schema);
-        if is_nothing(node) && !accepts_anything(&forms) {
+        if self.is_missing(&forms, node) {
             self.empty(name, node.head());
             return;
         }
@@ -63,9 +63,18 @@ impl<'a> Walk<'a> {
         self.findings.push(finding);
     }
 
+    /// Whether there is no value, and `null` is none of the words that may stand there.
+    fn is_missing(&self, forms: &[&'a Value], node: &Node) -> bool {
+        let is_word = || {
+            let words = self.words(forms).unwrap_or_default();
+            node.text().is_some_and(|written| words.contains(&written))
+        };
+        is_nothing(node) && !accepts_anything(forms) && !is_word()
+    }
+
     /// A value behind a key; where there is none, the key is the place to show.
     fn keyed(&mut self, schema: &'a Value, key: &Key, value: &Node) {
-        match is_nothing(value) && !accepts_anything(&self.forms(schema)) {
+        match self.is_missing(&self.forms(schema), value) {
             true => self.empty(&key.text, key.span.clone()),
             false => self.value(schema, value, &key.text),
         }

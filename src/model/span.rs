@@ -31,19 +31,6 @@ impl Span {
         Some(Self { months: number.checked_mul(months)?, days: number.checked_mul(days)? })
     }
 
-    /// Both lengths after each other; None where that is too long to be counted.
-    pub fn plus(self, other: Self) -> Option<Self> {
-        Some(Self {
-            months: self.months.checked_add(other.months)?,
-            days: self.days.checked_add(other.days)?,
-        })
-    }
-
-    /// Its months alone, which not every day has a partner after, and its days alone.
-    pub fn parts(self) -> (Self, Self) {
-        (Self { days: 0, ..self }, Self { months: 0, ..self })
-    }
-
     /// As an interval.
     pub fn interval(self) -> Expr {
         let value = ScalarValue::new_interval_mdn(self.months, self.days, 0);

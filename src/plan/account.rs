@@ -25,7 +25,7 @@ use super::rules;
 use super::trace::{Below, Scanned, below, columns_of, instance_of, scans_of};
 use crate::bind::{ScanClock, ScanKind, markers};
 use crate::model::entity::BASE;
-use crate::model::{Entity, MetricVersion, Model, Pick, Span};
+use crate::model::{Entity, MetricVersion, Model, Pick};
 use leaves::{Followed, Leaf};
 
 /// A metric over rows, at one place of a statement.
@@ -65,7 +65,8 @@ pub enum Step {
     /// The filter of a metric that is built on the version, as written.
     Filter(String),
     /// The row's day has none beside it in the period to which it is shifted.
-    NoPartner(Span),
+    /// How much later that would be: `1 month`.
+    NoPartner(String),
     /// Outside of the windows of all periods shown.
     Window,
     /// Stands for its series in none of the periods shown.

@@ -12,12 +12,13 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator, and, cast, lit, not, 
 use super::clock;
 use super::error::PlanError;
 use super::expand::TimeOf;
-use super::measure::KNOWN;
+use super::measure::{KNOWN, KnownBy};
+use super::shift::Shift;
 use crate::functions::{numeric, registry};
 use crate::model::entity::reads_history;
 use crate::model::{
     Aggregation, EntityFilter, Fill, ManySide, MetricKind, MetricRef, MetricVersion, Model,
-    QuantileMethod, Series, Side, Span, Window,
+    QuantileMethod, Series, Side, Window,
 };
 
 /// One aggregate over the rows of one scan.
@@ -38,6 +39,9 @@ pub(crate) struct Atom {
     pub(crate) over: Over,
     /// Of an offset of a window.
     pub(crate) earlier: Option<Earlier>,
+    /// Of what ends with the last day that is known, where the statement has no periods: by what that
+    /// is known.
+    pub(crate) known_by: Vec<KnownBy>,
     /// How a row counts in groups of its many-side.
     pub(crate) many_side: Option<ManySide>,
     /// The statement's own FILTER, over the columns of the aggregate's input.
@@ -55,13 +59,23 @@ pub(crate) enum Over {
     Series(Series),
 }
 
+impl Over {
+    /// Whether its rows are of other times than the group's, up to the end of its period.
+    pub(crate) fn ends_with_period(&self) -> bool {
+        match self {
+            Self::Window(_) | Self::Series(Series { carry: Some(_), .. }) => true,
+            Self::Group | Self::Series(_) => false,
+        }
+    }
+}
+
 /// An offset of what is over a window: not its rows are moved, the window is that of the period as much
 /// earlier. So seven days that end on March 3 are, a month before, those that end on February 3.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Earlier {
-    pub(crate) by: Span,
+    pub(crate) by: Shift,
     /// How much the window's own rows are moved: of a window over an offset.
-    pub(crate) rows: Option<Span>,
+    pub(crate) rows: Option<Shift>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -190,6 +204,7 @@ fn atom_index(name: &str) -> Option<usize> {
 }
 
 /// Where a metric is evaluated.
+#[derive(Clone)]
 struct Place<'p> {
     model: &'p Model,
     /// The scan's number.
@@ -199,19 +214,21 @@ struct Place<'p> {
     /// The conditions of the metrics that this one is a part of.
     restricted: Vec<&'p EntityFilter>,
     /// How much earlier the rows are that count.
-    shift: Option<Span>,
+    shift: Option<Shift>,
     /// Over which window, and how much earlier it is.
-    window: Option<(Window, Option<Span>)>,
+    window: Option<(Window, Option<Shift>)>,
     /// How much earlier than the window's period its rows are.
-    inside: Option<Span>,
+    inside: Option<Shift>,
     /// For how long the days of the metric that is asked for stay open: those of its parts too.
     window_days: Option<u32>,
+    /// By what it is known up to when the metric is that is asked for.
+    known_by: Vec<KnownBy>,
 }
 
 impl<'p> Place<'p> {
     fn within(&self, filters: &'p [EntityFilter]) -> Place<'p> {
         let restricted = self.restricted.iter().copied().chain(filters).collect();
-        Place { restricted, ..*self }
+        Place { restricted, ..self.clone() }
     }
 
     /// When rows of a version count here, and the condition that its late data puts on them.
@@ -219,7 +236,7 @@ impl<'p> Place<'p> {
         let Some(time) = &version.time else { return Ok((None, None)) };
         let of_row = TimeOf::of(time)?;
         let window_days = self.window_days.unwrap_or(of_row.window_days);
-        let of_row = TimeOf { window_days, shift: self.shift, ..of_row };
+        let of_row = TimeOf { window_days, shift: self.shift.clone(), ..of_row };
         Ok((Some(of_row), clock::counts(time)?))
     }
 }
@@ -232,6 +249,8 @@ pub(crate) struct Atoms {
     pub(crate) asked: Vec<(usize, Arc<MetricVersion>)>,
     /// Whether groups are filled up: then a metric says what it is in one without rows.
     pub(crate) is_filled: bool,
+    /// Whether there are no periods: then what is over time ends with the last day that is known.
+    pub(crate) ends_last: bool,
     /// Values that groups without rows take from the period before: by position the name that stands
     /// for each in formulas.
     pub(crate) carried: Vec<Carried>,
@@ -269,6 +288,10 @@ impl Atoms {
             window: None,
             inside: None,
             window_days: None,
+            known_by: match self.ends_last {
+                true => KnownBy::all(model, version),
+                false => Vec::new(),
+            },
         };
         let formula = self.formula_at(&place, version)?;
         match version.fill.filter(|_| self.is_filled) {
@@ -307,15 +330,16 @@ impl Atoms {
         indices.sort_unstable();
         let present = indices.into_iter().map(|index| {
             let atom = self.list[index].clone();
-            let is_counted = atom.over == Over::Group && atom.many_side.is_none();
-            let value = match is_counted {
-                true => self.add(Atom { function: AtomFunction::Count, argument: None, ..atom }),
-                false if atom.counts() => Expr::Column(Column::new_unqualified(atom_name(index))),
-                false => {
-                    return Expr::Column(Column::new_unqualified(atom_name(index))).is_not_null();
+            match atom.over {
+                Over::Group | Over::Window(_) => {
+                    let count = Atom { function: AtomFunction::Count, argument: None, ..atom };
+                    self.add(count).gt(lit(0i64))
                 }
-            };
-            value.gt(lit(0i64))
+                // Rows without a value are no snapshots.
+                Over::Series(_) => {
+                    Expr::Column(Column::new_unqualified(atom_name(index))).is_not_null()
+                }
+            }
         });
         present.collect::<Vec<_>>().into_iter().reduce(or)
     }
@@ -342,18 +366,14 @@ impl Atoms {
                 self.atom_of(place, version, AtomFunction::Sum, Some(expr), None, Some(series))?
             }
             MetricKind::Cumulative { metric, window } => {
-                let window = Some((*window, place.shift));
+                let window = Some((*window, place.shift.clone()));
                 let place = Place { window, ..place.within(&[]) };
                 self.part(&place, metric)?.0
             }
             MetricKind::Offset { metric, by } => {
-                let too_long = || PlanError::Internal("an offset is too long".to_owned());
-                let after = |shift: Option<Span>| match shift {
-                    None => Ok(*by),
-                    Some(shift) => shift.plus(*by).ok_or_else(too_long),
-                };
-                let inside = place.window.map(|_| after(place.inside)).transpose()?;
-                let shift = Some(after(place.shift)?);
+                let moved = |outer: &Option<Shift>| Shift::then(*by, outer.as_ref());
+                let inside = place.window.as_ref().map(|_| moved(&place.inside));
+                let shift = Some(moved(&place.shift));
                 let place = Place { shift, inside, ..place.within(&[]) };
                 self.part(&place, metric)?.0
             }
@@ -436,11 +456,12 @@ impl Atoms {
         let restrictions = restrictions.filter(|it| it.entity == version.entity);
         let restrictions = restrictions.map(|it| it.expr.clone());
         let conditions = rules.chain(present).chain(late_data).chain(restrictions);
-        let (over, by) = match (series, place.window) {
+        let (over, by) = match (series, &place.window) {
             (Some(series), _) => {
-                (Over::Series(series.clone()), place.shift.filter(|_| series.carry.is_some()))
+                let by = place.shift.clone().filter(|_| series.carry.is_some());
+                (Over::Series(series.clone()), by)
             }
-            (None, Some((window, by))) => (Over::Window(window), by),
+            (None, Some((window, by))) => (Over::Window(*window), by.clone()),
             (None, None) => (Over::Group, None),
         };
         Ok(self.add(Atom {
@@ -451,8 +472,12 @@ impl Atoms {
             argument: argument.cloned(),
             conditions: conditions.collect(),
             time,
+            known_by: match over.ends_with_period() {
+                true => place.known_by.clone(),
+                false => Vec::new(),
+            },
             over,
-            earlier: by.map(|by| Earlier { by, rows: place.inside }),
+            earlier: by.map(|by| Earlier { by, rows: place.inside.clone() }),
             many_side: version.many_side.clone(),
             filter: place.filter.cloned(),
         }))

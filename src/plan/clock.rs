@@ -72,12 +72,18 @@ impl TimeOf {
             what: "is_final of a period where rows have zones of their own".to_owned(),
             hint: Some("Leave out is_final, or SET canon.fill = off.".to_owned()),
         };
-        let zone = constant_zone(&self.zone, clock).ok_or_else(no_zone)?;
+        let closed = self.last_final_day(clock)?.ok_or_else(no_zone)?;
+        Ok(binary_expr(day, Operator::LtEq, closed))
+    }
+
+    /// The last day that is closed; None where rows have zones of their own.
+    pub(crate) fn last_final_day(&self, clock: &ScanClock) -> Result<Option<Expr>, PlanError> {
+        let Some(zone) = constant_zone(&self.zone, clock) else { return Ok(None) };
         let now = judged_at(clock)?.naive_utc();
         let today = (now + TimeDelta::seconds(i64::from(zone.offset_at(now)))).date();
         let closed = today - TimeDelta::days(i64::from(self.window_days) + 1);
         let closed = ScalarValue::Date32(Some(closed.to_epoch_days()));
-        Ok(binary_expr(day, Operator::LtEq, Expr::Literal(closed, None)))
+        Ok(Some(Expr::Literal(closed, None)))
     }
 
     /// The last day on which a row of its day is in time.

@@ -14,15 +14,17 @@ use super::error::PlanError;
 use super::history;
 use super::journey;
 use super::latest::Latest;
+use super::measure::instant;
 use super::rewrite::{Rewriter, aggregate, aggregated, filtered, projected};
 use super::segment;
+use super::shift::Shift;
 use super::source::SourceTable;
 use super::trace::columns_of;
 use crate::bind::relation::instant_type;
 use crate::bind::{RelationScan, ScanClock, ScanKind};
 use crate::functions::registry;
 use crate::model::entity::{AT_EVENT, BASE, reads_history};
-use crate::model::{Entity, Journey, Model, Source, SourceKind, Span};
+use crate::model::{Entity, Journey, Model, Source, SourceKind};
 
 /// When a row counts: an instant over source columns, and the zone of its wall clock.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -33,14 +35,14 @@ pub(crate) struct TimeOf {
     /// For how many days after its end a day stays open.
     pub(crate) window_days: u32,
     /// How much later the row counts than it happened: of metrics of an earlier period.
-    pub(crate) shift: Option<Span>,
+    pub(crate) shift: Option<Shift>,
 }
 
 impl TimeOf {
     pub(crate) fn wall_clock(&self) -> Result<Expr, PlanError> {
         let clock = self.unshifted()?;
-        Ok(match self.shift {
-            Some(span) => clock + span.interval(),
+        Ok(match &self.shift {
+            Some(shift) => shift.later(clock),
             None => clock,
         })
     }
@@ -213,8 +215,9 @@ pub(crate) fn joined_sources<'e>(
     Ok(plan.build()?)
 }
 
-/// The newest ingestion of an entity's source, as one row with the column `name`, a timestamp with
-/// time zone; where the source doesn't tell ingestions, the newest of `at`. Of rows that others
+/// Up to when an entity's source is known, as one row with the column `name`, a timestamp with time
+/// zone: its newest ingestion; where no row tells when it came in, the moment after the entity's
+/// newest event; where the entity has no event time, after the newest of `at`. Of rows that others
 /// replaced too: they came in as well.
 pub(crate) fn newest(
     from: Reading<'_>,
@@ -222,19 +225,39 @@ pub(crate) fn newest(
     at: &Expr,
     name: &str,
 ) -> Result<LogicalPlan, PlanError> {
-    let (rows, time) = match &entity.source.ingested {
-        Some(column) => {
-            let plain = Source { dedupe: None, ..entity.source.clone() };
+    let source = &entity.source;
+    let base =
+        |column: &String| Expr::Column(Column::new(Some(TableReference::bare(BASE)), column));
+    let told: BTreeSet<String> =
+        source.ingested.iter().chain(&source.event_time).cloned().collect();
+    let (rows, ingested, event) = match told.is_empty() {
+        false => {
+            let plain = Source { dedupe: None, ..source.clone() };
             let plain = Entity { source: plain, ..entity.clone() };
-            let columns = BTreeSet::from([column.clone()]);
-            let time = Expr::Column(Column::new(Some(TableReference::bare(BASE)), column));
-            (source_scan(&plain, BASE, &columns, from.clock)?, time)
+            let rows = source_scan(&plain, BASE, &told, from.clock)?;
+            (rows, source.ingested.as_ref().map(base), source.event_time.as_ref().map(base))
         }
-        None => (joined_sources(from, entity, None, [at].into_iter(), None)?, at.clone()),
+        true => {
+            (joined_sources(from, entity, None, [at].into_iter(), None)?, None, Some(at.clone()))
+        }
     };
-    let rows = projected(rows, vec![cast(time, instant_type()).alias(name)])?;
-    let newest = aggregate("max", Expr::Column(Column::new_unqualified(name)))?;
-    aggregated(rows, Vec::new(), vec![newest.alias(name)])
+    let column = |index: usize| format!("{name}{index}");
+    let times = ingested.iter().chain(&event).cloned().enumerate();
+    let times = times.map(|(index, time)| cast(time, instant_type()).alias(column(index)));
+    let rows = projected(rows, times.collect())?;
+    let names = 0..rows.schema().fields().len();
+    let newest = names.map(|index| {
+        let newest = aggregate("max", Expr::Column(Column::new_unqualified(column(index))))?;
+        Ok(newest.alias(column(index)))
+    });
+    let newest = aggregated(rows, Vec::new(), newest.collect::<Result<_, PlanError>>()?)?;
+    let of = |index: usize| Expr::Column(Column::new_unqualified(column(index)));
+    let known = match (ingested, event) {
+        (Some(_), Some(_)) => call("coalesce", vec![of(0), of(1) + instant()])?,
+        (Some(_), None) => of(0),
+        (None, _) => of(0) + instant(),
+    };
+    projected(newest, vec![known.alias(name)])
 }
 
 /// A join to a related entity.

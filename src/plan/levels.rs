@@ -7,14 +7,15 @@
 
 use std::sync::Arc;
 
-use datafusion::common::{Column, JoinConstraint, NullEquality};
+use datafusion::common::{Column, JoinConstraint, NullEquality, ScalarValue};
 use datafusion::logical_expr::{
-    Aggregate, Expr, ExprSchemable, Join, JoinType, LogicalPlan, Window, cast,
+    Aggregate, Expr, ExprSchemable, Join, JoinType, LogicalPlan, Window, cast, lit, when,
 };
 
+use super::atoms::{Atom, Atoms, atom_name};
 use super::error::PlanError;
-use super::measure::marked;
-use super::rewrite::{Needs, Rewriter, projected};
+use super::measure::{marked, substitute};
+use super::rewrite::{Needs, Rewriter, formula_of, projected};
 use super::shares::over;
 use super::trace::{scan_column, scans_of};
 use crate::bind::{ScanKind, markers};
@@ -146,6 +147,13 @@ fn is_additive(input: &LogicalPlan, level: &Level) -> bool {
     scans.len() == 1 && !is_filled && measures.all(|(_, measure)| is_sum(measure) == Some(true))
 }
 
+/// Which of the group's keys a level's is. A group's may have the name of what a rule has replaced.
+fn place_of(aggregate: &Aggregate, key: &Expr) -> Result<usize, PlanError> {
+    let plain = |expr: &Expr| expr.clone().unalias();
+    let found = aggregate.group_expr.iter().position(|group| plain(group) == plain(key));
+    found.ok_or_else(|| PlanError::Internal("a level's key is no key of the group".to_owned()))
+}
+
 /// The groups beside the sums of their level's, and where each value is.
 #[allow(clippy::type_complexity)] // a plan and what it has
 fn summed(
@@ -157,9 +165,7 @@ fn summed(
     let columns = groups.schema().columns();
     let mut keys = Vec::with_capacity(level.keys.len());
     for key in &level.keys {
-        let of_group = aggregate.group_expr.iter().position(|group| group == key);
-        let missing = || PlanError::Internal("a level's key is no key of the group".to_owned());
-        keys.push(Expr::Column(columns[of_group.ok_or_else(missing)?].clone()));
+        keys.push(Expr::Column(columns[place_of(aggregate, key)?].clone()));
     }
     let mut sums = Vec::with_capacity(level.measures.len());
     let mut of_level = Vec::with_capacity(level.measures.len());
@@ -174,6 +180,40 @@ fn summed(
     }
     let window = Window::try_new(sums, Arc::new(groups))?;
     Ok((LogicalPlan::Window(window), of_level))
+}
+
+/// What each measure of a level is where no row counts, as 0 for counts; None where each group has
+/// rows in its level.
+fn without_rows(
+    rewriter: &Rewriter<'_>,
+    input: &LogicalPlan,
+    level: &Level,
+) -> Result<Option<Vec<Expr>>, PlanError> {
+    let mut ends_with_period = false;
+    let mut formula = |measure: &Expr| {
+        let Some((args, filter)) = marked(measure, markers::MEASURE) else { return Ok(None) };
+        let empty = || PlanError::Internal("a measure without arguments".to_owned());
+        let argument = args.first().ok_or_else(empty)?;
+        let mut atoms = Atoms::default();
+        let formula = formula_of(rewriter.model, &mut atoms, input, argument, filter)?;
+        ends_with_period |= atoms.list.iter().any(|atom| atom.over.ends_with_period());
+        let value = |atom: &Atom| match atom.counts() {
+            true => lit(0i64),
+            false => lit(ScalarValue::Int64(None)),
+        };
+        let values = atoms.list.iter().enumerate();
+        let values = values.map(|(index, atom)| (atom_name(index), value(atom))).collect();
+        substitute(formula, &values).map(Some)
+    };
+    for measure in &level.beside {
+        formula(measure)?;
+    }
+    let mut of_level = Vec::with_capacity(level.measures.len());
+    for (_, measure) in &level.measures {
+        let missing = || PlanError::Internal("a level without a measure".to_owned());
+        of_level.push(formula(measure)?.ok_or_else(missing)?);
+    }
+    Ok((ends_with_period && !level.keys.is_empty()).then_some(of_level))
 }
 
 /// The groups joined to the values of their level, and where each value is.
@@ -193,25 +233,38 @@ fn with_level(
     let coarse = rewriter.rewrite(&LogicalPlan::Aggregate(coarse), &Needs::default())?;
     let columns = coarse.schema().columns().into_iter().map(Expr::Column);
     let columns = columns.take(level.keys.len() + level.measures.len()).enumerate();
+    let has_rows = format!("__level{number}_rows");
     let name = |index: usize| match index.checked_sub(level.keys.len()) {
         None => format!("__level{number}_key{index}"),
         Some(value) => level_value(level.measures[value].0),
     };
-    let coarse =
-        projected(coarse, columns.map(|(index, column)| column.alias(name(index))).collect())?;
+    let mut columns: Vec<Expr> = columns.map(|(index, column)| column.alias(name(index))).collect();
+    let without_rows = without_rows(rewriter, &aggregate.input, level)?;
+    if without_rows.is_some() {
+        columns.push(lit(true).alias(&has_rows));
+    }
+    let coarse = projected(coarse, columns)?;
     let group_columns = groups.schema().columns();
     let mut on = Vec::with_capacity(level.keys.len());
     for (index, key) in level.keys.iter().enumerate() {
-        let of_group = aggregate.group_expr.iter().position(|group| group == key);
-        let missing = || PlanError::Internal("a level's key is no key of the group".to_owned());
-        let left = group_columns[of_group.ok_or_else(missing)?].clone();
+        let left = group_columns[place_of(aggregate, key)?].clone();
         on.push((Expr::Column(left), Expr::Column(Column::new_unqualified(name(index)))));
     }
-    let values = level.measures.iter().map(|(position, _)| {
-        (*position, Expr::Column(Column::new_unqualified(level_value(*position))))
-    });
-    let values = values.collect();
-    // Each group has its level: all that makes groups is asked at the level too.
+    let column = |name: String| Expr::Column(Column::new_unqualified(name));
+    let mut values = Vec::with_capacity(level.measures.len());
+    for (index, (position, _)) in level.measures.iter().enumerate() {
+        let value = column(level_value(*position));
+        let value = match &without_rows {
+            Some(of) => {
+                let is_there = column(has_rows.clone()).is_not_null();
+                when(is_there, value).otherwise(of[index].clone())?
+            }
+            None => value,
+        };
+        values.push((*position, value));
+    }
+    // Each group has its level, as all that makes groups is asked at the level too; but for windows,
+    // which end with the last day there.
     let join_type = if on.is_empty() { JoinType::Inner } else { JoinType::Left };
     let joined = Join::try_new(
         Arc::new(groups),

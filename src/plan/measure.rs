@@ -34,12 +34,15 @@ use crate::model::{Dimension, MetricVersion};
 mod bounds;
 mod carried;
 mod fill;
+mod last_day;
 mod moment;
 mod parts;
 mod rows;
 mod windows;
 
 pub(crate) use fill::KNOWN;
+pub(crate) use last_day::KnownBy;
+pub(crate) use moment::instant;
 pub(crate) use rows::{counted_over_time, partner_condition, rows_before_time};
 
 /// Whether an aggregation evaluates measures.
@@ -78,6 +81,8 @@ pub(super) struct Branch {
     time: Option<TimeOf>,
     over: Over,
     earlier: Option<Earlier>,
+    /// As an atom's of this name.
+    known_by: Vec<KnownBy>,
     /// How its rows count in groups of a many-side.
     share: Share,
     /// Indices of atoms.
@@ -113,7 +118,8 @@ pub(crate) fn evaluate(
 ) -> Result<LogicalPlan, PlanError> {
     let input = aggregate.input.as_ref();
     let filling = fill::asked(aggregate, input)?;
-    let mut atoms = Atoms { is_filled: filling.is_some(), ..Atoms::default() };
+    let ends_last = !last_day::has_periods(aggregate, input);
+    let mut atoms = Atoms { is_filled: filling.is_some(), ends_last, ..Atoms::default() };
     let mut outputs = Vec::with_capacity(aggregate.aggr_expr.len());
     let mut plain = Vec::new();
     for expr in &aggregate.aggr_expr {
@@ -311,6 +317,7 @@ impl Evaluation<'_, '_, '_> {
                     && it.time == time
                     && it.over == atom.over
                     && it.earlier == atom.earlier
+                    && it.known_by == atom.known_by
                     && it.share == share
                     && together
             };
@@ -322,7 +329,8 @@ impl Evaluation<'_, '_, '_> {
                         entity,
                         time,
                         over: atom.over.clone(),
-                        earlier: atom.earlier,
+                        earlier: atom.earlier.clone(),
+                        known_by: atom.known_by.clone(),
                         share,
                         atoms: vec![index],
                         has_plain: false,
@@ -370,6 +378,7 @@ impl Evaluation<'_, '_, '_> {
                 time: None,
                 over: Over::Group,
                 earlier: None,
+                known_by: Vec::new(),
                 share: Share::Once,
                 atoms: Vec::new(),
                 has_plain: true,
@@ -458,14 +467,13 @@ impl Evaluation<'_, '_, '_> {
     /// without a time is in no period, however much earlier.
     fn has_partner(&self, branch: &Branch) -> Result<Option<Expr>, PlanError> {
         let (Some(instance), Some(time)) = (branch.instance, &branch.time) else { return Ok(None) };
-        let Some(span) = time.shift else { return Ok(None) };
+        let Some(shift) = &time.shift else { return Ok(None) };
         let periods = windows::Periods::of(self, instance)?;
-        periods.check_shift(span)?;
-        let shift = branch.earlier.map_or(Some(span), |earlier| earlier.rows);
-        let Some(span) = shift.filter(|span| periods.has_gaps(*span)) else { return Ok(None) };
-        let (clock, (months, _)) = (time.unshifted()?, span.parts());
-        let back = clock.clone() + months.interval() - months.interval();
-        Ok(Some(or(back.eq(clock.clone()), clock.is_null())))
+        periods.check_shift(shift)?;
+        let moved = branch.earlier.as_ref().map_or(Some(shift), |earlier| earlier.rows.as_ref());
+        let Some(shift) = moved.filter(|shift| periods.has_gaps(shift)) else { return Ok(None) };
+        let clock = time.unshifted()?;
+        Ok(shift.has_later(clock.clone()).map(|has_later| or(has_later, clock.is_null())))
     }
 
     fn padded(&self, branch: &Branch) -> bool {

@@ -16,6 +16,7 @@ mod rules;
 pub(crate) mod segment;
 mod segment_at_event;
 mod shares;
+mod shift;
 pub mod source;
 pub mod spread;
 mod time_ranges;

@@ -124,8 +124,8 @@ struct Chain<'e> {
     instant: &'e Expr,
     /// The zone of its wall clock; None where each row has its own.
     zone: Option<Tz>,
-    /// How much later it is read than it shows, before it is cut.
-    shift: Option<IntervalMonthDayNano>,
+    /// By how much later, one after the other, it is read than it shows, before it is cut.
+    shift: Vec<IntervalMonthDayNano>,
     /// What it is cut to, if it is.
     grain: Option<Grain>,
 }
@@ -188,16 +188,16 @@ impl<'e> Chain<'e> {
                     Expr::Literal(zone, _) => Some(zone.try_as_str()??.parse::<Tz>().ok()?),
                     _ => None,
                 };
-                Self { instant, zone, shift: None, grain: None }
+                Self { instant, zone, shift: Vec::new(), grain: None }
             }
             Expr::BinaryExpr(BinaryExpr { left, op: Operator::Plus, right }) => {
                 let Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(by)), _) = right.as_ref()
                 else {
                     return None;
                 };
-                let inner = Self::of(left)?;
-                let is_plain = inner.shift.is_none() && inner.grain.is_none();
-                is_plain.then_some(Self { shift: Some(*by), ..inner })?
+                let mut inner = Self::of(left).filter(|inner| inner.grain.is_none())?;
+                inner.shift.push(*by);
+                inner
             }
             _ => return None,
         })
@@ -247,10 +247,11 @@ impl<'e> Chain<'e> {
     /// instant: there the range is widened, and not exact; and so where rows have their own zones.
     fn on_instant(&self, bound: Bound) -> Option<Range> {
         let is_lower = matches!(bound.op, Operator::Gt | Operator::GtEq);
-        let (bound, is_exact) = match self.shift {
-            Some(by) => bound.earlier(by)?,
-            None => (bound, true),
-        };
+        let (mut bound, mut is_exact) = (bound, true);
+        for by in self.shift.iter().rev() {
+            let (earlier, says_all) = bound.earlier(*by)?;
+            (bound, is_exact) = (earlier, is_exact && says_all);
+        }
         let resolved = self.zone.map(|zone| zone.from_local_datetime(&bound.wall));
         Some(match (resolved.and_then(|resolved| resolved.single()), is_lower) {
             (Some(instant), _) => self.range(bound.op, instant.to_utc(), is_exact),

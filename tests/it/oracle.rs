@@ -6,9 +6,11 @@
 
 pub(crate) mod answer;
 pub(crate) mod arrow;
+pub(crate) mod calendar;
 pub(crate) mod definitions;
 pub(crate) mod dice;
 pub(crate) mod expression;
 pub(crate) mod question;
 pub(crate) mod value;
 pub(crate) mod world;
+pub(crate) mod zone;

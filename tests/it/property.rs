@@ -89,6 +89,13 @@ impl Canon {
         self.ask_with(sql, pins, &[("timezone", zone)]).await
     }
 
+    /// The answer to a question, or to another statement of its settings.
+    async fn ask_as(&self, question: &Question, sql: &str, settings: &[(&str, &str)]) -> Asked {
+        let fill = if question.fill { "on" } else { "off" };
+        let settings = [&[("timezone", "UTC"), ("canon.fill", fill)], settings].concat();
+        self.ask_with(sql, &question.pins, &settings).await
+    }
+
     /// As [`ask`](Self::ask), with some settings of the session.
     async fn ask_with(&self, sql: &str, pins: &str, settings: &[(&str, &str)]) -> Asked {
         let (engine, sql) = (Arc::clone(&self.engine), sql.to_owned());
@@ -224,10 +231,14 @@ impl Case {
         [("embedded", &self.embedded)].into_iter().chain(clickhouse)
     }
 
-    /// The answer by the oracle; None where the question has no one meaning.
+    /// The answer by the oracle; None where the question has none.
     fn expected(&self, question: &Question) -> Option<Rows> {
         let oracle = Oracle::new(&self.world, &self.definitions, now());
         oracle.is_definite(question).then(|| oracle.answer(question))
+    }
+
+    fn is_definite(&self, question: &Question) -> bool {
+        Oracle::new(&self.world, &self.definitions, now()).is_definite(question)
     }
 
     /// What is wrong with the answers to a question, if anything is.
@@ -235,7 +246,7 @@ impl Case {
         let expected = self.expected(question)?;
         let sql = question.sql();
         for (name, canon) in self.backends() {
-            let found = canon.ask(&sql, &question.pins, "UTC").await;
+            let found = canon.ask_as(question, &sql, &[]).await;
             if !same(&expected, &found) {
                 let text = self.report(question, &sql, &expected, &[(name, &found)]);
                 return Some(Fault { law: "oracle".to_owned(), text, question: question.clone() });
@@ -257,7 +268,7 @@ impl Case {
         let fault =
             |text| Some(Fault { law: "explain".to_owned(), text, question: question.clone() });
         for (_, canon) in self.backends() {
-            let asked = canon.ask(&sql, &question.pins, "UTC").await;
+            let asked = canon.ask_as(question, &sql, &[]).await;
             match asked.as_ref().map_err(Clone::clone).and_then(counts_of) {
                 Ok(counts) => counted.push(counts),
                 Err(text) => return fault(format!("{sql};\npins: {}\n{text}", question.pins)),
@@ -280,6 +291,9 @@ impl Case {
         let _ = writeln!(text, "{sql};");
         if !question.pins.is_empty() {
             let _ = writeln!(text, "pins: {}", question.pins);
+        }
+        if question.fill {
+            text.push_str("canon.fill: on\n");
         }
         let _ = writeln!(text, "expected: {}", shown(expected));
         for (name, answer) in answers {

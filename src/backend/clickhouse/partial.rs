@@ -115,12 +115,13 @@ impl Flat {
                         return Ok(None);
                     }
                     let columns = projection.expr.iter().cloned().map(|expr| expr.unalias());
-                    let columns = projection.schema.columns().into_iter().zip(columns).collect();
+                    let columns: Vec<_> =
+                        projection.schema.columns().into_iter().zip(columns).collect();
                     (Some(columns), projection.input.as_ref().clone())
                 }
                 LogicalPlan::SubqueryAlias(alias) => {
                     let below = alias.input.schema().columns().into_iter().map(Expr::Column);
-                    let columns = alias.schema.columns().into_iter().zip(below).collect();
+                    let columns: Vec<_> = alias.schema.columns().into_iter().zip(below).collect();
                     (Some(columns), alias.input.as_ref().clone())
                 }
                 _ => break,
@@ -136,7 +137,7 @@ impl Flat {
     }
 
     /// Puts what each column is in its place.
-    fn read(&mut self, columns: &Vec<(Column, Expr)>) -> Result<()> {
+    fn read(&mut self, columns: &[(Column, Expr)]) -> Result<()> {
         for expr in self.keys.iter_mut().chain(&mut self.aggregates).chain(&mut self.conditions) {
             *expr = std::mem::take(expr)
                 .transform_up(|expr| match &expr {

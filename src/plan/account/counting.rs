@@ -58,11 +58,11 @@ impl Counting<'_> {
         let mut rules: Vec<Expr> = atom.conditions.clone();
         let mut steps = Vec::new();
         if let Some(aggregate) = &place.aggregate
-            && let Some(span) = leaf.shift
+            && let Some(shift) = &leaf.shift
             && let Some(partner) = measure::partner_condition(&mut rewriter, aggregate, &atom)?
         {
             rules.push(partner);
-            steps.push(Step::NoPartner(span));
+            steps.push(Step::NoPartner(shift.to_string()));
         }
         let zeros = rules.len() + 1;
         let mut parts = source_parts(&entity, clock, zeros)?;

@@ -9,8 +9,10 @@ use super::super::atoms::{Atom, AtomFunction, Earlier, Over};
 use super::super::clock;
 use super::super::error::PlanError;
 use super::super::expand::TimeOf;
+use super::super::measure::KnownBy;
+use super::super::shift::Shift;
 use crate::model::journey::{Events, Journey, JourneyKind};
-use crate::model::{EntityFilter, MetricKind, MetricRef, MetricVersion, Model, Side, Span, Window};
+use crate::model::{EntityFilter, MetricKind, MetricRef, MetricVersion, Model, Side, Window};
 
 /// A metric over rows, as another one counts them.
 #[derive(Debug, Clone)]
@@ -19,7 +21,7 @@ pub(super) struct Leaf {
     /// The filters of the metrics above, on the rows of this one's entity.
     pub(super) filters: Vec<EntityFilter>,
     /// How much earlier the rows are that count.
-    pub(super) shift: Option<Span>,
+    pub(super) shift: Option<Shift>,
     pub(super) over: Over,
     /// Of an offset of a window.
     earlier: Option<Earlier>,
@@ -27,6 +29,8 @@ pub(super) struct Leaf {
     window_days: Option<u32>,
     /// Which events of a journey the rows are.
     pub(super) followed: Option<Followed>,
+    /// By what it is known up to when the metric above is.
+    known_by: Vec<KnownBy>,
     /// What the metrics above make of it: `1 year earlier`.
     pub(super) role: Vec<String>,
 }
@@ -63,7 +67,7 @@ impl Leaf {
         let Some(time) = &self.version.time else { return Ok(None) };
         let of_row = TimeOf::of(time)?;
         let window_days = self.window_days.unwrap_or(of_row.window_days);
-        Ok(Some(TimeOf { window_days, shift: self.shift, ..of_row }))
+        Ok(Some(TimeOf { window_days, shift: self.shift.clone(), ..of_row }))
     }
 
     /// The condition that late data puts on its rows.
@@ -89,7 +93,8 @@ impl Leaf {
             conditions: rules.chain(self.late_data()?).chain(filters).collect(),
             time: self.time()?,
             over: self.over.clone(),
-            earlier: self.earlier,
+            earlier: self.earlier.clone(),
+            known_by: self.known_by.clone(),
             many_side: None,
             filter: filter.cloned(),
         })
@@ -100,12 +105,13 @@ impl Leaf {
 #[derive(Clone, Default)]
 struct Above {
     filters: Vec<EntityFilter>,
-    shift: Option<Span>,
+    shift: Option<Shift>,
     /// With how much earlier it is.
-    window: Option<(Window, Option<Span>)>,
+    window: Option<(Window, Option<Shift>)>,
     /// How much earlier than the window's period its rows are.
-    inside: Option<Span>,
+    inside: Option<Shift>,
     window_days: Option<u32>,
+    known_by: Vec<KnownBy>,
     role: Vec<String>,
 }
 
@@ -125,10 +131,11 @@ impl Above {
 /// The leaves of a version, in the order of its definition; itself, where it is over rows.
 ///
 /// # Errors
-/// [`PlanError::Internal`] where offsets add up to centuries.
+/// [`PlanError::Internal`] for a metric that is missing.
 pub(super) fn of(model: &Model, version: &Arc<MetricVersion>) -> Result<Vec<Leaf>, PlanError> {
     let mut found = Vec::new();
-    collect(model, version, &Above::default(), &mut found)?;
+    let known_by = KnownBy::all(model, version);
+    collect(model, version, &Above { known_by, ..Above::default() }, &mut found)?;
     Ok(found)
 }
 
@@ -156,22 +163,19 @@ fn collect(
         }
         MetricKind::Derived { parts, .. } => parts.iter().try_for_each(|it| part(it, &above)),
         MetricKind::Cumulative { metric, window } => {
-            let above = Above { window: Some((*window, above.shift)), ..above };
+            let above = Above { window: Some((*window, above.shift.clone())), ..above };
             part(metric, &above.role(window_role(model, *window)))
         }
         MetricKind::Offset { metric, by } => {
-            let too_long = || PlanError::Internal("an offset is too long".to_owned());
-            let after = |shift: Option<Span>| match shift {
-                None => Ok(*by),
-                Some(shift) => shift.plus(*by).ok_or_else(too_long),
-            };
-            let inside = above.window.map(|_| after(above.inside)).transpose()?;
-            let above = Above { shift: Some(after(above.shift)?), inside, ..above };
+            let moved = |outer: &Option<Shift>| Shift::then(*by, outer.as_ref());
+            let inside = above.window.as_ref().map(|_| moved(&above.inside));
+            let above = Above { shift: Some(moved(&above.shift)), inside, ..above };
             part(metric, &above.role(format!("{by} earlier")))
         }
         MetricKind::Journey(journey) => followed(model, journey, &above, found),
         MetricKind::Aggregate(_) => {
-            let over = above.window.map_or(Over::Group, |(window, _)| Over::Window(window));
+            let window = above.window.as_ref();
+            let over = window.map_or(Over::Group, |(window, _)| Over::Window(*window));
             leaf(version, over, None, above, found);
             Ok(())
         }
@@ -193,7 +197,7 @@ fn leaf(
     filters.retain(|filter| filter.entity == version.entity);
     let by = match &over {
         Over::Window(_) => above.window.and_then(|(_, by)| by),
-        Over::Series(series) => above.shift.filter(|_| series.carry.is_some()),
+        Over::Series(series) => above.shift.clone().filter(|_| series.carry.is_some()),
         Over::Group => None,
     };
     let leaf = Leaf {
@@ -203,6 +207,7 @@ fn leaf(
         over,
         earlier: by.map(|by| Earlier { by, rows: above.inside }),
         window_days: above.window_days,
+        known_by: above.known_by,
         followed,
         role: above.role,
     };

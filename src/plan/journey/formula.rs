@@ -45,6 +45,7 @@ impl Atoms {
             time,
             over: Over::Group,
             earlier: None,
+            known_by: Vec::new(),
             many_side: None,
             filter: filter.cloned(),
         };

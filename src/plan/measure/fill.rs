@@ -34,12 +34,12 @@ use crate::model::Model;
 /// 1 in groups whose period is in the asked range, before the watermark.
 pub(crate) const KNOWN: &str = "__known";
 
-const FIRST: &str = "__first";
+pub(super) const FIRST: &str = "__first";
 const LAST: &str = "__last";
-const NEWEST: &str = "__newest";
+pub(super) const NEWEST: &str = "__newest";
 const COUNT: &str = "__count";
 const NUMBER: &str = "__n";
-const MOMENT: &str = "__moment";
+pub(super) const MOMENT: &str = "__moment";
 
 /// The scan by whose periods an aggregation is to be filled, and where the key is among its keys.
 #[derive(Debug, Clone, Copy)]
@@ -86,6 +86,13 @@ pub(super) fn asked(
     filling(aggregate, input, instance).map(Some)
 }
 
+fn no_range() -> PlanError {
+    refused(
+        "with a condition on time that is no range",
+        "Write the range as metric_time >= '2026-01-01' AND metric_time < '2026-02-01', or SET canon.fill = off.",
+    )
+}
+
 fn one_period() -> PlanError {
     refused(
         "with other keys of time than one period",
@@ -126,21 +133,23 @@ fn is_final(input: &LogicalPlan, key: &Expr) -> bool {
 
 /// The asked range: moments, the first and the last of which are in it.
 #[derive(Debug, Default)]
-struct Range {
-    first: Vec<Expr>,
-    last: Vec<Expr>,
-    /// Conditions on closed days.
-    closed: Vec<Expr>,
+pub(super) struct Range {
+    pub(super) first: Vec<Expr>,
+    pub(super) last: Vec<Expr>,
+    /// Conditions on closed days, of [`MOMENT`].
+    pub(super) closed: Vec<Expr>,
 }
 
 /// How moments are written while they are counted: as wall clocks; or, where periods are shorter
 /// than a day and rows have one zone, as instants in UTC, so that no hour is counted twice or missed.
-struct Moments<'a> {
-    model: &'a Model,
-    clock: &'a ScanClock,
-    time: TimeOf,
-    as_instants: bool,
-    grain: Grain,
+pub(super) struct Moments<'a> {
+    pub(super) model: &'a Model,
+    pub(super) clock: &'a ScanClock,
+    pub(super) time: TimeOf,
+    pub(super) as_instants: bool,
+    pub(super) grain: Grain,
+    /// What is said of conditions that are no range.
+    pub(super) no_range: fn() -> PlanError,
 }
 
 impl Moments<'_> {
@@ -231,14 +240,15 @@ impl Moments<'_> {
         if !read.time {
             return Ok(());
         }
-        let no_range = || {
-            refused(
-                "with a condition on time that is no range",
-                "Write the range as metric_time >= '2026-01-01' AND metric_time < '2026-02-01', or SET canon.fill = off.",
-            )
-        };
+        let no_range = self.no_range;
         if read.other {
             return Err(no_range());
+        }
+        // What has no time is in no period anyway.
+        if let Expr::IsNotNull(time) = condition
+            && cut(plan, time).is_some()
+        {
+            return Ok(());
         }
         if judges_only(plan, condition) {
             range.closed.push(self.of_moment(plan, condition)?);
@@ -289,8 +299,21 @@ impl Moments<'_> {
         Ok(Some(()))
     }
 
+    /// What a statement's filters say of the range.
+    pub(super) fn range(&self, input: &LogicalPlan, instance: usize) -> Result<Range, PlanError> {
+        let mut range = Range::default();
+        let mut filters = Vec::new();
+        collect_filters(input, &mut filters);
+        for (plan, predicate) in filters {
+            for condition in split_conjunction(predicate) {
+                self.narrow(&mut range, plan, condition, instance)?;
+            }
+        }
+        Ok(range)
+    }
+
     /// The last moment before the watermark.
-    fn known(&self) -> Result<Expr, PlanError> {
+    pub(super) fn known(&self) -> Result<Expr, PlanError> {
         let zone = if self.as_instants { lit("UTC") } else { self.zone() };
         Ok(call("wall_clock", vec![column(NEWEST), zone])? - instant())
     }
@@ -300,7 +323,7 @@ fn judges_only(plan: &LogicalPlan, expr: &Expr) -> bool {
     expr.column_refs().into_iter().all(|name| is_final(plan, &Expr::Column(name.clone())))
 }
 
-fn extreme(name: &str, mut of: Vec<Expr>) -> Result<Expr, PlanError> {
+pub(super) fn extreme(name: &str, mut of: Vec<Expr>) -> Result<Expr, PlanError> {
     match of.len() {
         1 => Ok(of.remove(0)),
         _ => call(name, of),
@@ -327,6 +350,7 @@ impl Evaluation<'_, '_, '_> {
             as_instants: filling.grain.unit() < Unit::Day && has_zone,
             grain: filling.grain,
             time,
+            no_range,
         };
         if filling.of_instants && !moments.as_instants {
             return Err(refused(
@@ -334,14 +358,7 @@ impl Evaluation<'_, '_, '_> {
                 "Group by metric_time.",
             ));
         }
-        let mut range = Range::default();
-        let mut filters = Vec::new();
-        collect_filters(self.input, &mut filters);
-        for (plan, predicate) in filters {
-            for condition in split_conjunction(predicate) {
-                moments.narrow(&mut range, plan, condition, filling.instance)?;
-            }
-        }
+        let range = moments.range(self.input, filling.instance)?;
         let periods = self.periods(branches, &moments, filling, range)?;
         Ok(Some(periods))
     }
@@ -415,20 +432,13 @@ impl Evaluation<'_, '_, '_> {
                 known.push(newest);
             }
         }
-        match known.len() {
-            0 => {
-                let missing = || PlanError::Internal("nothing tells a watermark".to_owned());
-                let filling = self.filling.ok_or_else(missing)?;
-                let scan = scans.get(&filling.instance).ok_or_else(missing)?.relation;
-                newest(from, &scan.relation.entity, &moments.time.instant, NEWEST)
-            }
-            1 => Ok(known.remove(0)),
-            _ => {
-                let known = known.into_iter().map(Arc::new).collect();
-                let known = LogicalPlan::Union(Union::try_new_with_loose_types(known)?);
-                least_of(known, NEWEST)
-            }
+        if known.is_empty() {
+            let missing = || PlanError::Internal("nothing tells a watermark".to_owned());
+            let filling = self.filling.ok_or_else(missing)?;
+            let scan = scans.get(&filling.instance).ok_or_else(missing)?.relation;
+            known.push(newest(from, &scan.relation.entity, &moments.time.instant, NEWEST)?);
         }
+        known_until(known)
     }
 
     /// The time of the first row that counts, as one row.
@@ -488,6 +498,20 @@ impl Evaluation<'_, '_, '_> {
         let keys = (0..width).map(|index| column(&key_name(index)));
         projected(filled, keys.chain([lit(1i64).alias(KNOWN)]).collect())
     }
+}
+
+/// The least of some moments up to which sources are known, as one row; no row where none is.
+pub(super) fn known_until(mut known: Vec<LogicalPlan>) -> Result<LogicalPlan, PlanError> {
+    let known = match known.len() {
+        1 => known.remove(0),
+        _ => {
+            let known = known.into_iter().map(Arc::new).collect();
+            LogicalPlan::Union(Union::try_new_with_loose_types(known)?)
+        }
+    };
+    // Of a single one too, so that it has one name below all that is computed from it. And the least
+    // of a filter's end and of nothing would be the filter's.
+    filtered(least_of(known, NEWEST)?, column(NEWEST).is_not_null())
 }
 
 fn least_of(rows: LogicalPlan, name: &str) -> Result<LogicalPlan, PlanError> {

@@ -84,6 +84,6 @@ fn is_constant(expr: &Expr) -> bool {
 }
 
 /// The shortest time that a wall clock shows.
-pub(super) fn instant() -> Expr {
+pub(crate) fn instant() -> Expr {
     Expr::Literal(ScalarValue::new_interval_mdn(0, 0, 1_000), None)
 }

@@ -22,13 +22,14 @@ use super::super::error::PlanError;
 use super::super::expand::TimeOf;
 use super::super::rewrite::{Needs, aggregate, aggregated, filtered, projected};
 use super::super::shares::over;
+use super::super::shift::Shift;
 use super::super::trace::{followed, reads, scan_column};
 use super::bounds::Asked;
 use super::parts::Repeats;
 use super::{Branch, Evaluation, Window as WindowNode, key_name, located, moment, rows_schema};
 use crate::bind::ScanKind;
 use crate::functions::{Grain, Unit, registry};
-use crate::model::{Pick, Series, Span, Window};
+use crate::model::{Pick, Series, Window};
 
 /// The end of the period that a window ends with, before its length is added.
 pub(super) const PERIOD: &str = "__period";
@@ -81,23 +82,22 @@ impl Periods {
     }
 
     /// Whether some of the periods have none that is as much earlier, or later.
-    pub(super) fn has_gaps(&self, span: Span) -> bool {
+    pub(super) fn has_gaps(&self, shift: &Shift) -> bool {
         let is_fine = |grain: Grain| grain.unit() < Unit::Month;
-        span.months != 0 && self.grain_of_key().is_some_and(is_fine)
+        shift.has_months() && self.grain_of_key().is_some_and(is_fine)
     }
 
     /// Refuses a shift that isn't by whole periods.
-    pub(super) fn check_shift(&self, span: Span) -> Result<(), PlanError> {
+    pub(super) fn check_shift(&self, shift: &Shift) -> Result<(), PlanError> {
         let Some(grain) = self.grain_of_key() else { return Ok(()) };
-        let whole_months = |months: i32| span.days == 0 && span.months % months == 0;
         let is_whole = match grain.unit() {
-            Unit::Week => span.months == 0 && span.days % 7 == 0,
+            Unit::Week => shift.is_whole_weeks(),
             unit if unit < Unit::Week => true,
             // Years of whole weeks have no length in weeks or months that is always theirs.
             _ if grain.step() == Unit::Week => false,
-            Unit::Month => whole_months(1),
-            Unit::Quarter => whole_months(3),
-            Unit::Year => whole_months(12),
+            Unit::Month => shift.is_whole_months(1),
+            Unit::Quarter => shift.is_whole_months(3),
+            Unit::Year => shift.is_whole_months(12),
             _ => false,
         };
         match is_whole {
@@ -368,11 +368,7 @@ impl Evaluation<'_, '_, '_> {
                 };
                 Ok(LogicalPlan::Distinct(Distinct::All(Arc::new(shown))))
             }
-            (None, _) => {
-                let rows = self.narrow(branch, instance, &input, Kept::Existing, Vec::new())?;
-                let day = Grain::Of(Unit::Day).truncated(column(WALL));
-                aggregated(rows, Vec::new(), vec![aggregate("max", day)?.alias(PERIOD)])
-            }
+            (None, _) => self.last_day(branch, instance),
         }
     }
 
@@ -386,7 +382,14 @@ impl Evaluation<'_, '_, '_> {
                     conditions.push(own);
                 }
             }
-            (it.instance, it.entity.clone(), it.time.clone(), it.earlier, it.has_plain, conditions)
+            (
+                it.instance,
+                it.entity.clone(),
+                it.time.clone(),
+                it.earlier.clone(),
+                it.has_plain,
+                conditions,
+            )
         };
         let mut known = vec![rows(branch)];
         let mut beside = Vec::new();
@@ -416,10 +419,9 @@ impl Evaluation<'_, '_, '_> {
         };
         let kept = if branch.has_plain { Kept::All } else { Kept::Existing };
         let mut rows = self.narrow(branch, instance, input, kept, vec![period])?;
-        if let Some(by) = branch.earlier.map(|it| it.by).filter(|by| periods.has_gaps(*by)) {
-            let (months, _) = by.parts();
-            let there_and_back = column(WALL) + months.interval() - months.interval();
-            rows = filtered(rows, there_and_back.eq(column(WALL)))?;
+        let by = branch.earlier.as_ref().map(|it| &it.by).filter(|by| periods.has_gaps(by));
+        if let Some(has_later) = by.and_then(|by| by.has_later(column(WALL))) {
+            rows = filtered(rows, has_later)?;
         }
         projected(rows, vec![column(PERIOD)])
     }
@@ -437,8 +439,8 @@ impl Evaluation<'_, '_, '_> {
         let mut needs = Needs::default();
         let time = branch.time.clone();
         let time = time.ok_or_else(|| PlanError::Internal("a window without a time".to_owned()))?;
-        let wall = match branch.earlier {
-            Some(earlier) => TimeOf { shift: earlier.rows, ..time.clone() }.wall_clock()?,
+        let wall = match &branch.earlier {
+            Some(earlier) => TimeOf { shift: earlier.rows.clone(), ..time.clone() }.wall_clock()?,
             None => time.wall_clock()?,
         };
         needs.times.insert(instance, time);
@@ -605,21 +607,13 @@ impl Evaluation<'_, '_, '_> {
         shape: impl Into<Shape>,
     ) -> Result<LogicalPlan, PlanError> {
         let shape = shape.into();
-        // Without periods the last day is that of the rows themselves.
-        let by = branch.earlier.map(|it| it.by).filter(|_| periods.key.is_some());
+        let by = branch.earlier.as_ref().map(|it| &it.by);
         let shown_period = as_timestamp(column(PERIOD));
-        let period = match by {
-            // As rows are moved, from the end: months first, then days.
-            Some(by) => {
-                let (months, days) = by.parts();
-                shown_period.clone() - days.interval() - months.interval()
-            }
-            None => column(PERIOD),
-        };
-        let mut inside = self.inside(period.clone(), periods, shape)?;
-        if let Some(by) = by.filter(|by| periods.has_gaps(*by)) {
-            let (months, days) = by.parts();
-            inside = and(inside, (period + months.interval()).eq(shown_period - days.interval()));
+        let period = by.map_or_else(|| column(PERIOD), |by| by.earlier(shown_period.clone()));
+        let mut inside = self.inside(period, periods, shape)?;
+        let by = by.filter(|by| periods.has_gaps(by));
+        if let Some(has_earlier) = by.and_then(|by| by.has_earlier(shown_period)) {
+            inside = and(inside, has_earlier);
         }
         let pairs = Join::try_new(
             Arc::new(rows),

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use chrono::Weekday;
 use chrono_tz::Tz;
 
+use super::calendar::Calendar;
 use super::dice::Dice;
 use super::expression::{Amount, Condition, Grain, Names, Span};
 use super::world::{
     ARRIVAL, Attribute, CUSTOMERS, Entity, Kind, LINES, ORDERS, STOCKS, VISITS, World,
 };
+use super::zone::{ZONES, Zone};
 
 /// A metric and its versions by major: 1, or 1 and 2.
 #[derive(Debug, Clone)]
@@ -26,11 +29,20 @@ pub(crate) struct Version {
     /// A condition of its own, of what it is built on too.
     pub(crate) filter: Option<Condition>,
     pub(crate) event: &'static str,
-    pub(crate) zone: Tz,
+    pub(crate) zone: Zone,
     pub(crate) shape: Shape,
     pub(crate) share: Share,
     /// Days for which a day stays open, and what becomes of rows that come later.
     pub(crate) late: Option<(u64, Late)>,
+    /// What it is in a period without rows, of gap-filled answers.
+    pub(crate) fill: Option<Fill>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fill {
+    Zero,
+    Null,
+    Previous,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,26 +151,25 @@ pub(crate) enum Rule {
 #[derive(Debug, Clone)]
 pub(crate) struct Definitions {
     pub(crate) zone: Tz,
+    week_start: Weekday,
+    calendars: Vec<Calendar>,
     pub(crate) metrics: Vec<Metric>,
     pub(crate) segment: Segment,
 }
-
-pub(crate) const ZONES: [Tz; 5] = [
-    Tz::Europe__Berlin,
-    Tz::America__New_York,
-    Tz::UTC,
-    Tz::Asia__Kolkata,
-    Tz::Australia__Lord_Howe,
-];
 
 const MONEY: [&str; 2] = ["gross", "discount"];
 
 impl Definitions {
     pub(crate) fn random(dice: &mut Dice, world: &World) -> Self {
         // A metric counts in the zone that it shares with those that it is built with.
-        let zones = [*dice.pick(&ZONES), *dice.pick(&ZONES)];
+        let zones = [*dice.pick(&ZONES), *dice.pick(&ZONES)].map(Zone::Named);
         let mut drawn = Self {
             zone: *dice.pick(&ZONES),
+            week_start: match dice.chance(60) {
+                true => Weekday::Mon,
+                false => *dice.pick(&[Weekday::Sun, Weekday::Sat, Weekday::Wed]),
+            },
+            calendars: Calendar::some(dice),
             metrics: Vec::new(),
             segment: Segment { rules: Vec::new(), otherwise: None },
         };
@@ -166,17 +177,51 @@ impl Definitions {
             let count = 1 + usize::from(dice.chance(25));
             let mut versions: Vec<Version> = Vec::new();
             while versions.len() < count {
-                let zone = zones[usize::from(dice.chance(25))];
-                let version = version(dice, world, &drawn, zone);
-                // One relation has all versions of a metric.
-                if versions.iter().all(|other| other.entities == version.entities) {
-                    versions.push(version);
-                }
+                let zone = match dice.below(100) {
+                    0..15 => Zone::OfCustomer(drawn.zone),
+                    15..40 => zones[1],
+                    _ => zones[0],
+                };
+                let mut version = version(dice, world, &drawn, zone);
+                version.fill = drawn.fill(dice, &version.shape);
+                versions.push(version);
             }
             drawn.metrics.push(Metric { name: format!("m{index}"), versions });
         }
         drawn.segment = segment(dice, world, &drawn);
         drawn
+    }
+
+    fn fill(&self, dice: &mut Dice, shape: &Shape) -> Option<Fill> {
+        let is_text = |shape: &Shape| matches!(shape, Shape::First(_) | Shape::Last(_));
+        let parts = shape.parts();
+        let is_number = !is_text(shape) && !parts.iter().any(|part| self.has(*part, &is_text));
+        match dice.below(6) {
+            0 | 1 if is_number => Some(Fill::Zero),
+            2 => Some(Fill::Null),
+            3 => Some(Fill::Previous),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn week(&self) -> Grain {
+        Grain::Week(self.week_start)
+    }
+
+    /// The periods of the project's calendars.
+    pub(crate) fn fiscal_grains(&self) -> Vec<Grain> {
+        let of = |it: &Calendar| {
+            let calendar = *it;
+            it.units().iter().map(move |unit| Grain::Fiscal(calendar, *unit))
+        };
+        self.calendars.iter().flat_map(of).collect()
+    }
+
+    /// What times are cut to.
+    pub(crate) fn grains(&self) -> Vec<Grain> {
+        let usual =
+            [Grain::Hour, Grain::Day, self.week(), Grain::Month, Grain::Quarter, Grain::Year];
+        usual.into_iter().chain(self.fiscal_grains()).collect()
     }
 
     pub(crate) fn version(&self, (metric, major): Reference) -> &Version {
@@ -245,10 +290,17 @@ impl Definitions {
 
     /// The files of the definitions folder.
     pub(crate) fn files(&self, world: &World) -> BTreeMap<PathBuf, String> {
-        let project = format!(
-            "project: oracle\ntimezone: {}\nweek_start: monday\nbackend:\n  embedded: {{path: ../data}}\n",
-            self.zone.name()
+        let mut project = format!(
+            "project: oracle\ntimezone: {}\nweek_start: {}\nbackend:\n  embedded: {{path: ../data}}\n",
+            self.zone.name(),
+            weekday_name(self.week_start)
         );
+        if !self.calendars.is_empty() {
+            project.push_str("calendars:\n");
+        }
+        for calendar in &self.calendars {
+            project.push_str(&format!("  {}\n", calendar.yaml()));
+        }
         let mut entities = String::new();
         for (index, entity) in world.entities.iter().enumerate() {
             entities.push_str(&entity_yaml(world, index, entity));
@@ -332,7 +384,7 @@ impl Definitions {
                 put("metric", reference(*of));
                 match window {
                     Window::Trailing(span) => put("window", span.yaml()),
-                    Window::ToDate(grain) => put("to_date", grain.name().to_owned()),
+                    Window::ToDate(grain) => put("to_date", grain.name()),
                     Window::All => put("to_date", "all".to_owned()),
                 }
                 ("cumulative", None)
@@ -358,6 +410,9 @@ impl Definitions {
         if let Some(filter) = &version.filter {
             put("filter", quoted(&filter.sql(Names::Dotted)));
         }
+        if let Some(fill) = version.fill {
+            put("fill", format!("{fill:?}").to_lowercase());
+        }
         if version.shape.is_built() {
             return;
         }
@@ -374,7 +429,7 @@ impl Definitions {
             };
             format!(", late_data: {{correction_window: {days} days, after: {after}}}")
         });
-        let (event, zone) = (version.event, version.zone.name());
+        let (event, zone) = (version.event, version.zone.yaml());
         let late = late.unwrap_or_default();
         put("time", format!("{{event: {event}, timezone: {zone}{late}}}"));
         if !version.rules.is_empty() {
@@ -408,6 +463,16 @@ impl Definitions {
 }
 
 const ENTITY_NAMES: [&str; 6] = ["order", "customer", "region", "visit", "line", "stock"];
+
+fn weekday_name(day: Weekday) -> &'static str {
+    match day {
+        Weekday::Mon => "monday",
+        Weekday::Wed => "wednesday",
+        Weekday::Sat => "saturday",
+        Weekday::Sun => "sunday",
+        other => panic!("no week begins on {other}"),
+    }
+}
 
 /// A YAML scalar: JSON's strings are YAML's.
 fn quoted(text: &str) -> String {
@@ -472,7 +537,7 @@ fn definable(attributes: Vec<Attribute>) -> Vec<Attribute> {
     attributes.into_iter().filter(|it| it.dotted.is_some()).collect()
 }
 
-fn version(dice: &mut Dice, world: &World, known: &Definitions, zone: Tz) -> Version {
+fn version(dice: &mut Dice, world: &World, known: &Definitions, zone: Zone) -> Version {
     if dice.chance(50)
         && let Some(shape) = built(dice, world, known, zone)
     {
@@ -489,6 +554,7 @@ fn version(dice: &mut Dice, world: &World, known: &Definitions, zone: Tz) -> Ver
             shape,
             share: Share::Once,
             late: None,
+            fill: None,
         };
     }
     let entity = *dice.pick(&[ORDERS, ORDERS, ORDERS, ORDERS, VISITS, VISITS, LINES, STOCKS]);
@@ -498,12 +564,14 @@ fn version(dice: &mut Dice, world: &World, known: &Definitions, zone: Tz) -> Ver
         1 | 2 => 1,
         _ => 2,
     };
-    let rules = (0..rules).map(|_| Condition::random(dice, &attributes, false, 2)).collect();
-    let filter = dice.chance(15).then(|| Condition::random(dice, &attributes, false, 1));
+    let rules = (0..rules).map(|_| Condition::random(dice, &attributes, &[], 2)).collect();
+    let filter = dice.chance(15).then(|| Condition::random(dice, &attributes, &[], 1));
     let event = match world.entities[entity].event {
         Some("ordered_at") if dice.chance(40) => "completed_at",
         event => event.unwrap_or("ordered_at"),
     };
+    // Lines have no customer of their own.
+    let zone = if entity == LINES { Zone::Named(zone.of_no_row()) } else { zone };
     let mut shape = shape(dice, entity, &attributes);
     let share = match (entity, dice.below(5)) {
         (ORDERS, 0 | 1) => Share::Touch,
@@ -522,7 +590,7 @@ fn version(dice: &mut Dice, world: &World, known: &Definitions, zone: Tz) -> Ver
         let after = if has_history || dice.chance(50) { Late::Drop } else { Late::BookOnArrival };
         (dice.below(40) as u64, after)
     });
-    Version { entities: vec![entity], rules, filter, event, zone, shape, share, late }
+    Version { entities: vec![entity], rules, filter, event, zone, shape, share, late, fill: None }
 }
 
 fn entities_of(known: &Definitions, parts: &[Reference]) -> Vec<usize> {
@@ -538,7 +606,7 @@ fn entities_of(known: &Definitions, parts: &[Reference]) -> Vec<usize> {
 /// A condition on the rows of each of some entities, if they share an attribute.
 fn condition(dice: &mut Dice, world: &World, entities: &[usize]) -> Option<Condition> {
     let attributes = definable(world.shared_attributes(entities));
-    (!attributes.is_empty()).then(|| Condition::random(dice, &attributes, false, 1))
+    (!attributes.is_empty()).then(|| Condition::random(dice, &attributes, &[], 1))
 }
 
 fn span(dice: &mut Dice) -> Span {
@@ -553,7 +621,7 @@ fn span(dice: &mut Dice) -> Span {
 }
 
 /// A shape that is built on metrics of one zone, if there are any.
-fn built(dice: &mut Dice, world: &World, known: &Definitions, zone: Tz) -> Option<Shape> {
+fn built(dice: &mut Dice, world: &World, known: &Definitions, zone: Zone) -> Option<Shape> {
     let exact = known.references(|it, version| version.zone == zone && known.is_exact(it));
     match dice.below(10) {
         0..=2 if !exact.is_empty() => {
@@ -571,9 +639,11 @@ fn built(dice: &mut Dice, world: &World, known: &Definitions, zone: Tz) -> Optio
         }
         5..=7 => {
             let inner = known.references(|it, _| !known.has_window(it));
+            let fiscal = known.fiscal_grains();
             let window = match dice.below(8) {
                 0 => Window::All,
-                1 => Window::ToDate(Grain::Week),
+                1 => Window::ToDate(known.week()),
+                2 if !fiscal.is_empty() => Window::ToDate(*dice.pick(&fiscal)),
                 2 | 3 => Window::ToDate(Grain::Month),
                 4 => Window::ToDate(*dice.pick(&[Grain::Quarter, Grain::Year])),
                 _ => Window::Trailing(span(dice)),
@@ -581,8 +651,7 @@ fn built(dice: &mut Dice, world: &World, known: &Definitions, zone: Tz) -> Optio
             (!inner.is_empty()).then(|| Shape::Cumulative(*dice.pick(&inner), window))
         }
         _ => {
-            // Lengths after each other are added, months first: at ends of months another day.
-            let inner = known.references(|it, _| known.shifts(it).is_empty());
+            let inner = known.references(|_, _| true);
             (!inner.is_empty()).then(|| Shape::Offset(*dice.pick(&inner), span(dice)))
         }
     }
@@ -645,12 +714,15 @@ fn segment(dice: &mut Dice, world: &World, known: &Definitions) -> Segment {
         .filter(|it| ["country", "score", "tier"].contains(&it.name.as_str()))
         .collect();
     let metrics = known.references(|it, version| {
-        version.entities == [VISITS] && !known.is_over_time(it) && known.is_exact(it)
+        version.entities == [VISITS]
+            && matches!(version.zone, Zone::Named(_))
+            && !known.is_over_time(it)
+            && known.is_exact(it)
     });
     let mut rules = Vec::new();
     for name in ["gold", "silver", "lead"].iter().take(1 + dice.below(3)) {
         let rule = match metrics.is_empty() || dice.chance(40) {
-            true => Rule::Attribute(Box::new(Condition::random(dice, &own, false, 1))),
+            true => Rule::Attribute(Box::new(Condition::random(dice, &own, &[], 1))),
             false => {
                 let days = [None, Some(3650), Some(200)];
                 let days = *dice.pick(&days);

@@ -2,8 +2,9 @@
 
 use std::cmp::Ordering;
 
-use chrono::{DateTime, Datelike, Days, Months, NaiveDateTime, Timelike};
+use chrono::{DateTime, Datelike, Days, Months, NaiveDateTime, Timelike, Weekday};
 
+use super::calendar::{Calendar, Unit};
 use super::dice::Dice;
 use super::value::{Value, aligned, wall_text};
 use super::world::{Attribute, CHANNELS, COUNTRIES, Kind, Row, STATUSES, instant};
@@ -40,24 +41,24 @@ impl Attribute {
 pub(crate) enum Grain {
     Hour,
     Day,
-    Week,
+    /// Weeks from a day on.
+    Week(Weekday),
     Month,
     Quarter,
     Year,
+    Fiscal(Calendar, Unit),
 }
 
-pub(crate) const GRAINS: [Grain; 6] =
-    [Grain::Hour, Grain::Day, Grain::Week, Grain::Month, Grain::Quarter, Grain::Year];
-
 impl Grain {
-    pub(crate) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> String {
         match self {
-            Self::Hour => "hour",
-            Self::Day => "day",
-            Self::Week => "week",
-            Self::Month => "month",
-            Self::Quarter => "quarter",
-            Self::Year => "year",
+            Self::Hour => "hour".to_owned(),
+            Self::Day => "day".to_owned(),
+            Self::Week(_) => "week".to_owned(),
+            Self::Month => "month".to_owned(),
+            Self::Quarter => "quarter".to_owned(),
+            Self::Year => "year".to_owned(),
+            Self::Fiscal(calendar, unit) => calendar.grain_name(unit),
         }
     }
 
@@ -68,7 +69,8 @@ impl Grain {
         let date = match self {
             Self::Hour => return micros(date.and_hms_opt(at.hour(), 0, 0).unwrap()),
             Self::Day => date,
-            Self::Week => date - Days::new(u64::from(date.weekday().num_days_from_monday())),
+            Self::Week(first) => date - Days::new(u64::from(date.weekday().days_since(first))),
+            Self::Fiscal(calendar, unit) => return calendar.period(unit, wall).0,
             Self::Month => date.with_day(1).unwrap(),
             Self::Quarter => {
                 date.with_day(1).unwrap().with_month(date.month0() / 3 * 3 + 1).unwrap()
@@ -86,11 +88,16 @@ impl Grain {
         micros(match self {
             Self::Hour => date + chrono::TimeDelta::hours(1),
             Self::Day => date + Days::new(1),
-            Self::Week => date + Days::new(7),
+            Self::Week(_) => date + Days::new(7),
+            Self::Fiscal(calendar, unit) => return calendar.period(unit, begin).1,
             Self::Month => date + Months::new(1),
             Self::Quarter => date + Months::new(3),
             Self::Year => date + Months::new(12),
         })
+    }
+
+    pub(crate) fn is_finer_than_months(self) -> bool {
+        matches!(self, Self::Hour | Self::Day | Self::Week(_) | Self::Fiscal(_, Unit::Week))
     }
 
     /// Whether a shift by a length of time leads from periods to periods.
@@ -100,7 +107,8 @@ impl Grain {
             Self::Year => months(12),
             Self::Quarter => months(3),
             Self::Month => months(1),
-            Self::Week => span.months == 0 && span.days.is_multiple_of(7),
+            Self::Week(_) => span.months == 0 && span.days.is_multiple_of(7),
+            Self::Fiscal(calendar, unit) => calendar.allows(unit, span),
             Self::Hour | Self::Day => true,
         }
     }
@@ -133,7 +141,7 @@ impl Span {
     }
 }
 
-fn micros(at: NaiveDateTime) -> i64 {
+pub(crate) fn micros(at: NaiveDateTime) -> i64 {
     at.and_utc().timestamp_micros()
 }
 
@@ -183,15 +191,15 @@ pub(crate) fn literal(value: &Value) -> String {
 }
 
 impl Condition {
-    /// A condition over some of the attributes; over the time too where `time` says so.
+    /// A condition over some of the attributes; over the time too where there are grains of it.
     pub(crate) fn random(
         dice: &mut Dice,
         attributes: &[Attribute],
-        time: bool,
+        grains: &[Grain],
         depth: usize,
     ) -> Self {
         let inner = |dice: &mut Dice| {
-            Box::new(Self::random(dice, attributes, time, depth.saturating_sub(1)))
+            Box::new(Self::random(dice, attributes, grains, depth.saturating_sub(1)))
         };
         if depth > 0 {
             match dice.below(6) {
@@ -201,19 +209,19 @@ impl Condition {
                 _ => {}
             }
         }
-        if time && dice.chance(35) {
-            return Self::random_time(dice);
+        if !grains.is_empty() && dice.chance(35) {
+            return Self::random_time(dice, grains);
         }
         Self::leaf(dice, attributes)
     }
 
-    pub(crate) fn random_time(dice: &mut Dice) -> Self {
+    pub(crate) fn random_time(dice: &mut Dice, grains: &[Grain]) -> Self {
         let at = instant(dice);
         match dice.below(6) {
             0 => Self::Date(dice.pick::<&str>(&OPERATORS), Grain::Day.floor(at)),
             1 => Self::TimeIsNull(dice.chance(50)),
             2 | 3 => {
-                let grain = *dice.pick(&GRAINS);
+                let grain = *dice.pick(grains);
                 // Sometimes a moment that no period begins at.
                 let at = if dice.chance(80) { grain.floor(at) } else { at };
                 Self::Period(grain, dice.pick::<&str>(&OPERATORS), at)
@@ -377,6 +385,41 @@ impl Condition {
         }
     }
 
+    /// Whether it is a range of time, or all of time.
+    pub(crate) fn is_range(&self) -> bool {
+        match self {
+            Self::Time(operator, _) | Self::Date(operator, _) | Self::Period(_, operator, _) => {
+                *operator != "<>"
+            }
+            Self::TimeIsNull(negated) => *negated,
+            _ => false,
+        }
+    }
+
+    /// Whether it is a range of time that has a first moment.
+    pub(crate) fn has_first(&self) -> bool {
+        match self {
+            Self::Time(operator, _) | Self::Date(operator, _) | Self::Period(_, operator, _) => {
+                ["=", ">", ">="].contains(operator)
+            }
+            _ => false,
+        }
+    }
+
+    /// Moments among which is the last one of a range of time, if that has a last one.
+    pub(crate) fn edges(&self) -> Vec<i64> {
+        let of = |grain: Grain, at: i64| {
+            let begin = grain.floor(at);
+            vec![begin - 1, grain.end(begin) - 1]
+        };
+        match self {
+            Self::Time(_, at) => vec![at - 1, *at],
+            Self::Date(_, at) => of(Grain::Day, *at),
+            Self::Period(grain, _, at) => of(*grain, *at),
+            _ => Vec::new(),
+        }
+    }
+
     /// True, false, or unknown.
     pub(crate) fn holds(&self, row: &Row, wall: Option<i64>) -> Option<bool> {
         let compare = |left: &Value, operator: &str, right: &Value| match (left, right) {
@@ -473,7 +516,7 @@ impl Amount {
                 0 => Self::OrZero(number),
                 1 => Self::Negated(number),
                 2 => {
-                    let when = Condition::random(dice, attributes, false, 1);
+                    let when = Condition::random(dice, attributes, &[], 1);
                     Self::When(Box::new(when), number)
                 }
                 _ => Self::Of(number),
@@ -492,7 +535,7 @@ impl Amount {
             3 => Self::OrZero(known(dice.pick::<&str>(&["gross", "customer_score", "quantity"]))),
             4 => Self::Negated(known(dice.pick::<&str>(&["gross", "quantity"]))),
             5 => {
-                let when = Condition::random(dice, attributes, false, 1);
+                let when = Condition::random(dice, attributes, &[], 1);
                 Self::When(Box::new(when), number)
             }
             6 | 7 => Self::Of(known("gross")),

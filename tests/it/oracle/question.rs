@@ -4,7 +4,7 @@ use super::definitions::{Definitions, Reference, Shape, Share};
 use super::dice::Dice;
 use super::expression::{Condition, Grain, Names, Span};
 use super::value::Value;
-use super::world::{Attribute, LINES, ORDERS, STOCKS, VISITS, World};
+use super::world::{Attribute, LINES, ORDERS, STOCKS, VISITS, World, instant};
 
 #[derive(Debug, Clone)]
 pub(crate) enum Key {
@@ -76,12 +76,14 @@ pub(crate) struct Question {
     pub(crate) measures: Vec<Measure>,
     pub(crate) keys: Vec<Key>,
     pub(crate) filter: Option<Condition>,
-    pub(crate) having: Option<(usize, &'static str, Value)>,
+    having: Option<(usize, &'static str, Value)>,
     pub(crate) grouping: Grouping,
     pub(crate) counts_rows: bool,
     pub(crate) target: Target,
     /// The session's pins.
     pub(crate) pins: String,
+    /// Whether each period of the asked range has a row.
+    pub(crate) fill: bool,
     from: String,
     /// In front of `metric_time` where relations have aliases.
     time_of: &'static str,
@@ -135,25 +137,34 @@ impl Question {
         let starred = matches!(nesting, Nesting::Star | Nesting::Cte);
         let attributes: Vec<Attribute> =
             attributes.iter().filter(|it| it.starred || !starred).cloned().collect();
-        let mut keys = keys(dice, &attributes, over_time);
+        let mut keys = keys(dice, definitions, &attributes, over_time);
+        let grains = definitions.grains();
         keys.retain(|key| match key {
             Key::Period(grain) => shifts.iter().all(|span| grain.allows(*span)),
             Key::Time => !over_time,
             Key::Dimension(_) => true,
         });
-        let plain = |dice: &mut Dice, time| match attributes.is_empty() {
+        let plain = |dice: &mut Dice, grains: &[Grain]| match attributes.is_empty() {
             true => None,
-            false => Some(Condition::random(dice, &attributes, time, 2)),
+            false => Some(Condition::random(dice, &attributes, grains, 2)),
         };
+        let filled = filled(dice, &target, &keys);
         let filter = match (dice.below(5), over_time) {
+            _ if filled.is_some() => {
+                let time = filled_range(dice, filled.unwrap_or(Grain::Day));
+                match (time, plain(dice, &[]).filter(|_| dice.chance(40))) {
+                    (Some(time), Some(other)) => Some(time.and(other)),
+                    (time, other) => time.or(other),
+                }
+            }
             (0 | 1, _) => None,
-            (2, _) => Some(Condition::random_time(dice)),
-            (_, false) => plain(dice, true),
+            (2, _) => Some(Condition::random_time(dice, &grains)),
+            (_, false) => plain(dice, &grains),
             // Over time the conditions of time say what is shown, and stand apart.
-            (3, true) => plain(dice, false),
+            (3, true) => plain(dice, &[]),
             (_, true) => {
-                let time = Condition::random_time(dice);
-                Some(match plain(dice, false) {
+                let time = Condition::random_time(dice, &grains);
+                Some(match plain(dice, &[]) {
                     Some(other) => time.and(other),
                     None => time,
                 })
@@ -161,6 +172,7 @@ impl Question {
         };
         let grouping = match dice.below(10) {
             0 | 1 if nesting == Nesting::None => Grouping::Implied,
+            _ if filled.is_some() => Grouping::Plain,
             2 if !keys.is_empty() && !over_time => Grouping::Rollup,
             3 if !keys.is_empty() && !over_time => Grouping::Cube,
             4 if keys.len() > 1 && !over_time => Grouping::Sets,
@@ -190,12 +202,16 @@ impl Question {
                     false => attributes.iter().filter(of_lines).cloned().collect(),
                 };
                 let over_time = definitions.is_over_time(measure.reference);
+                let grains = if over_time { &[] } else { grains.as_slice() };
                 let drawn =
-                    (!fitting.is_empty()).then(|| Condition::random(dice, &fitting, !over_time, 1));
+                    (!fitting.is_empty()).then(|| Condition::random(dice, &fitting, grains, 1));
                 measure.filter = drawn;
             }
             measure.spell(dice, definitions);
         }
+        // Where nothing is grouped by time, nothing is filled.
+        let is_timeless = !keys.iter().any(|key| !matches!(key, Key::Dimension(_)));
+        let fill = filled.is_some() || is_timeless && dice.chance(20);
         let having = match grouping != Grouping::Implied && !is_leveled && dice.chance(20) {
             true => having(dice, definitions, &measures),
             false => None,
@@ -221,12 +237,20 @@ impl Question {
             },
             target,
             pins: pins.join(","),
+            fill,
             from,
             nesting,
             filter_inside: dice.chance(50),
             ordered: dice.chance(50),
             ordinals: dice.chance(50),
         }
+    }
+
+    /// What HAVING compares: a measure without its FILTER, how and with what.
+    pub(crate) fn having(&self) -> Option<(Measure, &'static str, &Value)> {
+        let (index, operator, limit) = self.having.as_ref()?;
+        let measure = Measure { filter: None, level: None, ..self.measures[*index].clone() };
+        Some((measure, operator, limit))
     }
 
     fn names(&self) -> Names {
@@ -522,6 +546,9 @@ impl Question {
         }
         if self.counts_rows {
             found.push(Self { counts_rows: false, ..self.clone() });
+        }
+        if self.fill {
+            found.push(Self { fill: false, ..self.clone() });
         }
         if self.filter.is_some() {
             found.push(Self { filter: None, ..self.clone() });
@@ -820,7 +847,12 @@ fn measure(
     Some(Measure { reference, filter: None, level: None, alias: "", column, spelling })
 }
 
-fn keys(dice: &mut Dice, attributes: &[Attribute], over_time: bool) -> Vec<Key> {
+fn keys(
+    dice: &mut Dice,
+    definitions: &Definitions,
+    attributes: &[Attribute],
+    over_time: bool,
+) -> Vec<Key> {
     let mut keys: Vec<Key> = dice.some(attributes, 2).into_iter().map(Key::Dimension).collect();
     if let [Key::Dimension(a), Key::Dimension(b)] = keys.as_slice()
         && a.is_also(b)
@@ -830,10 +862,13 @@ fn keys(dice: &mut Dice, attributes: &[Attribute], over_time: bool) -> Vec<Key> 
     }
     match dice.below(if over_time { 6 } else { 10 }) {
         0..=4 => {
-            let grains = [Grain::Day, Grain::Day, Grain::Week, Grain::Month, Grain::Hour];
-            let grain = match dice.chance(70) {
-                true => *dice.pick(&grains),
-                false => *dice.pick(&[Grain::Quarter, Grain::Year]),
+            let week = definitions.week();
+            let grains = [Grain::Day, Grain::Day, week, week, Grain::Month, Grain::Hour];
+            let fiscal = definitions.fiscal_grains();
+            let grain = match dice.below(100) {
+                0..25 if !fiscal.is_empty() => *dice.pick(&fiscal),
+                25..50 => *dice.pick(&[Grain::Quarter, Grain::Year]),
+                _ => *dice.pick(&grains),
             };
             keys.insert(dice.below(keys.len() + 1), Key::Period(grain));
         }
@@ -841,6 +876,45 @@ fn keys(dice: &mut Dice, attributes: &[Attribute], over_time: bool) -> Vec<Key> 
         _ => {}
     }
     keys
+}
+
+/// The grain of the periods whose gaps are to be filled; often None.
+fn filled(dice: &mut Dice, target: &Target, keys: &[Key]) -> Option<Grain> {
+    let period = keys.iter().find_map(|key| match key {
+        // Hours of days with 23 and 25 of them are held by records of their own.
+        Key::Period(grain) if *grain != Grain::Hour => Some(*grain),
+        _ => None,
+    });
+    period.filter(|_| !matches!(target, Target::Lines(_)) && dice.chance(25))
+}
+
+/// A range of a few periods; now and then with no end, or all of time.
+fn filled_range(dice: &mut Dice, grain: Grain) -> Option<Condition> {
+    let moment = instant(dice);
+    // Sometimes moments that no period begins at.
+    let is_exact = dice.chance(70);
+    let at = |moment| if is_exact { grain.floor(moment) } else { moment };
+    let mut end = moment;
+    for _ in 0..dice.below(6) {
+        end = grain.end(grain.floor(end));
+    }
+    let first = match dice.below(4) {
+        0 => Condition::Period(grain, ">=", at(moment)),
+        1 => Condition::Time(">", at(moment)),
+        _ => Condition::Time(">=", at(moment)),
+    };
+    let last = match dice.below(4) {
+        0 => Condition::Period(grain, "<=", at(end)),
+        1 => Condition::Date("<", Grain::Day.floor(end)),
+        _ => Condition::Time("<", at(end)),
+    };
+    match dice.below(8) {
+        0 => None,
+        1 => Some(first),
+        2 => Some(last),
+        3 => Some(Condition::Period(grain, "=", grain.floor(moment))),
+        _ => Some(first.and(last)),
+    }
 }
 
 fn having(

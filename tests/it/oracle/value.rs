@@ -21,6 +21,8 @@ pub(crate) enum Value {
     Wall(i64),
     /// Microseconds of an instant.
     Instant(i64),
+    /// Expected values only: 0 of any type of numbers.
+    Zero,
     /// Expected values only: the exact quotient, to be rounded half away from zero at the answer's
     /// scale, which is `scale` where that is known.
     Quotient {
@@ -43,6 +45,7 @@ impl Value {
         match self {
             Self::Int(value) => Some((i128::from(*value), 0)),
             Self::Dec { digits, scale } => Some((*digits, *scale)),
+            Self::Zero => Some((0, 0)),
             _ => None,
         }
     }
@@ -75,6 +78,9 @@ impl Value {
     pub(crate) fn matches(&self, found: &Self) -> bool {
         match (self, found) {
             (Self::Float(a), Self::Float(b)) => close(*a, *b),
+            (Self::Zero, Self::Int(_) | Self::Dec { .. } | Self::Float(_)) => {
+                found.float() == Some(0.0)
+            }
             (
                 Self::Quotient { dividend, divisor, scale: expected },
                 Self::Dec { digits, scale },
@@ -119,6 +125,7 @@ impl fmt::Display for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Null => f.write_str("NULL"),
+            Self::Zero => f.write_str("0"),
             Self::Bool(value) => write!(f, "{value}"),
             Self::Int(value) => write!(f, "{value}"),
             Self::Dec { digits, scale } => f.write_str(&decimal_text(*digits, *scale)),

@@ -6,6 +6,7 @@ use chrono::{TimeZone, Utc};
 
 use super::dice::Dice;
 use super::value::Value;
+use super::zone::ZONES;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -521,6 +522,7 @@ fn entities(dice: &mut Dice) -> Vec<Entity> {
                 ("country", "country", false),
                 ("score", "score", false),
                 ("tier", "tier", false),
+                ("zone", "zone", false),
             ],
             links: regions,
             dedupe: !history && dice.chance(40),
@@ -698,6 +700,7 @@ fn customer_rows(dice: &mut Dice, count: usize, regions: usize, entity: &Entity)
             maybe(dice, 20, |dice| text(dice, &COUNTRIES)),
             maybe(dice, 20, |dice| Value::Dec { digits: dice.between(-50, 900).into(), scale: 1 }),
             maybe(dice, 20, |dice| Value::Int(dice.between(0, 3))),
+            maybe(dice, 30, |dice| Value::Text(dice.pick(&ZONES).name().to_owned())),
             key(dice, regions),
         ]
     };
@@ -713,6 +716,7 @@ fn customer_rows(dice: &mut Dice, count: usize, regions: usize, entity: &Entity)
         ("country", Kind::Text),
         ("score", Kind::Dec(1)),
         ("tier", Kind::Int32),
+        ("zone", Kind::Text),
         ("region_id", Kind::Int64),
     ]);
     Table { name: "customers", columns, rows }

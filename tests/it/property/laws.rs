@@ -125,7 +125,7 @@ impl Law {
                     ("search_path", *dice.pick(&["public", "\"$user\", public"])),
                 ];
                 let sql = question.sql();
-                let found = canon.ask_with(&sql, &question.pins, &settings).await;
+                let found = canon.ask_as(question, &sql, &settings).await;
                 differs(case, question, &sql, expected, &found)
             }
             Self::OrderOfRowsChangesNothing => {
@@ -178,7 +178,7 @@ async fn equal(
     expected: &Rows,
 ) -> Option<String> {
     let sql = variant.sql();
-    let found = canon.ask(&sql, &question.pins, "UTC").await;
+    let found = canon.ask_as(question, &sql, &[]).await;
     differs(case, question, &sql, expected, &found)
 }
 
@@ -203,8 +203,9 @@ fn an_attribute(case: &Case, dice: &mut Dice, question: &Question) -> Option<Att
 
 /// Whether its groups are parts of a whole.
 fn is_partition(question: &Question) -> bool {
-    matches!(question.grouping, Grouping::Plain | Grouping::Implied)
-        && question.having.is_none()
+    !question.fill
+        && matches!(question.grouping, Grouping::Plain | Grouping::Implied)
+        && question.having().is_none()
         && matches!(question.target, Target::Entity(_) | Target::Metric(_))
 }
 
@@ -232,11 +233,12 @@ async fn parts_sum(
     question: &Question,
     parts: &Rows,
 ) -> Option<String> {
-    if !is_partition(question) {
+    let total = question.total();
+    if !is_partition(question) || !case.is_definite(&total) {
         return None;
     }
-    let sql = question.total().sql();
-    let total = canon.ask(&sql, &question.pins, "UTC").await;
+    let sql = total.sql();
+    let total = canon.ask_as(question, &sql, &[]).await;
     let holds = |total: &Vec<Value>| {
         question.measures.iter().enumerate().all(|(index, measure)| {
             let column = question.keys.len() + index;
@@ -261,11 +263,12 @@ async fn bounded(case: &Case, canon: &Canon, question: &Question, parts: &Rows) 
             measure.level.is_none() && matches!(shape, Shape::CountDistinct(_))
         })
         .collect();
-    if !is_partition(question) || counts.is_empty() {
+    let total = question.total();
+    if !is_partition(question) || counts.is_empty() || !case.is_definite(&total) {
         return None;
     }
-    let sql = question.total().sql();
-    let total = canon.ask(&sql, &question.pins, "UTC").await;
+    let sql = total.sql();
+    let total = canon.ask_as(question, &sql, &[]).await;
     let holds = |total: &Vec<Value>| {
         counts.iter().all(|index| {
             let column = question.keys.len() + index;
@@ -288,7 +291,11 @@ async fn bounded(case: &Case, canon: &Canon, question: &Question, parts: &Rows) 
 }
 
 async fn ratios(case: &Case, canon: &Canon, question: &Question) -> Option<String> {
+    // A metric more may show another period.
     let Target::Entity(entity) = question.target else { return None };
+    if question.fill {
+        return None;
+    }
     let ratio = question.measures.iter().find_map(|measure| {
         let version = case.definitions.version(measure.reference);
         match &version.shape {
@@ -303,7 +310,7 @@ async fn ratios(case: &Case, canon: &Canon, question: &Question) -> Option<Strin
     let (ratio, left, right) = ratio?;
     let variant = question.beside(&case.definitions, ratio, &[left, right]);
     let sql = variant.sql();
-    let found = canon.ask(&sql, &question.pins, "UTC").await;
+    let found = canon.ask_as(question, &sql, &[]).await;
     let first = variant.keys.len();
     let holds = |row: &Vec<Value>| {
         let (value, left, right) = (&row[first], &row[first + 1], &row[first + 2]);
@@ -335,7 +342,7 @@ async fn as_of(case: &Case, canon: &Canon, dice: &mut Dice, question: &Question)
     };
     let sql = question.sql();
     let setting = format!("{}+00", wall_text(moment));
-    let found = canon.ask_with(&sql, &question.pins, &[("canon.as_of", &setting)]).await;
+    let found = canon.ask_as(question, &sql, &[("canon.as_of", &setting)]).await;
     match &found {
         // Sources of current rows have no past, and nothing is known of the future.
         Err(error) if error.starts_with("0A000") || error.starts_with("22023") => None,
@@ -362,17 +369,20 @@ async fn split(
     }
     let attributes = case.world.attributes(entity).into_iter();
     let visible: Vec<Attribute> = attributes.filter(|it| !it.hidden && it.starred).collect();
-    let condition = Condition::random(dice, &visible, true, 1);
+    let is_over_time =
+        question.measures.iter().any(|it| case.definitions.is_over_time(it.reference));
+    let grains = if is_over_time { Vec::new() } else { case.definitions.grains() };
+    let condition = Condition::random(dice, &visible, &grains, 1);
     let mut parts: Vec<Rows> = Vec::new();
     let mut asked = String::new();
     let negated = Condition::Not(Box::new(condition.clone()));
     for part in [condition.clone(), negated] {
         let sql = question.with_filter(part).sql();
-        parts.push(canon.ask(&sql, &question.pins, "UTC").await.unwrap_or_default());
+        parts.push(canon.ask_as(question, &sql, &[]).await.unwrap_or_default());
         asked = sql;
     }
     let neither = question.with_unknown(&condition);
-    parts.push(canon.ask(&neither, &question.pins, "UTC").await.unwrap_or_default());
+    parts.push(canon.ask_as(question, &neither, &[]).await.unwrap_or_default());
     let holds = question.measures.iter().enumerate().all(|(index, measure)| {
         let found = parts.iter().filter_map(|rows| rows.first()).map(|row| &row[index]);
         let whole = expected.first().and_then(|row| row[index].exact());

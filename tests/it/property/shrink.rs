@@ -81,7 +81,7 @@ async fn is_wrong(case: &Case, question: &Question, kind: Kind) -> bool {
 async fn wrong(case: &Case, question: &Question) -> Option<(String, Kind)> {
     let expected = case.expected(question)?;
     let sql = question.sql();
-    let found = case.embedded.ask(&sql, &question.pins, "UTC").await;
+    let found = case.embedded.ask_as(question, &sql, &[]).await;
     let kind = if found.is_ok() { Kind::Rows } else { Kind::Error };
     (!same(&expected, &found))
         .then(|| (case.report(question, &sql, &expected, &[("embedded", &found)]), kind))
@@ -104,6 +104,9 @@ pub(super) fn written(small: &Small<'_>, number: usize) -> PathBuf {
     let question = &small.fault.question;
     let mut again = String::new();
     let _ = writeln!(again, "-- canon query --metrics {} < this", metrics.display());
+    if question.fill {
+        again.push_str("SET canon.fill = on;\n");
+    }
     if !question.pins.is_empty() {
         let _ = writeln!(again, "SET canon.pins = '{}';", question.pins);
     }
