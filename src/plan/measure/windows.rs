@@ -35,6 +35,9 @@ use crate::model::{Pick, Series, Window};
 pub(super) const PERIOD: &str = "__period";
 /// A row's wall clock, or the beginning of its day.
 pub(super) const WALL: &str = "__wall";
+/// When a row of a series was taken: where the clock was set back, the wall clock doesn't tell which
+/// of two was the later one.
+const MOMENT: &str = "__moment";
 
 /// Which of a branch's rows are left.
 #[derive(Clone, Copy)]
@@ -443,6 +446,7 @@ impl Evaluation<'_, '_, '_> {
             Some(earlier) => TimeOf { shift: earlier.rows.clone(), ..time.clone() }.wall_clock()?,
             None => time.wall_clock()?,
         };
+        let moment = time.instant.clone();
         needs.times.insert(instance, time);
         needs.entities.extend(branch.entity.clone().map(|entity| (instance, entity)));
         let columns = self.carry(branch, instance, &mut needs)?;
@@ -454,6 +458,7 @@ impl Evaluation<'_, '_, '_> {
         let wall = carried(self.rewriter, wall);
         let mut series = Vec::new();
         if let Over::Series(it) = &branch.over {
+            series.push(carried(self.rewriter, moment).alias(MOMENT));
             for (index, expr) in it.per.iter().enumerate() {
                 series.push(carried(self.rewriter, expr.clone()).alias(series_key(index)));
             }
@@ -738,7 +743,7 @@ fn last_value(atom: usize) -> Result<Expr, PlanError> {
     let missing = || PlanError::Internal("no aggregate last_value".to_owned());
     let last = registry().aggregate.get("last_value").ok_or_else(missing)?;
     let order = |name: &str| Sort { expr: column(name), asc: true, nulls_first: true };
-    let order = vec![order(WALL), order(&argument(atom))];
+    let order = vec![order(MOMENT), order(&argument(atom))];
     let value = vec![column(argument(atom))];
     Ok(Expr::AggregateFunction(AggregateFunction::new_udf(
         Arc::clone(last),
@@ -759,7 +764,7 @@ fn picked_row(
 ) -> Result<LogicalPlan, PlanError> {
     let order = |expr, asc| Sort { expr, asc, nulls_first: false };
     let order =
-        vec![order(column(WALL), pick == Pick::First), order(column(argument(atom)), false)];
+        vec![order(column(MOMENT), pick == Pick::First), order(column(argument(atom)), false)];
     let number = over("row_number", Vec::new(), &partition_by, order)?;
     let name = number.schema_name().to_string();
     let numbered = WindowNode::try_new(vec![number], Arc::new(rows))?;

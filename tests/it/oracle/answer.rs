@@ -44,6 +44,8 @@ impl Group {
 #[derive(Clone, Copy)]
 struct Timed<'r> {
     row: &'r Row,
+    instant: Option<i64>,
+    /// What the clock showed then, moved by offsets.
     wall: Option<i64>,
 }
 

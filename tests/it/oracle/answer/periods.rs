@@ -230,9 +230,9 @@ fn of_series<'r>(
     let order = |a: &Timed<'_>, b: &Timed<'_>| {
         let of_value = series.of.of(a.row).compare(&series.of.of(b.row)).unwrap();
         match series.pick {
-            Pick::Last => a.wall.cmp(&b.wall).then(of_value),
+            Pick::Last => a.instant.cmp(&b.instant).then(of_value),
             // Of one moment the greatest value, here as well.
-            _ => b.wall.cmp(&a.wall).then(of_value),
+            _ => b.instant.cmp(&a.instant).then(of_value),
         }
     };
     if !matches!(series.pick, Pick::Last | Pick::First) {

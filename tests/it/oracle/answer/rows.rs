@@ -24,11 +24,13 @@ impl Oracle<'_> {
     }
 
     pub(super) fn timed<'r>(&self, rows: &'r [Row], event: &str, zone: Zone) -> Vec<Timed<'r>> {
-        let wall = |row: &Row| match row[event] {
-            Value::Instant(at) => Some(wall_clock(at, zone.of(row))),
-            _ => None,
+        let timed = |row: &'r Row| match row[event] {
+            Value::Instant(at) => {
+                Timed { row, instant: Some(at), wall: Some(wall_clock(at, zone.of(row))) }
+            }
+            _ => Timed { row, instant: None, wall: None },
         };
-        rows.iter().map(|row| Timed { row, wall: wall(row) }).collect()
+        rows.iter().map(timed).collect()
     }
 
     /// The rows that count for a metric.
@@ -51,12 +53,13 @@ impl Oracle<'_> {
             let (Some(wall), Value::Instant(arrival)) = (it.wall, &it.row[ARRIVAL]) else {
                 return after != Late::Drop;
             };
-            let arrival = wall_clock(*arrival, version.zone.of(it.row));
+            let arrived = *arrival;
+            let arrival = wall_clock(arrived, version.zone.of(it.row));
             // Its day is open until the window after its end is over.
             let closed = Span { months: 0, days: days + 1 }.after(Grain::Day.floor(wall));
             let is_late = arrival >= closed;
             if is_late && after == Late::BookOnArrival {
-                it.wall = Some(arrival);
+                (it.instant, it.wall) = (Some(arrived), Some(arrival));
             }
             !is_late || after == Late::BookOnArrival
         });
