@@ -12,6 +12,7 @@ mod decimals;
 mod error;
 pub mod fiscal;
 mod grain;
+mod int4;
 mod interval;
 mod json;
 mod maths;

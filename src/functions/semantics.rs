@@ -17,7 +17,9 @@ use datafusion::logical_expr::{
 };
 
 use super::udf::call;
-use super::{decimals, fiscal, numeric, percentile, regex, registry, rows, text, time, types};
+use super::{
+    decimals, fiscal, int4, numeric, percentile, regex, registry, rows, text, time, types,
+};
 use crate::sql::types::PgType;
 
 /// Gives every expression of a plan Postgres's meaning. Runs before type coercion, and does nothing
@@ -627,7 +629,7 @@ fn aggregate(function: AggregateFunction, schema: &DFSchema) -> Result<Transform
     };
     let rewritten = match (function.func.name(), &arg_type) {
         ("sum", DataType::Int64 | DataType::UInt64 | DataType::UInt32) => {
-            over("sum", wide(arg.clone()))?
+            over("sum", summed(arg, schema)?)?
         }
         ("avg", DataType::Decimal128(_, _)) => call(
             numeric::numeric_mean(),
@@ -664,6 +666,11 @@ fn aggregate(function: AggregateFunction, schema: &DFSchema) -> Result<Transform
         _ => return Ok(Transformed::no(Expr::AggregateFunction(function))),
     };
     Ok(Transformed::yes(rewritten))
+}
+
+/// What Postgres sums integers as: those of four bytes are an int8, longer ones numeric.
+fn summed(integer: &Expr, schema: &DFSchema) -> Result<Expr> {
+    Ok(int4::narrowed(integer, schema)?.unwrap_or_else(|| wide(integer.clone())))
 }
 
 fn nullif_zero(count: Expr) -> Result<Expr> {
@@ -712,7 +719,7 @@ fn window(function: WindowFunction, schema: &DFSchema) -> Result<Transformed<Exp
     };
     let rewritten = match (aggregate.name(), &arg_type) {
         ("sum", DataType::Int64 | DataType::UInt64 | DataType::UInt32) => {
-            over("sum", wide(arg.clone()))?
+            over("sum", summed(arg, schema)?)?
         }
         ("avg", DataType::Decimal128(_, _)) => call(
             numeric::numeric_mean(),
