@@ -29,6 +29,11 @@ pub enum BackendError {
     /// What a function refuses of a row's values.
     #[error(transparent)]
     Function(#[from] FunctionError),
+    #[error("more than one row returned by a subquery used as an expression")]
+    SeveralRows,
+    /// A construct that DataFusion plans and doesn't execute; its text goes to the log.
+    #[error("{what} is not supported by the {backend} backend")]
+    NotSupported { backend: &'static str, what: &'static str, hint: Option<&'static str> },
     /// A gap-filled answer of too long a range for its grain.
     #[error("the answer would have more than {PERIODS_MAX} periods")]
     TooManyPeriods,
@@ -36,6 +41,8 @@ pub enum BackendError {
     OutOfMemory,
     #[error("the {backend} backend has too many queries running")]
     TooBusy { backend: &'static str },
+    #[error("the database that the definitions name does not exist in {backend}")]
+    UnknownDatabase { backend: &'static str },
     /// The source isn't what the definitions were checked against.
     #[error("source table \"{table}\" has changed since the definitions were loaded")]
     SourceChanged { table: String },
@@ -59,10 +66,12 @@ impl ClientError for BackendError {
             }
             Self::InvalidTimeZone { .. } => "22023",
             Self::Function(error) => error.sqlstate,
+            Self::SeveralRows => "21000",
+            Self::NotSupported { .. } => "0A000",
             Self::TooManyPeriods => "54000",
             Self::OutOfMemory => "53200",
             Self::TooBusy { .. } => "53400",
-            Self::SourceChanged { .. } => "55000",
+            Self::UnknownDatabase { .. } | Self::SourceChanged { .. } => "55000",
             Self::Failed { .. } => "HV000",
             Self::Internal(_) => "XX000",
         }
@@ -88,12 +97,18 @@ impl ClientError for BackendError {
                 Some("Filter on metric_time, or group by fewer dimensions.".to_owned())
             }
             Self::TooBusy { .. } => Some("Try again in a moment.".to_owned()),
+            Self::NotSupported { hint, .. } => hint.map(str::to_owned),
+            Self::UnknownDatabase { .. } => Some(
+                "Check \"database\" under \"backend\" in canon.yaml, and --clickhouse-database."
+                    .to_owned(),
+            ),
             Self::SourceChanged { .. } => {
                 Some("Run canon check, mend the definitions, and reload them.".to_owned())
             }
             Self::Cancelled
             | Self::Timeout
             | Self::OutOfRange
+            | Self::SeveralRows
             | Self::InvalidText { .. }
             | Self::Failed { .. }
             | Self::Internal(_) => None,

@@ -235,6 +235,10 @@ impl From<DataFusionError> for BackendError {
     }
 }
 
+const ELSEWHERE: &str = "Join the subquery instead, or write its condition in WHERE.";
+/// How DataFusion 55.2 begins what it says of a scalar subquery that isn't one.
+const SEVERAL_ROWS: &str = "Scalar subquery returned more than one row";
+
 fn known(error: &DataFusionError) -> Option<BackendError> {
     if let Some(refused) = FunctionError::of(error) {
         return Some(BackendError::Function(refused));
@@ -244,6 +248,19 @@ fn known(error: &DataFusionError) -> Option<BackendError> {
         DataFusionError::ResourcesExhausted(text) => {
             tracing::warn!(text, "query out of memory");
             Some(BackendError::OutOfMemory)
+        }
+        DataFusionError::Execution(text) if text.starts_with(SEVERAL_ROWS) => {
+            Some(BackendError::SeveralRows)
+        }
+        DataFusionError::NotImplemented(text) => {
+            tracing::info!(text, "not executed by datafusion");
+            let is_subquery = ["InSubquery", "Exists", "ScalarSubquery"];
+            let is_subquery = is_subquery.iter().any(|kind| text.contains(kind));
+            let (what, hint) = match is_subquery {
+                true => ("a subquery in this place", Some(ELSEWHERE)),
+                false => ("this query", None),
+            };
+            Some(BackendError::NotSupported { backend: "embedded", what, hint })
         }
         DataFusionError::Context(_, error) | DataFusionError::Diagnostic(_, error) => known(error),
         DataFusionError::Shared(error) => known(error),

@@ -93,10 +93,12 @@ fn of_code(code: i64, text: &str, statement: Statement) -> BackendError {
         173 | 241 => BackendError::OutOfMemory,
         // QUOTA_EXCEEDED, TOO_MANY_SIMULTANEOUS_QUERIES
         201 | 202 => BackendError::TooBusy { backend: NAME },
-        // NOT_FOUND_COLUMN_IN_BLOCK, NO_SUCH_COLUMN_IN_TABLE, UNKNOWN_IDENTIFIER, UNKNOWN_TABLE, UNKNOWN_DATABASE
-        10 | 16 | 47 | 60 | 81 => {
-            BackendError::SourceChanged { table: statement.tables.join("\", \"") }
-        }
+        // INCORRECT_RESULT_OF_SCALAR_SUBQUERY
+        125 => BackendError::SeveralRows,
+        // UNKNOWN_DATABASE
+        81 => BackendError::UnknownDatabase { backend: NAME },
+        // NOT_FOUND_COLUMN_IN_BLOCK, NO_SUCH_COLUMN_IN_TABLE, UNKNOWN_IDENTIFIER, UNKNOWN_TABLE
+        10 | 16 | 47 | 60 => BackendError::SourceChanged { table: statement.tables.join("\", \"") },
         // UNKNOWN_USER, WRONG_PASSWORD, REQUIRED_PASSWORD, IP_ADDRESS_NOT_ALLOWED, AUTHENTICATION_FAILED
         192..=195 | 516 => BackendError::Unreachable { backend: NAME },
         _ => failed(code, statement.query_id),
