@@ -259,12 +259,17 @@ impl<'m> Binder<'m> {
         Ok(self.pinned(found))
     }
 
-    /// The relation of a metric's version that a pin means, where that counts the rows of another
-    /// entity than the default does.
+    /// The relation of a metric's version that a pin means, where that counts the rows of other
+    /// entities than the default does.
     pub(super) fn pinned(&self, relation: Arc<Relation>) -> Arc<Relation> {
         let measure = relation.metric.as_ref().filter(|measure| measure.major.is_none());
         let version = measure.and_then(|measure| self.meant(measure));
-        let version = version.filter(|version| version.rows_entity() != relation.entity.name);
+        let default = measure.and_then(|measure| measure.metric.default_version());
+        let is_other = |version: &&Arc<MetricVersion>| {
+            version.rows_entity() != relation.entity.name
+                || default.is_none_or(|default| default.entities != version.entities)
+        };
+        let version = version.filter(is_other);
         let name = version.map(|version| format!("{}_v{}", version.metric, version.version.major));
         let own = name.and_then(|name| self.relations.get(relation.schema, &name)).cloned();
         own.unwrap_or(relation)
