@@ -224,6 +224,12 @@ impl Definitions {
         usual.into_iter().chain(self.fiscal_grains()).collect()
     }
 
+    /// The version that a metric's rows are counted by in the end, the first of several.
+    pub(crate) fn first_of<'v>(&'v self, version: &'v Version) -> &'v Version {
+        let parts = version.shape.parts();
+        parts.first().map_or(version, |part| self.first_of(self.version(*part)))
+    }
+
     pub(crate) fn version(&self, (metric, major): Reference) -> &Version {
         &self.metrics[metric].versions[major - 1]
     }

@@ -90,6 +90,7 @@ impl Oracle<'_> {
         let mut rows = self.timed(rows, event, zone);
         // Rows of a metric's relation have its time; those that it drops are there all the same.
         let booked = |it: &&Version| it.late.is_some_and(|(_, after)| after == Late::BookOnArrival);
+        let metric = metric.map(|version| self.definitions.first_of(version));
         if let Some(version) = metric.filter(booked) {
             self.by_arrival(version, &mut rows);
         }
