@@ -352,13 +352,14 @@ impl Evaluation<'_, '_, '_> {
         periods: &Periods,
     ) -> Result<LogicalPlan, PlanError> {
         let input = self.input.clone();
-        match (&periods.key, &self.spine) {
-            (Some((index, ..)), Some(spine)) => {
-                let shown = projected(spine.clone(), vec![column(key_name(*index)).alias(PERIOD)])?;
-                Ok(LogicalPlan::Distinct(Distinct::All(Arc::new(shown))))
-            }
-            (Some((_, _, key)), None) => {
+        match &periods.key {
+            Some((index, _, key)) => {
                 let mut shown = vec![self.periods_of(branch, periods, &input, key)?];
+                // Rows may lie beyond what is filled up to.
+                if let Some(spine) = &self.spine {
+                    let period = column(key_name(*index)).alias(PERIOD);
+                    shown.push(projected(spine.clone(), vec![period])?);
+                }
                 for other in self.shown_beside(branch, all) {
                     shown.push(self.periods_of(other, periods, &input, key)?);
                 }
@@ -371,7 +372,7 @@ impl Evaluation<'_, '_, '_> {
                 };
                 Ok(LogicalPlan::Distinct(Distinct::All(Arc::new(shown))))
             }
-            (None, _) => self.last_day(branch, instance),
+            None => self.last_day(branch, instance),
         }
     }
 
