@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::Result;
@@ -264,7 +265,7 @@ impl Divider<'_> {
             *possible = false;
             return Ok(expr);
         }
-        by_period(expr)?
+        by_period(expr, self.input.schema())?
             .map_children(|child| Ok(Transformed::yes(self.replaced(child, possible)?)))
             .data()
     }
@@ -359,15 +360,18 @@ fn key_name(index: usize) -> String {
     format!("__key{index}")
 }
 
-fn is_day(data_type: &datafusion::arrow::datatypes::DataType) -> bool {
-    matches!(data_type, datafusion::arrow::datatypes::DataType::Date32)
+fn is_day(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Date32)
 }
 
 /// `to_char(moment, pattern)` of the period that the pattern shows no part of.
-fn by_period(expr: Expr) -> Result<Expr> {
+fn by_period(expr: Expr, schema: &DFSchema) -> Result<Expr> {
     let Expr::ScalarFunction(ScalarFunction { func, mut args }) = expr else { return Ok(expr) };
     let unit = match &args[..] {
-        [_, Expr::Literal(pattern, _)] if func.name() == "to_char" => {
+        [moment, Expr::Literal(pattern, _)]
+            if func.name() == "to_char"
+                && matches!(moment.get_type(schema)?, DataType::Timestamp(_, _)) =>
+        {
             pattern.try_as_str().flatten().and_then(finest_unit)
         }
         _ => None,
