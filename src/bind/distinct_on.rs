@@ -1,8 +1,8 @@
 //! `SELECT DISTINCT ON (…)`: the first row of each group, as the first by number.
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Distinct, Expr, OrderBy, OrderByExpr, OrderByKind, OrderByOptions, Query,
-    Select, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins, Value, WindowSpec,
+    BinaryOperator, Distinct, Expr, Function, OrderBy, OrderByExpr, OrderByKind, OrderByOptions,
+    Query, Select, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins, Value, WindowSpec,
     WindowType,
 };
 
@@ -11,7 +11,7 @@ use super::error::BindError;
 use super::query::ordinal;
 use super::scope::{column, quoted};
 use super::select::{object_name, select_all_from};
-use crate::sql::ast::{EMPTY_QUERY, call};
+use crate::sql::ast::{self, EMPTY_QUERY};
 
 /// The rows' numbers.
 const NUMBER: &str = "number";
@@ -104,16 +104,16 @@ fn begins_with(orders: &[OrderByExpr], groups: &[Expr]) -> Result<(), BindError>
 }
 
 fn numbered(groups: Vec<Expr>, orders: Vec<OrderByExpr>) -> Expr {
-    let Expr::Function(mut number) = call("row_number", Vec::new()) else {
-        return Expr::value(Value::Null);
-    };
-    number.over = Some(WindowType::WindowSpec(WindowSpec {
+    let over = WindowSpec {
         window_name: None,
         partition_by: groups,
         order_by: orders,
         window_frame: None,
-    }));
-    Expr::Function(number)
+    };
+    Expr::Function(Function {
+        over: Some(WindowType::WindowSpec(over)),
+        ..ast::function("row_number", Vec::new())
+    })
 }
 
 fn items(order_by: &OrderBy) -> &[OrderByExpr] {

@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::aggregate::{self, Call};
 use super::binder::{Binder, Clause, Found};
 use super::error::BindError;
-use super::pending::{PENDING, arguments, at_level, conditional, is_pending, marked, with_filter};
+use super::pending::{PENDING, arguments, at_level, conditional, filtered, is_pending, marked};
 use super::scope::{Kind, MeasureUse, Scope, folded, nearest, quoted};
 use super::walk::{children_mut, subquery_mut};
 use super::{literal, period, template};
@@ -206,11 +206,7 @@ impl Binder<'_> {
         if let Some(mut filter) = function.filter.take() {
             self.resolve(&mut filter, scope, Clause::Filter)?;
             found.aggregate = true;
-            argument = with_filter(argument, filter).ok_or_else(|| BindError::NotSupported {
-                what: "FILTER around an expression of measures".to_owned(),
-                hint: Some("Give each measure in it its own FILTER.".to_owned()),
-                position,
-            })?;
+            argument = filtered(argument, filter, position)?;
         }
         if let Some(keys) = level {
             found.aggregate = true;
@@ -326,11 +322,7 @@ impl Binder<'_> {
         found.measures = Some(measures);
         let value = match filter {
             None => value,
-            Some(filter) => with_filter(value, filter).ok_or_else(|| BindError::NotSupported {
-                what: "FILTER around an expression of measures".to_owned(),
-                hint: Some("Give each measure in it its own FILTER.".to_owned()),
-                position,
-            })?,
+            Some(filter) => filtered(value, filter, position)?,
         };
         Ok((found, Some(value)))
     }

@@ -2,13 +2,15 @@
 //! settled once it is known whether the select groups.
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, ObjectName, ObjectNamePart, Value,
+    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName,
+    ObjectNamePart, Value,
 };
 
+use super::error::BindError;
 use super::markers;
 use super::scope::quoted;
 use super::walk::children_mut;
+use crate::sql::ast;
 
 /// Marks a measure until it is known how its select evaluates it.
 pub(super) const PENDING: &str = "__pending_measure";
@@ -28,20 +30,7 @@ pub(crate) enum Evaluation {
 
 /// A call of a mark around an expression.
 pub(crate) fn marked(name: &str, argument: Expr, filter: Option<Box<Expr>>) -> Expr {
-    Expr::Function(Function {
-        name: ObjectName(vec![ObjectNamePart::Identifier(quoted(name))]),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList {
-            duplicate_treatment: None,
-            args: vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))],
-            clauses: Vec::new(),
-        }),
-        filter,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
+    Expr::Function(Function { filter, ..ast::function(name, vec![argument]) })
 }
 
 /// A measure that its select will evaluate.
@@ -65,8 +54,24 @@ pub(crate) fn arguments(function: &Function) -> Vec<Expr> {
     list.args.iter().filter_map(expr).collect()
 }
 
+/// A pending measure with the FILTER that a statement gives it.
+///
+/// # Errors
+/// Around anything but one measure.
+pub(super) fn filtered(
+    expr: Expr,
+    filter: Box<Expr>,
+    position: Option<usize>,
+) -> Result<Expr, BindError> {
+    with_filter(expr, filter).ok_or_else(|| BindError::NotSupported {
+        what: "FILTER around an expression of measures".to_owned(),
+        hint: Some("Give each measure in it its own FILTER.".to_owned()),
+        position,
+    })
+}
+
 /// A pending measure with (one more) filter; None for anything else.
-pub(super) fn with_filter(expr: Expr, filter: Box<Expr>) -> Option<Expr> {
+fn with_filter(expr: Expr, filter: Box<Expr>) -> Option<Expr> {
     let inner = match expr {
         Expr::Nested(inner) => *inner,
         other => other,
@@ -100,9 +105,10 @@ impl Conditional {
         let filtered = filtered.unwrap_or(self.measure);
         match self.or_zero {
             false => filtered,
-            true => {
-                call("coalesce", vec![filtered, Expr::value(Value::Number("0".to_owned(), false))])
-            }
+            true => ast::call(
+                "coalesce",
+                vec![filtered, Expr::value(Value::Number("0".to_owned(), false))],
+            ),
         }
     }
 }
@@ -131,25 +137,13 @@ pub(super) fn conditional(expr: &Expr) -> Option<Conditional> {
     })
 }
 
-pub(super) fn call(name: &str, args: Vec<Expr>) -> Expr {
-    let Expr::Function(mut function) = marked(name, Expr::value(Value::Null), None) else {
-        return Expr::value(Value::Null);
-    };
-    if let FunctionArguments::List(list) = &mut function.args {
-        let unnamed = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
-        list.args = args.into_iter().map(unnamed).collect();
-    }
-    Expr::Function(function)
-}
-
 /// Puts the measures in an expression at a level; those that have one keep it.
 pub(super) fn at_level(expr: &mut Expr, keys: &[Expr]) {
     if is_call_of(expr, PENDING) {
         let Expr::Function(function) = expr else { return };
         function.name = ObjectName(vec![ObjectNamePart::Identifier(quoted(PENDING_AT))]);
         if let FunctionArguments::List(list) = &mut function.args {
-            let unnamed = |key: &Expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(key.clone()));
-            list.args.extend(keys.iter().map(unnamed));
+            list.args.extend(keys.iter().cloned().map(ast::unnamed));
         }
         return;
     }

@@ -20,7 +20,12 @@ pub(crate) static EMPTY_QUERY: LazyLock<Query> = LazyLock::new(|| {
 
 /// A plain call of a function by its exact name.
 pub(crate) fn call(name: &str, args: Vec<Expr>) -> Expr {
-    Expr::Function(Function {
+    Expr::Function(function(name, args))
+}
+
+/// The same, to be given a filter or a window.
+pub(crate) fn function(name: &str, args: Vec<Expr>) -> Function {
+    Function {
         name: ObjectName::from(vec![Ident::with_quote('"', name)]),
         uses_odbc_syntax: false,
         parameters: FunctionArguments::None,
@@ -29,7 +34,7 @@ pub(crate) fn call(name: &str, args: Vec<Expr>) -> Expr {
         null_treatment: None,
         over: None,
         within_group: Vec::new(),
-    })
+    }
 }
 
 /// Arguments without names.

@@ -18,7 +18,7 @@ mod functions;
 mod generate;
 mod integers;
 mod journeys;
-mod long_lists;
+mod long_statements;
 mod oracle;
 mod parameters;
 mod property;

@@ -6,10 +6,11 @@
 //!
 //! Of a filter it judges the conditions that it can.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::Result;
 use datafusion::functions::core::expr_fn::coalesce;
@@ -58,6 +59,9 @@ impl Divided {
             return Ok(None);
         }
         let Some(flat) = Flat::of(aggregate)? else { return Ok(None) };
+        if generate(&flat.input, tables).is_err() {
+            return Ok(None);
+        }
         Divider { input: flat.input.clone(), tables, keys: Vec::new() }.divide(flat)
     }
 
@@ -94,7 +98,12 @@ struct Flat {
     keys: Vec<Expr>,
     aggregates: Vec<Expr>,
     conditions: Vec<Expr>,
+    /// How many nodes may still be put in the places of columns.
+    room: usize,
 }
+
+/// Queries in queries that each use a column twice would double what is sent with each of them.
+const MOST_NODES: usize = 4_000;
 
 impl Flat {
     /// Looks through projections and filters; None where an expression can't be moved.
@@ -104,6 +113,7 @@ impl Flat {
             keys: aggregate.group_expr.clone(),
             aggregates: aggregate.aggr_expr.clone(),
             conditions: Vec::new(),
+            room: MOST_NODES,
         };
         loop {
             let (columns, below) = match &flat.input {
@@ -127,8 +137,10 @@ impl Flat {
                 }
                 _ => break,
             };
-            if let Some(columns) = columns {
-                flat.read(&columns)?;
+            if let Some(columns) = columns
+                && !flat.read(&columns)?
+            {
+                return Ok(None);
             }
             flat.input = below;
         }
@@ -137,24 +149,39 @@ impl Flat {
         Ok(can_move.then_some(flat))
     }
 
-    /// Puts what each column is in its place.
-    fn read(&mut self, columns: &[(Column, Expr)]) -> Result<()> {
+    /// Puts what each column is in its place; false where that becomes too long.
+    fn read(&mut self, columns: &[(Column, Expr)]) -> Result<bool> {
+        let columns: HashMap<&Column, (&Expr, usize)> =
+            columns.iter().map(|(column, value)| (column, (value, nodes(value)))).collect();
+        let mut room = Some(self.room);
         for expr in self.keys.iter_mut().chain(&mut self.aggregates).chain(&mut self.conditions) {
             *expr = std::mem::take(expr)
-                .transform_up(|expr| match &expr {
-                    Expr::Column(column) => {
-                        let found = columns.iter().find(|(name, _)| name == column);
-                        Ok(match found {
-                            Some((_, value)) => Transformed::yes(value.clone()),
-                            None => Transformed::no(expr),
-                        })
-                    }
-                    _ => Ok(Transformed::no(expr)),
+                .transform_up(|expr| {
+                    let Expr::Column(column) = &expr else { return Ok(Transformed::no(expr)) };
+                    let Some((value, nodes)) = columns.get(column) else {
+                        return Ok(Transformed::no(expr));
+                    };
+                    room = room.and_then(|room| room.checked_sub(*nodes));
+                    Ok(match room {
+                        Some(_) => Transformed::yes((*value).clone()),
+                        None => Transformed::no(expr),
+                    })
                 })
                 .data()?;
         }
-        Ok(())
+        self.room = room.unwrap_or_default();
+        Ok(room.is_some())
     }
+}
+
+/// How many nodes an expression has, but for plain columns, which take no room.
+fn nodes(expr: &Expr) -> usize {
+    let mut nodes = 0;
+    let counted = expr.apply(|expr| {
+        nodes += usize::from(!matches!(expr, Expr::Column(_)));
+        Ok(TreeNodeRecursion::Continue)
+    });
+    counted.map_or(usize::MAX, |_| nodes)
 }
 
 /// Whether an expression holds a query of its own.
@@ -342,6 +369,9 @@ pub(super) fn filters(
     filter: &Filter,
     tables: &dyn TableFactsSource,
 ) -> Result<Option<LogicalPlan>> {
+    if generate(&filter.input, tables).is_err() {
+        return Ok(None);
+    }
     let (mut below, mut above) = (Vec::new(), Vec::new());
     for condition in split_conjunction_owned(filter.predicate.clone()) {
         match is_pushable(&condition, &filter.input, tables)? {

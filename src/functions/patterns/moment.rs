@@ -189,14 +189,14 @@ pub(super) fn parse(pattern: &str) -> Vec<Node> {
 
 /// A part of a pattern of moments, for who writes it in another notation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PatternPart<'p> {
+pub(crate) enum PatternPart {
     Text(char),
     /// A field in upper case, or as it is written where the case shows: `YYYY`, `FMMonth`, `pm`.
-    Field(&'p str),
+    Field(&'static str),
 }
 
 /// The parts of a pattern in order; None where one of them has a suffix.
-pub(crate) fn pattern_parts(pattern: &str) -> Option<Vec<PatternPart<'static>>> {
+pub(crate) fn pattern_parts(pattern: &str) -> Option<Vec<PatternPart>> {
     let parts = parse(pattern).into_iter().map(|node| match node {
         Node::Space(text) | Node::Separator(text) | Node::Text(text) => {
             Some(PatternPart::Text(text))

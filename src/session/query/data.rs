@@ -126,12 +126,10 @@ impl QueryEngine {
         let schema = Arc::clone(output.schema().inner());
         let int4 = bind::int4_columns(&bound.plan);
         let pg_types =
-            schema.fields().iter().zip(int4.into_iter().chain(std::iter::repeat(false))).map(
-                |(field, int4)| match PgType::of(field) {
-                    PgType::Int8 if int4 => PgType::Int4,
-                    pg_type => pg_type,
-                },
-            );
+            schema.fields().iter().zip(int4).map(|(field, int4)| match PgType::of(field) {
+                PgType::Int8 if int4 => PgType::Int4,
+                pg_type => pg_type,
+            });
         let columns = bound.names.into_iter().zip(pg_types);
         let columns = columns.map(|(name, pg_type)| Column { name, pg_type }).collect();
         let reads_clock = parameters::reads_clock(&bound.plan).map_err(PlanError::from)?
