@@ -37,9 +37,9 @@ use tokio::sync::mpsc;
 use super::guard::{BATCHES_AHEAD, Guarded};
 use super::latest::NewestPlanner;
 use super::{BackendError, Run};
-use crate::functions::FunctionError;
 use crate::functions::time::{TooManyPeriods, UnknownZone};
 use crate::functions::{self, registry};
+use crate::functions::{FunctionError, Simplify};
 use crate::sql::value::BadCast;
 
 /// Memory that all queries together may hold for sorts, joins and groups. A query that asks for
@@ -87,13 +87,17 @@ pub(crate) fn session_state(
     Ok(builder.build())
 }
 
-/// DataFusion's own rules but for one: `EliminateDuplicatedExpr` drops keys of ORDER BY that others
+/// DataFusion's own rules but for two: [`Simplify`] stands for its own simplification, and `EliminateDuplicatedExpr` drops keys of ORDER BY that others
 /// determine, and DataFusion 55.2 takes the groups of an aggregation for determined by any of its
 /// keys that is unique in one of the tables joined below. With it, groups by period and country
 /// over periods that are distinct came in the order of the period only.
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules = Optimizer::new().rules;
     rules.retain(|rule| rule.name() != EliminateDuplicatedExpr::new().name());
+    let simplify = Simplify::default();
+    for rule in rules.iter_mut().filter(|rule| rule.name() == simplify.name()) {
+        *rule = Arc::new(Simplify::default());
+    }
     rules
 }
 
