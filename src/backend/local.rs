@@ -22,6 +22,10 @@ use datafusion::execution::{
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::eliminate_duplicated_expr::EliminateDuplicatedExpr;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_optimizer::output_requirements::OutputRequirements;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::joins::{
     CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec,
@@ -79,6 +83,7 @@ pub(crate) fn session_state(
         .with_config(config)
         .with_runtime_env(runtime)
         .with_optimizer_rules(optimizer_rules())
+        .with_physical_optimizer_rules(physical_optimizer_rules())
         .with_query_planner(Arc::new(Planner { extension_planners }))
         .with_expr_planners(registry.expr_planners.clone())
         .with_scalar_functions(registry.scalar.values().cloned().collect())
@@ -98,6 +103,19 @@ fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     for rule in rules.iter_mut().filter(|rule| rule.name() == simplify.name()) {
         *rule = Arc::new(Simplify::default());
     }
+    rules
+}
+
+/// DataFusion's own rules, with the one that sees to orders and partitions once more after
+/// projections were moved: of a key that a filter makes constant they may lose that it is, which
+/// `SanityCheckPlan` then refuses (DataFusion 55.2). While the plan's own order is still written down,
+/// which is until `OutputRequirements` takes it off again.
+fn physical_optimizer_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    let taken_off = OutputRequirements::new_remove_mode();
+    let ends = rules.iter().rposition(|rule| rule.name() == taken_off.name());
+    let ensured: Arc<dyn PhysicalOptimizerRule + Send + Sync> = Arc::new(EnsureRequirements::new());
+    rules.insert(ends.unwrap_or_default(), ensured);
     rules
 }
 
