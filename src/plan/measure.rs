@@ -401,7 +401,7 @@ impl Evaluation<'_, '_, '_> {
             needs.entities.extend(branch.entity.clone().map(|entity| (instance, entity)));
             columns = self.carry(branch, instance, &mut needs)?;
             if let Share::Allocated(lines) = &branch.share {
-                columns.lines = self.carry_lines(lines, &mut needs)?;
+                self.carry_lines(lines, &mut needs, &mut columns)?;
             }
         }
         let mut rows = self.rewriter.rewrite(self.input, &needs)?;
@@ -559,11 +559,7 @@ impl Evaluation<'_, '_, '_> {
         filters: &mut BTreeMap<usize, Expr>,
     ) -> Result<(LogicalPlan, Vec<Expr>), PlanError> {
         let schema = rows_schema(&rows);
-        let mut exprs = Vec::new();
-        let singles: Vec<Expr> = grouping_set_to_exprlist(&keys)?.into_iter().cloned().collect();
-        for (index, key) in singles.iter().enumerate() {
-            exprs.push(key.clone().alias(key_name(index)));
-        }
+        let (keys, mut exprs) = self.key_columns(keys, &schema, filters)?;
         let carried = columns.key.iter().chain(&columns.lines).chain(columns.arguments.values());
         for argument in carried {
             let column = located(argument.clone(), &schema)?;
@@ -571,12 +567,28 @@ impl Evaluation<'_, '_, '_> {
                 exprs.push(column);
             }
         }
+        let distinct = Distinct::All(Arc::new(projected(rows, exprs)?));
+        Ok((LogicalPlan::Distinct(distinct), keys))
+    }
+
+    /// The statement's keys and the filters of its atoms as columns: the keys as they are read from
+    /// those, and what the columns are.
+    pub(super) fn key_columns(
+        &self,
+        keys: Vec<Expr>,
+        schema: &RowsSchema,
+        filters: &mut BTreeMap<usize, Expr>,
+    ) -> Result<(Vec<Expr>, Vec<Expr>), PlanError> {
+        let mut exprs = Vec::new();
+        let singles: Vec<Expr> = grouping_set_to_exprlist(&keys)?.into_iter().cloned().collect();
+        for (index, key) in singles.iter().enumerate() {
+            exprs.push(key.clone().alias(key_name(index)));
+        }
         for (index, filter) in filters.iter_mut() {
             let name = format!("__f{index}");
-            exprs.push(located(filter.clone(), &schema)?.alias(name.clone()));
+            exprs.push(located(filter.clone(), schema)?.alias(name.clone()));
             *filter = Expr::Column(Column::new_unqualified(name));
         }
-        let distinct = Distinct::All(Arc::new(projected(rows, exprs)?));
         let renamed = |key: Expr| {
             let replaced = key.transform_down(|node| {
                 Ok(match singles.iter().position(|single| *single == node) {
@@ -591,7 +603,7 @@ impl Evaluation<'_, '_, '_> {
             replaced.map(|it| it.data)
         };
         let keys = keys.into_iter().map(renamed).collect::<Result<Vec<_>, _>>()?;
-        Ok((LogicalPlan::Distinct(distinct), keys))
+        Ok((keys, exprs))
     }
 
     /// The aggregation's columns under names of our own.
@@ -749,6 +761,8 @@ pub(super) struct Columns {
     pub(super) key: Vec<Expr>,
     /// The key of the many-side among whose rows the arguments are divided.
     pub(super) lines: Vec<Expr>,
+    /// Their weight, where the rows themselves are all that there is to divide among.
+    pub(super) weight: Option<Expr>,
 }
 
 /// Names of carried columns with their qualifiers.

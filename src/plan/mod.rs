@@ -2,6 +2,7 @@
 //! measure evaluated where it is forced. No IO, no async, no clock: same input, same plan.
 
 pub mod account;
+mod allocation;
 mod atoms;
 mod clock;
 mod error;
@@ -27,6 +28,7 @@ use chrono::{DateTime, Utc};
 use datafusion::logical_expr::LogicalPlan;
 
 pub use error::PlanError;
+pub(crate) use trace::asks;
 
 use crate::model::Model;
 

@@ -7,28 +7,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::DataType;
-use datafusion::common::{Column, NullEquality, ScalarValue, TableReference};
-use datafusion::functions::core::expr_fn::{coalesce, nullif};
+use datafusion::common::{Column, ScalarValue};
 use datafusion::logical_expr::expr::{Sort, WindowFunction, WindowFunctionParams};
 use datafusion::logical_expr::utils::{grouping_set_to_exprlist, split_conjunction};
 use datafusion::logical_expr::{
-    Aggregate, BinaryExpr, Distinct, Expr, ExprSchemable, GroupingSet, JoinType, LogicalPlan,
-    LogicalPlanBuilder, Operator, Union, Window, WindowFrame, WindowFunctionDefinition, cast, lit,
-    when,
+    Aggregate, BinaryExpr, Expr, ExprSchemable, GroupingSet, LogicalPlan, Operator, Union,
+    WindowFrame, WindowFunctionDefinition,
 };
 
+use super::allocation::Lines;
 use super::atoms::Atom;
 use super::error::PlanError;
-use super::expand::{Reading, call, joined_sources};
-use super::measure::{
-    Branch, Columns, Evaluation, GROUPING_ID, collect_filters, key_name, located, rows_schema,
-};
-use super::rewrite::{Needs, aggregated, projected};
-use super::trace::{Part, equalities, own_attribute, scan_column, scans_of};
+use super::measure::{Branch, Columns, Evaluation, GROUPING_ID, collect_filters, key_name};
+use super::rewrite::{aggregated, projected};
+use super::trace::{Part, equalities, own_attribute, scan_column};
 use crate::functions::registry;
-use crate::model::entity::BASE;
-use crate::model::{Allocation, ManySide};
+use crate::model::ManySide;
 
 /// How the rows of a branch count.
 #[derive(Debug, Clone, PartialEq)]
@@ -45,49 +39,6 @@ impl Share {
     pub(super) fn is_allocated(&self) -> bool {
         matches!(self, Self::Allocated(_))
     }
-}
-
-/// The rows among which a value is divided.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Lines {
-    scan: usize,
-    entity: String,
-    /// Columns of their source that hold the whole's key, in its order.
-    key: Vec<String>,
-    /// Over their own source columns.
-    weight: Expr,
-}
-
-/// Names of the columns by which values are divided: the whole's key and values, a line's key, the
-/// key of its whole and its weight; of all lines of a whole their number and weight.
-fn whole_key(index: usize) -> String {
-    format!("__o{index}")
-}
-fn whole_value(index: usize) -> String {
-    format!("__v{index}")
-}
-fn line_key(index: usize) -> String {
-    format!("__lk{index}")
-}
-fn line_whole(index: usize) -> String {
-    format!("__lo{index}")
-}
-fn rounded(index: usize) -> String {
-    format!("__r{index}")
-}
-fn rounded_sum(index: usize) -> String {
-    format!("__rs{index}")
-}
-fn part_name(index: usize) -> String {
-    format!("__s{index}")
-}
-const WEIGHT: &str = "__w";
-const WEIGHT_SUM: &str = "__ws";
-const LINES: &str = "__n";
-const RANK: &str = "__rank";
-
-fn own(name: impl Into<String>) -> Expr {
-    Expr::Column(Column::new_unqualified(name))
 }
 
 impl Evaluation<'_, '_, '_> {
@@ -160,56 +111,6 @@ impl Evaluation<'_, '_, '_> {
         scans
     }
 
-    /// The scan among whose rows an atom's value is divided: of the allocation's entity, joined by
-    /// one of its relationships, and determining all that is read of many-sides.
-    fn lines_of(
-        &self,
-        atom: &Atom,
-        allocation: &Allocation,
-        read: &BTreeSet<usize>,
-    ) -> Option<Lines> {
-        let scans = scans_of(self.input);
-        let whole = &scans.get(&atom.instance)?.relation.relation.entity;
-        scans.iter().find_map(|(scan, scanned)| {
-            let entity = &scanned.relation.relation.entity;
-            let known = self.fanout.determines.get(&Part::Scan(*scan))?;
-            if entity.name != allocation.entity
-                || !self.fanout.many_sides(atom.instance).contains(&Part::Scan(*scan))
-                || !read.iter().all(|other| known.contains(&Part::Scan(*other)))
-            {
-                return None;
-            }
-            let joined = joined_columns(self.input, *scan, atom.instance);
-            let is_joined = |link: &&crate::model::Relationship| {
-                let mut pairs = link.key.iter().zip(&whole.key);
-                link.entity == whole.name
-                    && pairs.all(|(own, key)| joined.contains(&(own.clone(), key.clone())))
-            };
-            let link = entity.relationships.iter().find(is_joined)?;
-            Some(Lines {
-                scan: *scan,
-                entity: entity.name.clone(),
-                key: link.key.clone(),
-                weight: allocation.weight.clone(),
-            })
-        })
-    }
-
-    /// Asks the scan of the lines for their key.
-    pub(super) fn carry_lines(
-        &mut self,
-        lines: &Lines,
-        needs: &mut Needs,
-    ) -> Result<Vec<Expr>, PlanError> {
-        let mut columns = Vec::new();
-        for key in self.own_key(lines.scan)? {
-            let name = self.rewriter.carried_name();
-            needs.extras.entry(lines.scan).or_default().push((name.clone(), key));
-            columns.push(own(name));
-        }
-        Ok(columns)
-    }
-
     /// The branch's rows, once in each group that they touch: columns as of any branch.
     ///
     /// Each grouping set is aggregated on its own, since a row that is in two groups of one set may
@@ -260,182 +161,6 @@ impl Evaluation<'_, '_, '_> {
             _ => Ok(LogicalPlan::Union(Union::try_new_with_loose_types(plans)?)),
         }
     }
-
-    /// The branch's rows, once for each of their lines, with the line's part of each argument in
-    /// the argument's place.
-    pub(super) fn allocated(
-        &mut self,
-        lines: &Lines,
-        rows: LogicalPlan,
-        keys: Vec<Expr>,
-        columns: &mut Columns,
-        filters: &mut BTreeMap<usize, Expr>,
-    ) -> Result<(LogicalPlan, Vec<Expr>), PlanError> {
-        let schema = rows_schema(&rows);
-        let mut exprs = Vec::new();
-        for (index, key) in columns.key.iter().enumerate() {
-            exprs.push(located(key.clone(), &schema)?.alias(whole_key(index)));
-        }
-        for (index, argument) in &columns.arguments {
-            exprs.push(located(argument.clone(), &schema)?.alias(whole_value(*index)));
-        }
-        let wholes = Distinct::All(Arc::new(projected(rows.clone(), exprs)?));
-        let values: Vec<usize> = columns.arguments.keys().copied().collect();
-        let parts = self.parts(lines, LogicalPlan::Distinct(wholes), columns.key.len(), &values)?;
-
-        let (rows, keys) = self.once(rows, keys, columns, filters)?;
-        let schema = rows_schema(&rows);
-        let mut on: (Vec<Column>, Vec<Column>) = Default::default();
-        let wholes = columns.key.iter().enumerate().map(|(i, key)| (key, whole_key(i)));
-        let each = columns.lines.iter().enumerate().map(|(i, key)| (key, line_key(i)));
-        for (key, name) in wholes.chain(each) {
-            if let Expr::Column(column) = located(key.clone(), &schema)? {
-                on.0.push(column);
-                on.1.push(Column::new_unqualified(name));
-            }
-        }
-        // A whole without lines has one row, whose line is NULL.
-        let rows = LogicalPlanBuilder::from(rows)
-            .join_detailed(parts, JoinType::Left, on, None, NullEquality::NullEqualsNull)?
-            .build()?;
-        for (index, argument) in &mut columns.arguments {
-            *argument = own(part_name(*index));
-        }
-        Ok((rows, keys))
-    }
-
-    /// What each line gets of its whole's values: the whole's key, the line's, the parts.
-    ///
-    /// A part is the value times the line's weight over that of all lines, rounded to the value's
-    /// own digits; what rounding leaves goes to the line with the greatest weight, of equal ones to
-    /// the one with the least key. So the parts sum to the value exactly.
-    fn parts(
-        &self,
-        lines: &Lines,
-        wholes: LogicalPlan,
-        keys: usize,
-        values: &[usize],
-    ) -> Result<LogicalPlan, PlanError> {
-        let missing = || PlanError::Internal(format!("no entity {}", lines.entity));
-        let entity = self.rewriter.model.entities.get(&lines.entity).ok_or_else(missing)?;
-        let base =
-            |name: &String| Expr::Column(Column::new(Some(TableReference::bare(BASE)), name));
-        let mut exprs: Vec<Expr> = Vec::new();
-        exprs.extend(lines.key.iter().enumerate().map(|(i, it)| base(it).alias(line_whole(i))));
-        exprs.extend(entity.key.iter().enumerate().map(|(i, it)| base(it).alias(line_key(i))));
-        exprs.push(lines.weight.clone().alias(WEIGHT));
-        let scans = scans_of(self.input);
-        let clock = &scans.get(&lines.scan).ok_or_else(missing)?.relation.clock;
-        let from = Reading { model: self.rewriter.model, clock };
-        let sources = joined_sources(from, entity, None, exprs.iter(), None)?;
-        let each = projected(sources, exprs)?;
-        let on = (0..keys)
-            .map(|index| {
-                let whole = Column::new_unqualified(whole_key(index));
-                (whole, Column::new_unqualified(line_whole(index)))
-            })
-            .unzip();
-        let rows =
-            LogicalPlanBuilder::from(wholes).join(each, JoinType::Left, on, None)?.build()?;
-        let weight = exact(own(WEIGHT), &rows)?;
-        let weight =
-            coalesce(vec![weight.clone(), cast(lit(0i64), weight.get_type(rows.schema())?)]);
-
-        let whole: Vec<Expr> = (0..keys).map(|index| own(whole_key(index))).collect();
-        let over = |name: &str, args| over(name, args, &whole, Vec::new());
-        let sums = vec![
-            over("sum", vec![weight.clone()])?.alias(WEIGHT_SUM),
-            over("count", vec![own(line_key(0))])?.alias(LINES),
-        ];
-        let rows = LogicalPlan::Window(Window::try_new(sums, Arc::new(rows))?);
-
-        let mut exprs = kept(&rows);
-        for index in values {
-            exprs.push(share(*index, &weight, &rows)?.alias(rounded(*index)));
-        }
-        let rows = projected(rows, exprs)?;
-        let mut order = vec![Sort { expr: weight, asc: false, nulls_first: false }];
-        order.extend((0..entity.key.len()).map(|index| Sort {
-            expr: own(line_key(index)),
-            asc: true,
-            nulls_first: false,
-        }));
-        let mut sums = Vec::new();
-        for index in values {
-            sums.push(over("sum", vec![own(rounded(*index))])?.alias(rounded_sum(*index)));
-        }
-        let rows = LogicalPlan::Window(Window::try_new(sums, Arc::new(rows))?);
-        // Windows of another order are a node of their own.
-        let rank = vec![self::over("row_number", Vec::new(), &whole, order)?.alias(RANK)];
-        let rows = LogicalPlan::Window(Window::try_new(rank, Arc::new(rows))?);
-
-        let mut exprs = whole.clone();
-        exprs.extend((0..entity.key.len()).map(|index| own(line_key(index))));
-        for index in values {
-            let value = own(whole_value(*index));
-            let data_type = value.get_type(rows.schema())?;
-            let rest = difference(value, own(rounded_sum(*index)));
-            let rest = cast(rest, data_type);
-            let part = when(own(RANK).eq(lit(1u64)), sum_of(own(rounded(*index)), rest))
-                .otherwise(own(rounded(*index)))?;
-            let data_type = own(rounded(*index)).get_type(rows.schema())?;
-            exprs.push(cast(part, data_type).alias(part_name(*index)));
-        }
-        projected(rows, exprs)
-    }
-}
-
-/// A line's part of a value before the rest is given out, of the value's type: by weight; where no
-/// line has any, equal; where there is no line, all of it.
-fn share(index: usize, weight: &Expr, rows: &LogicalPlan) -> Result<Expr, PlanError> {
-    let value = own(whole_value(index));
-    let data_type = value.get_type(rows.schema())?;
-    let number = exact(value, rows)?;
-    let lines = nullif(exact(own(LINES), rows)?, lit(0i64));
-    let weights = nullif(own(WEIGHT_SUM), lit(0i64));
-    let by_weight = quotient(product(number.clone(), weight.clone()), weights);
-    let part = coalesce(vec![by_weight, quotient(number.clone(), lines), number]);
-    let part = match &data_type {
-        DataType::Float32 | DataType::Float64 => part,
-        DataType::Decimal128(_, scale) | DataType::Decimal256(_, scale) => {
-            call("round", vec![part, lit(i64::from(*scale))])?
-        }
-        _ => call("round", vec![part, lit(0i64)])?,
-    };
-    Ok(cast(part, data_type))
-}
-
-/// A number in a type whose division has digits behind the point.
-fn exact(number: Expr, rows: &LogicalPlan) -> Result<Expr, PlanError> {
-    Ok(match number.get_type(rows.schema())? {
-        data_type if data_type.is_integer() => cast(number, DataType::Decimal128(19, 0)),
-        _ => number,
-    })
-}
-
-fn binary(left: Expr, op: Operator, right: Expr) -> Expr {
-    Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)))
-}
-
-fn product(left: Expr, right: Expr) -> Expr {
-    binary(left, Operator::Multiply, right)
-}
-
-fn quotient(left: Expr, right: Expr) -> Expr {
-    binary(left, Operator::Divide, right)
-}
-
-fn sum_of(left: Expr, right: Expr) -> Expr {
-    binary(left, Operator::Plus, right)
-}
-
-fn difference(left: Expr, right: Expr) -> Expr {
-    binary(left, Operator::Minus, right)
-}
-
-/// All columns of a plan.
-fn kept(plan: &LogicalPlan) -> Vec<Expr> {
-    plan.schema().columns().into_iter().map(Expr::Column).collect()
 }
 
 /// A window function over the rows of a partition: all, or those so far where they have an order.
@@ -512,7 +237,11 @@ fn joins_of(plan: &LogicalPlan) -> Vec<&LogicalPlan> {
 }
 
 /// The attributes by which two scans are joined: one of `left`, one of `right`.
-fn joined_columns(plan: &LogicalPlan, left: usize, right: usize) -> BTreeSet<(String, String)> {
+pub(super) fn joined_columns(
+    plan: &LogicalPlan,
+    left: usize,
+    right: usize,
+) -> BTreeSet<(String, String)> {
     let mut found = BTreeSet::new();
     for node in joins_of(plan) {
         let LogicalPlan::Join(join) = node else { continue };

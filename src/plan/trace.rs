@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::common::Column;
+use datafusion::common::tree_node::TreeNode;
 use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan, TableScan};
 
 use crate::bind::{RelationScan, ScanColumn, ScanKind};
@@ -470,4 +471,19 @@ pub(crate) fn equalities(join: &Join) -> Vec<(Expr, Expr)> {
         }
     }
     pairs
+}
+
+/// Whether an expression holds a query of its own.
+pub(crate) fn asks(expr: &Expr) -> bool {
+    let is_query = |expr: &Expr| {
+        Ok(matches!(
+            expr,
+            Expr::ScalarSubquery(_)
+                | Expr::InSubquery(_)
+                | Expr::Exists(_)
+                | Expr::SetComparison(_)
+                | Expr::OuterReferenceColumn(..)
+        ))
+    };
+    expr.exists(is_query).unwrap_or(true)
 }

@@ -24,6 +24,7 @@ use datafusion::logical_expr::{
 use super::facts::TableFactsSource;
 use super::generate::generate;
 use crate::functions::{Unit, finest_unit, time};
+use crate::plan::asks;
 
 /// An aggregation in two steps.
 pub(super) struct Divided {
@@ -182,21 +183,6 @@ fn nodes(expr: &Expr) -> usize {
         Ok(TreeNodeRecursion::Continue)
     });
     counted.map_or(usize::MAX, |_| nodes)
-}
-
-/// Whether an expression holds a query of its own.
-fn asks(expr: &Expr) -> bool {
-    let is_query = |expr: &Expr| {
-        Ok(matches!(
-            expr,
-            Expr::ScalarSubquery(_)
-                | Expr::InSubquery(_)
-                | Expr::Exists(_)
-                | Expr::SetComparison(_)
-                | Expr::OuterReferenceColumn(..)
-        ))
-    };
-    expr.exists(is_query).unwrap_or(true)
 }
 
 /// Finds what ClickHouse groups by.
