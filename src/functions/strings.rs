@@ -56,14 +56,26 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
     ] },
     RowFunction { name: "uuid_text", overloads: &[
         Overload::new(&[Kind::Text], rows::text, |args| {
-            let uuid = uuid::Uuid::parse_str(args[0].str().trim()).map_err(|_| {
-                let message = format!("invalid input syntax for type uuid: \"{}\"", args[0].str());
-                FunctionError::new("22P02", message)
-            })?;
+            let text = args[0].str();
+            let uuid = crate::sql::value::uuid(text).ok_or_else(|| no_uuid(text))?;
             Ok(Value::text(uuid.to_string()))
         }),
     ] },
+    // Of a source's texts: in the two notations that ClickHouse reads as well.
+    RowFunction { name: "stored_uuid", overloads: &[
+        Overload::new(&[Kind::Text], rows::text, |args| {
+            let text = args[0].str();
+            let is_plain = matches!(text.len(), 32 | 36);
+            let uuid = crate::sql::value::uuid(text).filter(|_| is_plain);
+            let uuid = uuid.filter(|it| text.len() == 32 || it.to_string().eq_ignore_ascii_case(text));
+            Ok(Value::text(uuid.ok_or_else(|| no_uuid(text))?.to_string()))
+        }),
+    ] },
 ];
+
+fn no_uuid(text: &str) -> FunctionError {
+    FunctionError::new("22P02", format!("invalid input syntax for type uuid: \"{text}\""))
+}
 
 fn counted(args: &[Value<'_>], nulls: bool) -> i64 {
     let count = args.iter().filter(|arg| arg.is_null() == nulls).count();

@@ -122,7 +122,7 @@ pub fn from_text(pg_type: &PgType, text: Option<&str>, zone: &TimeZone) -> Read<
         PgType::Interval => ScalarValue::IntervalMonthDayNano(Some(interval(text)?)),
         PgType::Bytea => ScalarValue::Binary(Some(bytea(text)?)),
         PgType::Uuid => {
-            let value = uuid::Uuid::parse_str(text.trim()).map_err(|_| invalid("uuid", text))?;
+            let value = uuid(text).ok_or_else(|| invalid("uuid", text))?;
             ScalarValue::Utf8(Some(value.to_string()))
         }
         PgType::Json => {
@@ -219,6 +219,31 @@ fn numeric(pg_type: &PgType, text: &str) -> Read<ScalarValue> {
     let digits: Vec<u8> = digits().map(|byte| byte - b'0').collect();
     let scale = fraction_len.checked_sub(exponent).ok_or_else(|| out_of_range("numeric", text))?;
     decimal(pg_type, negative, &digits, scale)
+}
+
+/// A uuid as Postgres reads it: 32 hexadecimal digits, perhaps in braces, perhaps with a hyphen after
+/// any group of four.
+///
+/// Source: PostgreSQL 15, 8.12, and `string_to_uuid` in `uuid.c`.
+pub(crate) fn uuid(text: &str) -> Option<uuid::Uuid> {
+    let inner = match text.strip_prefix('{') {
+        Some(rest) => rest.strip_suffix('}')?,
+        None => text,
+    };
+    let mut digits = String::with_capacity(32);
+    let mut after_hyphen = false;
+    for character in inner.chars() {
+        let groups = !digits.is_empty() && digits.len() < 32 && digits.len().is_multiple_of(4);
+        match character {
+            '-' if groups && !after_hyphen => after_hyphen = true,
+            digit if digit.is_ascii_hexdigit() => {
+                digits.push(digit);
+                after_hyphen = false;
+            }
+            _ => return None,
+        }
+    }
+    (digits.len() == 32).then(|| uuid::Uuid::try_parse(&digits).ok()).flatten()
 }
 
 /// The scale in which a numeric literal is written: the digits behind its point.
