@@ -30,6 +30,7 @@ mod select;
 mod series;
 mod table_function;
 mod template;
+mod uuids;
 mod walk;
 
 use std::collections::BTreeMap;
@@ -50,9 +51,11 @@ pub use integers::int4_columns;
 pub use preview::Preview;
 pub use relation::Relations;
 pub use scope::nearest;
+pub use uuids::uuid_columns;
 
 use crate::functions::parser_options;
 use crate::model::{MetricVersion, Model, SegmentVersion};
+use crate::sql::types::PgType;
 
 /// A statement with every name resolved.
 #[derive(Debug)]
@@ -63,6 +66,8 @@ pub struct BoundQuery {
     pub names: Vec<String>,
     /// Types of the parameters as far as the statement tells, by number from 1.
     pub params: BTreeMap<usize, Option<DataType>>,
+    /// Parameters that stand beside uuids, which are text by their types: uuids or arrays of uuids.
+    pub uuid_params: BTreeMap<usize, PgType>,
     /// Versions of the metrics that it asks for.
     pub versions: Vec<Arc<MetricVersion>>,
     /// Versions of the segments that it reads.
@@ -95,8 +100,9 @@ pub fn bind(
     let plan = debug_span!("sql_to_plan").in_scope(|| planner.sql_statement_to_plan(statement));
     let plan = plan.map_err(|error| types_error(&error))?;
     let params = parameters_of(&plan).map_err(|error| types_error(&error))?;
+    let (plan, uuid_params) = uuids::read(plan).map_err(|error| types_error(&error))?;
     let names = outputs.into_iter().map(|column| column.name).collect();
-    Ok(BoundQuery { plan, names, params, versions, segments, previews })
+    Ok(BoundQuery { plan, names, params, uuid_params, versions, segments, previews })
 }
 
 /// The parameters of a plan by number, with their types where the planner inferred them.

@@ -15,12 +15,13 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility,
 };
 
+use super::numeric::QUOTIENT;
 use crate::sql::types::PG_TYPE_KEY;
 
 /// All of them, for the registry.
 pub(super) fn all() -> Vec<Arc<AggregateUDF>> {
     static ALL: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| {
-        let replaced = [("json_agg", 1), ("json_object_agg", 2)];
+        let replaced = [("json_agg", 1), ("json_object_agg", 2), ("metric_avg", 1)];
         let replaced = replaced.into_iter().map(|(name, arguments)| {
             Arc::new(AggregateUDF::from(Replaced {
                 name,
@@ -29,12 +30,20 @@ pub(super) fn all() -> Vec<Arc<AggregateUDF>> {
             }))
         });
         let mode = Mode { signature: Signature::user_defined(Volatility::Immutable) };
-        replaced.chain([Arc::new(AggregateUDF::from(mode))]).collect()
+        let average = Average {
+            signature: Signature::user_defined(Volatility::Immutable),
+            aliases: vec!["mean".to_owned()],
+        };
+        let own = [AggregateUDF::from(mode), AggregateUDF::from(average)];
+        replaced.chain(own.map(Arc::new)).collect()
     });
     ALL.clone()
 }
 
 /// An aggregate that [`super::semantics`] replaces by an expression over others before it is run.
+///
+/// `metric_avg` is the average of a metric, which is float8 of whole numbers, where `avg` in a
+/// statement is numeric as in Postgres.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Replaced {
     name: &'static str,
@@ -51,17 +60,70 @@ impl AggregateUDFImpl for Replaced {
         &self.signature
     }
 
-    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
-        Ok(DataType::Utf8)
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(match (self.name, types) {
+            ("metric_avg", [DataType::Decimal128(..) | DataType::Decimal256(..)]) => QUOTIENT,
+            ("metric_avg", _) => DataType::Float64,
+            _ => DataType::Utf8,
+        })
     }
 
-    fn return_field(&self, _: &[FieldRef]) -> Result<FieldRef> {
+    fn return_field(&self, fields: &[FieldRef]) -> Result<FieldRef> {
+        if self.name == "metric_avg" {
+            let types: Vec<DataType> = fields.iter().map(|it| it.data_type().clone()).collect();
+            return Ok(Arc::new(Field::new(self.name, self.return_type(&types)?, true)));
+        }
         let told = HashMap::from([(PG_TYPE_KEY.to_owned(), "json".to_owned())]);
         Ok(Arc::new(Field::new(self.name, DataType::Utf8, true).with_metadata(told)))
     }
 
     fn accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         not_impl_err!("{} here", self.name)
+    }
+}
+
+/// `avg`, with Postgres's types: numeric of integers. It becomes sums and counts, or DataFusion's own.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Average {
+    signature: Signature,
+    aliases: Vec<String>,
+}
+
+/// DataFusion's average, which is that of floats.
+pub(super) fn float_avg() -> Arc<AggregateUDF> {
+    datafusion::functions_aggregate::average::avg_udaf()
+}
+
+impl AggregateUDFImpl for Average {
+    fn name(&self) -> &str {
+        "avg"
+    }
+
+    fn aliases(&self) -> &[String] {
+        &self.aliases
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        match types {
+            [number] if number.is_integer() || number.is_decimal() => Ok(types.to_vec()),
+            [number] if number.is_floating() || number.is_null() => Ok(vec![DataType::Float64]),
+            _ => plan_err!("avg takes one number"),
+        }
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        match types {
+            [integer] if integer.is_integer() => Ok(QUOTIENT),
+            _ => float_avg().return_type(types),
+        }
+    }
+
+    fn accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        not_impl_err!("avg here")
     }
 }
 

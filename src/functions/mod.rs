@@ -187,6 +187,12 @@ pub fn analyze(plan: LogicalPlan) -> Result<LogicalPlan> {
     TypeCoercion::new().analyze(plan, &registry().options)
 }
 
+/// A source's text that is a uuid, as Postgres prints it. An error where it is none.
+pub(crate) fn uuid_of(text: Expr) -> Expr {
+    let function = registry().scalar.get("stored_uuid").expect("rows::all() has it");
+    udf::call(function, vec![text])
+}
+
 /// Stack of each thread that parses or plans: trees are walked recursively, and their depth is bounded
 /// by what this holds in an unoptimised build.
 pub const STACK_BYTES: usize = 16 << 20;

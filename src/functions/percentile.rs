@@ -80,6 +80,13 @@ impl AggregateUDFImpl for Percentile {
             {
                 Ok(vec![DataType::Float64, DataType::Float64])
             }
+            // Several shares at once, which become percentiles of one share each.
+            (Kind::Continuous, [_, DataType::List(_)]) => {
+                Ok(vec![DataType::Float64, DataType::new_list(DataType::Float64, true)])
+            }
+            (Kind::Discrete, [value, DataType::List(_)]) if !value.is_nested() => {
+                Ok(vec![value.clone(), DataType::new_list(DataType::Float64, true)])
+            }
             (Kind::Discrete, [value, share]) if share.is_numeric() && !value.is_nested() => {
                 Ok(vec![value.clone(), DataType::Float64])
             }
@@ -88,7 +95,11 @@ impl AggregateUDFImpl for Percentile {
     }
 
     fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
-        Ok(arg_types.first().cloned().unwrap_or(DataType::Float64))
+        let value = arg_types.first().cloned().unwrap_or(DataType::Float64);
+        Ok(match arg_types.get(1) {
+            Some(DataType::List(_)) => DataType::new_list(value, true),
+            _ => value,
+        })
     }
 
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {

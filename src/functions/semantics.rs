@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use datafusion::arrow::array::Array;
 use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue};
@@ -18,7 +19,8 @@ use datafusion::logical_expr::{
 
 use super::udf::call;
 use super::{
-    decimals, fiscal, int4, numeric, percentile, regex, registry, rows, text, time, types,
+    aggregates, decimals, fiscal, int4, numeric, percentile, regex, registry, rows, text, time,
+    types,
 };
 use crate::sql::types::PgType;
 
@@ -636,14 +638,26 @@ fn aggregate(function: AggregateFunction, schema: &DFSchema) -> Result<Transform
             vec![over("sum", arg.clone())?, over("count", arg.clone())?],
         ),
         ("avg", integer) if integer.is_integer() => call(
+            numeric::numeric_mean(),
+            vec![over("sum", summable(arg.clone(), integer))?, over("count", arg.clone())?],
+        ),
+        ("metric_avg", integer) if integer.is_integer() => call(
             numeric::float_mean(),
             vec![over("sum", summable(arg.clone(), integer))?, over("count", arg.clone())?],
         ),
+        ("metric_avg", _) => {
+            let avg = AggregateFunction { func: aggregate_named("avg")?, ..function };
+            return Ok(Transformed::yes(aggregate(avg, schema)?.data));
+        }
         ("avg", interval) if is_interval(interval) => {
             let count =
                 Expr::Cast(Cast::new(Box::new(over("count", arg.clone())?), DataType::Float64));
             let none = nullif_zero(count)?;
             call(rows::named("interval_divided")?, vec![over("sum", arg.clone())?, none])
+        }
+        ("avg", _) if function.func != aggregates::float_avg() => {
+            let func = aggregates::float_avg();
+            Expr::AggregateFunction(AggregateFunction { func, ..function })
         }
         ("json_agg", _) => call(rows::named("json_list")?, vec![over("array_agg", arg.clone())?]),
         ("json_object_agg", _) => {
@@ -652,6 +666,11 @@ fn aggregate(function: AggregateFunction, schema: &DFSchema) -> Result<Transform
             };
             let lists = vec![over("array_agg", arg.clone())?, over("array_agg", value)?];
             call(rows::named("json_lists")?, lists)
+        }
+        (name @ ("percentile_cont" | "percentile_disc"), _)
+            if let Some(shares) = function.params.args.get(1).and_then(shares_of) =>
+        {
+            percentiles(&function, name, shares)?
         }
         ("median", number) if number.is_numeric() => {
             let mut params = function.params.clone();
@@ -666,6 +685,47 @@ fn aggregate(function: AggregateFunction, schema: &DFSchema) -> Result<Transform
         _ => return Ok(Transformed::no(Expr::AggregateFunction(function))),
     };
     Ok(Transformed::yes(rewritten))
+}
+
+/// The shares of a percentile that asks for several, as constants.
+fn shares_of(shares: &Expr) -> Option<Vec<Expr>> {
+    match shares {
+        Expr::Cast(cast) if matches!(cast.field.data_type(), DataType::List(_)) => {
+            shares_of(&cast.expr)
+        }
+        Expr::ScalarFunction(made) if made.func.name() == "make_array" => Some(made.args.clone()),
+        Expr::Literal(ScalarValue::List(list), _) => {
+            let items = list.value(0);
+            let item = |row| ScalarValue::try_from_array(&items, row).ok();
+            (0..items.len()).map(|row| Some(Expr::Literal(item(row)?, None))).collect()
+        }
+        quoted_array => {
+            let items = crate::sql::value::array_items(quoted(quoted_array)?)?;
+            let share = |item: Option<String>| Some(lit(item?.parse::<f64>().ok()?));
+            items.into_iter().map(share).collect()
+        }
+    }
+}
+
+/// `percentile_cont(ARRAY[a, b])`: the array of both percentiles; NULL of no values.
+fn percentiles(function: &AggregateFunction, name: &str, shares: Vec<Expr>) -> Result<Expr> {
+    let value = function.params.args[..1].to_vec();
+    let each = shares.into_iter().map(|share| -> Result<Expr> {
+        let share = cast_unless(share, &DataType::Null, &DataType::Float64);
+        let args = [value.clone(), vec![share]].concat();
+        let params = AggregateFunctionParams { args, ..function.params.clone() };
+        Ok(Expr::AggregateFunction(AggregateFunction { func: aggregate_named(name)?, params }))
+    });
+    let made = registry().scalar.get("make_array").ok_or_else(|| {
+        datafusion::error::DataFusionError::Internal("no function make_array".to_owned())
+    })?;
+    let array = call(made, each.collect::<Result<_>>()?);
+    let params =
+        AggregateFunctionParams { args: value, order_by: Vec::new(), ..function.params.clone() };
+    let func = aggregate_named("count")?;
+    let count = Expr::AggregateFunction(AggregateFunction { func, params });
+    let case = vec![(Box::new(count.gt(lit(0_i64))), Box::new(array))];
+    Ok(Expr::Case(datafusion::logical_expr::Case::new(None, case, None)))
 }
 
 /// What Postgres sums integers as: those of four bytes are an int8, longer ones numeric.
@@ -726,9 +786,14 @@ fn window(function: WindowFunction, schema: &DFSchema) -> Result<Transformed<Exp
             vec![over("sum", arg.clone())?, over("count", arg.clone())?],
         ),
         ("avg", integer) if integer.is_integer() => call(
-            numeric::float_mean(),
+            numeric::numeric_mean(),
             vec![over("sum", summable(arg.clone(), integer))?, over("count", arg.clone())?],
         ),
+        ("avg", _) if *aggregate != aggregates::float_avg() => {
+            let mut window = function.clone();
+            window.fun = WindowFunctionDefinition::AggregateUDF(aggregates::float_avg());
+            Expr::WindowFunction(Box::new(window))
+        }
         _ => return Ok(Transformed::no(Expr::WindowFunction(Box::new(function)))),
     };
     Ok(Transformed::yes(rewritten))

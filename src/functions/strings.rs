@@ -54,16 +54,95 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
             Ok(Value::text(args[0].str().chars().take(length).collect::<String>()))
         }),
     ] },
+    RowFunction { name: "like_listed", overloads: &[
+        Overload::new(&[Kind::Text, Kind::List, Kind::Any, Kind::Any, Kind::Any], rows::bool, like_listed).of_nulls(),
+    ] },
     RowFunction { name: "uuid_text", overloads: &[
         Overload::new(&[Kind::Text], rows::text, |args| {
-            let uuid = uuid::Uuid::parse_str(args[0].str().trim()).map_err(|_| {
-                let message = format!("invalid input syntax for type uuid: \"{}\"", args[0].str());
-                FunctionError::new("22P02", message)
-            })?;
+            let text = args[0].str();
+            let uuid = crate::sql::value::uuid(text).ok_or_else(|| no_uuid(text))?;
             Ok(Value::text(uuid.to_string()))
         }),
     ] },
+    // Of a source's texts: in the two notations that ClickHouse reads as well.
+    RowFunction { name: "stored_uuid", overloads: &[
+        Overload::new(&[Kind::Text], rows::text, |args| {
+            let text = args[0].str();
+            let is_plain = matches!(text.len(), 32 | 36);
+            let uuid = crate::sql::value::uuid(text).filter(|_| is_plain);
+            let uuid = uuid.filter(|it| text.len() == 32 || it.to_string().eq_ignore_ascii_case(text));
+            Ok(Value::text(uuid.ok_or_else(|| no_uuid(text))?.to_string()))
+        }),
+    ] },
 ];
+
+/// `text LIKE ANY (patterns)`: whether any or all of them match, whether NOT LIKE is meant, and
+/// whether case is ignored.
+fn like_listed(args: &[Value<'_>]) -> Outcome {
+    let flag = |index: usize| matches!(args[index], Value::Bool(true));
+    let (any, negated, ignores_case) = (flag(2), flag(3), flag(4));
+    let Value::List(patterns) = &args[1] else { return Ok(Value::Null) };
+    let mut unknown = false;
+    for pattern in patterns {
+        if pattern.is_null() || args[0].is_null() {
+            unknown = true;
+            continue;
+        }
+        if (is_like(args[0].str(), pattern.str(), ignores_case)? != negated) == any {
+            return Ok(Value::Bool(any));
+        }
+    }
+    Ok(if unknown { Value::Null } else { Value::Bool(!any) })
+}
+
+/// Whether a text matches a pattern of LIKE.
+fn is_like(text: &str, pattern: &str, ignores_case: bool) -> Result<bool> {
+    #[derive(PartialEq)]
+    enum Step {
+        Any,
+        One,
+        Exactly(char),
+    }
+    let folded = |text: &str| if ignores_case { text.to_lowercase() } else { text.to_owned() };
+    let (text, pattern) = (folded(text), folded(pattern));
+    let text: Vec<char> = text.chars().collect();
+    let mut steps = Vec::with_capacity(pattern.len());
+    let mut characters = pattern.chars();
+    while let Some(character) = characters.next() {
+        steps.push(match character {
+            '%' => Step::Any,
+            '_' => Step::One,
+            '\\' => Step::Exactly(characters.next().ok_or_else(|| {
+                FunctionError::new("22025", "LIKE pattern must not end with escape character")
+            })?),
+            other => Step::Exactly(other),
+        });
+    }
+    // Where the last % stood, and how far the text has been given to it.
+    let (mut here, mut step, mut retry) = (0, 0, None);
+    while here < text.len() {
+        match steps.get(step) {
+            Some(Step::Any) => {
+                retry = Some((step + 1, here));
+                step += 1;
+            }
+            Some(wanted) if *wanted == Step::One || *wanted == Step::Exactly(text[here]) => {
+                here += 1;
+                step += 1;
+            }
+            _ => {
+                let Some((after, from)) = retry else { return Ok(false) };
+                (step, here) = (after, from + 1);
+                retry = Some((after, from + 1));
+            }
+        }
+    }
+    Ok(steps[step..].iter().all(|step| *step == Step::Any))
+}
+
+fn no_uuid(text: &str) -> FunctionError {
+    FunctionError::new("22P02", format!("invalid input syntax for type uuid: \"{text}\""))
+}
 
 fn counted(args: &[Value<'_>], nulls: bool) -> i64 {
     let count = args.iter().filter(|arg| arg.is_null() == nulls).count();

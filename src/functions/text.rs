@@ -6,11 +6,11 @@ use datafusion::arrow::array::{
     Array, ArrayRef, AsArray, Date32Array, StringArray, TimestampMicrosecondArray,
 };
 use datafusion::arrow::datatypes::{DataType, Float32Type, Float64Type};
-use datafusion::arrow::error::ArrowError;
 use datafusion::common::{ScalarValue, plan_err};
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF};
 
+use super::error::FunctionError;
 use super::time::{TIMESTAMP, timestamptz};
 use super::udf::{Function, arrays, result};
 use crate::sql::timezone::TimeZone;
@@ -164,17 +164,8 @@ fn text_to_moment(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
 
 /// A text as a value of a Postgres type, with the session's zone taken as UTC.
 pub(super) fn read(pg_type: &PgType, text: &str) -> Result<ScalarValue> {
-    value::from_text(pg_type, Some(text), &TimeZone::UTC).map_err(|fault| {
-        let error = match fault.sqlstate {
-            "22003" | "22008" => ArrowError::ArithmeticOverflow(fault.message),
-            // In arrow-cast's words, from which the client's error is made.
-            _ => ArrowError::CastError(format!(
-                "Cannot cast string '{text}' to value of {} type",
-                pg_type.to_arrow()
-            )),
-        };
-        DataFusionError::from(error)
-    })
+    value::from_text(pg_type, Some(text), &TimeZone::UTC)
+        .map_err(|fault| FunctionError::new(fault.sqlstate, fault.message).into())
 }
 
 #[cfg(test)]

@@ -64,6 +64,8 @@ pub enum AsOf {
 pub struct Attribute {
     pub name: String,
     pub data_type: DataType,
+    /// Whether its texts are uuids, in the notation that Postgres prints.
+    pub is_uuid: bool,
     /// Over the entity's own source only, qualified [`BASE`].
     pub expr: Expr,
     pub hidden: bool,
@@ -86,6 +88,8 @@ pub struct Dimension {
     pub entity: String,
     pub attribute: String,
     pub data_type: DataType,
+    /// Whether its texts are uuids, in the notation that Postgres prints.
+    pub is_uuid: bool,
     /// Labels for missing and unmatched keys are in it already.
     pub expr: Expr,
     /// Answers to its name, but isn't in `SELECT *`: the prefixed name of an own attribute, and the
@@ -173,4 +177,14 @@ pub struct SourceColumn {
     pub nullable: bool,
     /// The backend's own name of the type: `LowCardinality(String)`, `DateTime('UTC')`.
     pub native: String,
+}
+
+impl SourceColumn {
+    /// Whether the backend stores uuids: ClickHouse's `UUID`, or sixteen bytes in a file. Read as
+    /// text they have the notation that Postgres prints.
+    pub fn is_uuid(&self) -> bool {
+        let native = self.native.trim_end_matches(')');
+        let is_named = native == "UUID" || native.ends_with("(UUID") || native.ends_with(" UUID");
+        self.data_type == DataType::Utf8 && (is_named || self.native == "FixedSizeBinary(16)")
+    }
 }

@@ -57,6 +57,11 @@ pub(crate) fn parse(name: &str) -> Option<DataType> {
     })
 }
 
+/// Whether a name of the YAML is that of uuids.
+pub(crate) fn is_uuid(name: &str) -> bool {
+    name.trim().eq_ignore_ascii_case("uuid")
+}
+
 fn parse_decimal(name: &str) -> Option<DataType> {
     let inside = name.strip_prefix("decimal").or_else(|| name.strip_prefix("numeric"))?;
     let inside = inside.trim().strip_prefix('(')?.strip_suffix(')')?;

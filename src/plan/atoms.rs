@@ -121,7 +121,7 @@ impl Atom {
         Ok(match self.function {
             AtomFunction::Count => plain("count", value),
             AtomFunction::Sum => plain("sum", value),
-            AtomFunction::Avg => plain("avg", value),
+            AtomFunction::Avg => plain("metric_avg", value),
             AtomFunction::Min => plain("min", value),
             AtomFunction::Max => plain("max", value),
             AtomFunction::CountDistinct { approximate: false } => {

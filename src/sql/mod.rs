@@ -2,6 +2,7 @@
 
 pub(crate) mod ast;
 pub mod catalog;
+mod dates;
 mod error;
 pub mod parse;
 pub mod settings;

@@ -3,6 +3,7 @@
 mod commands;
 mod copy;
 mod cursors;
+mod forms;
 mod limits;
 
 use datafusion::sql::sqlparser::ast;
@@ -18,6 +19,7 @@ use crate::sql::types::PgType;
 use commands::Commands;
 pub use copy::{CopyFormat, CopyOptions, CsvOptions, ForceQuote};
 pub use cursors::{CursorOptions, Direction, Rows};
+pub(crate) use forms::SYMMETRIC;
 
 /// What one statement of a text asks for.
 #[derive(Debug, Clone, PartialEq)]
@@ -152,6 +154,7 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
     limits::check(&tokens)?;
     name_arguments(&mut tokens);
     unqualify_forms(&mut tokens);
+    let tokens = forms::known(tokens);
     let mut statements = Vec::new();
     for part in tokens.split(|token| token.token == Token::SemiColon) {
         if part.iter().any(|token| !is_blank(&token.token)) {
@@ -186,11 +189,14 @@ fn unqualify_forms(tokens: &mut [TokenWithSpan]) {
         let is_qualified = tokens[at - 1].token == Token::Period
             && matches!(&tokens[at - 2].token, Token::Word(schema) if schema.value == "pg_catalog");
         if is_form && is_qualified {
-            let blank = Token::Whitespace(Whitespace::Space);
-            tokens[at - 2].token = blank.clone();
-            tokens[at - 1].token = blank;
+            tokens[at - 2].token = blank();
+            tokens[at - 1].token = blank();
         }
     }
+}
+
+fn blank() -> Token {
+    Token::Whitespace(Whitespace::Space)
 }
 
 fn is_blank(token: &Token) -> bool {

@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::ast::{call, unnamed};
+use super::parse::SYMMETRIC;
 
 /// Writes one expression anew where it has to be; what is inside of it is left for its own turn.
 pub(crate) fn rewrite(expr: &mut Expr) {
@@ -22,9 +23,18 @@ pub(crate) fn rewrite(expr: &mut Expr) {
             Some(call("regexp_substring", vec![take(text), take(from)]))
         }
         Expr::AnyOp { left, compare_op: BinaryOperator::Eq, right, .. } => {
-            listed(left, right, false)
+            of_subquery(left, right, false).or_else(|| listed(left, right, false))
         }
-        Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => listed(left, right, true),
+        Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } => {
+            of_subquery(left, right, true).or_else(|| listed(left, right, true))
+        }
+        Expr::AnyOp { left, compare_op, right, .. } => {
+            of_each(left, compare_op, right, BinaryOperator::Or)
+        }
+        Expr::AllOp { left, compare_op, right } => {
+            of_each(left, compare_op, right, BinaryOperator::And)
+        }
+        Expr::Between { expr: inner, negated, low, high } => symmetric(inner, *negated, low, high),
         Expr::CompoundFieldAccess { access_chain, .. } => {
             access_chain.iter_mut().for_each(whole_slice);
             None
@@ -118,6 +128,128 @@ fn prefix(op: UnaryOperator, inner: &mut Box<Expr>) -> Option<Expr> {
         _ => return None,
     };
     Some(call(name, vec![take(inner)]))
+}
+
+/// `x BETWEEN SYMMETRIC a AND b`: between them in one order or in the other.
+fn symmetric(
+    expr: &mut Box<Expr>,
+    negated: bool,
+    low: &mut Box<Expr>,
+    high: &mut Box<Expr>,
+) -> Option<Expr> {
+    let Expr::Function(marker) = low.as_mut() else { return None };
+    if !is_symmetric(marker) {
+        return None;
+    }
+    let FunctionArguments::List(list) = &mut marker.args else { return None };
+    let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(one))) = list.args.pop() else {
+        return None;
+    };
+    let other = take(high);
+    let expr = take(expr);
+    let between = |low: Expr, high: Expr| Expr::Between {
+        expr: Box::new(expr.clone()),
+        negated: false,
+        low: Box::new(low),
+        high: Box::new(high),
+    };
+    let either = Expr::BinaryOp {
+        left: Box::new(between(one.clone(), other.clone())),
+        op: BinaryOperator::Or,
+        right: Box::new(between(other, one)),
+    };
+    let either = Expr::Nested(Box::new(either));
+    Some(match negated {
+        true => {
+            Expr::Nested(Box::new(Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(either) }))
+        }
+        false => either,
+    })
+}
+
+/// Whether a call is the mark around the first bound of BETWEEN SYMMETRIC.
+pub(crate) fn is_symmetric(function: &Function) -> bool {
+    let name = function.name.0.last().and_then(|part| part.as_ident());
+    name.is_some_and(|name| name.value == SYMMETRIC)
+}
+
+/// `x = ANY (SELECT …)` is `x IN (SELECT …)`.
+fn of_subquery(left: &mut Box<Expr>, right: &mut Expr, negated: bool) -> Option<Expr> {
+    match right {
+        Expr::Nested(inner) => of_subquery(left, inner, negated),
+        Expr::Subquery(subquery) => {
+            let (expr, subquery) = (Box::new(take(left)), subquery.clone());
+            Some(Expr::InSubquery { expr, subquery, negated })
+        }
+        _ => None,
+    }
+}
+
+/// `x LIKE ANY (ARRAY['a%', 'b%'])` and its like: a comparison with each item of an array that is
+/// written out. Of other arrays a pattern is looked for by a function.
+fn of_each(
+    left: &mut Box<Expr>,
+    op: &BinaryOperator,
+    right: &mut Box<Expr>,
+    join: BinaryOperator,
+) -> Option<Expr> {
+    let any = join == BinaryOperator::Or;
+    let Some(items) = written_items(right) else {
+        let (negated, ignores_case) = like_of(op)?;
+        let flags = [any, negated, ignores_case].map(|it| Expr::value(Value::Boolean(it)));
+        let args = [take(left), take(right)].into_iter().chain(flags);
+        return Some(call("like_listed", args.collect()));
+    };
+    let left = take(left);
+    let each = items.into_iter().map(|item| compared(left.clone(), op, item));
+    let all = each.reduce(|one, other| Expr::BinaryOp {
+        left: Box::new(one),
+        op: join.clone(),
+        right: Box::new(other),
+    });
+    let none = || Expr::value(Value::Boolean(!any));
+    Some(Expr::Nested(Box::new(all.unwrap_or_else(none))))
+}
+
+/// The items of an array, where they are written out.
+fn written_items(array: &Expr) -> Option<Vec<Expr>> {
+    match array {
+        Expr::Nested(inner) => written_items(inner),
+        Expr::Cast { expr, data_type: DataType::Array(_), .. } => written_items(expr),
+        Expr::Array(array) => Some(array.elem.clone()),
+        other => {
+            let items = array_items(quoted_in(other)?)?;
+            let item = |item: Option<String>| match item {
+                Some(text) => quoted_text(&text),
+                None => Expr::value(Value::Null),
+            };
+            Some(items.into_iter().map(item).collect())
+        }
+    }
+}
+
+/// Whether an operator is NOT LIKE, and whether it ignores case; None where it isn't LIKE at all.
+fn like_of(op: &BinaryOperator) -> Option<(bool, bool)> {
+    Some(match op {
+        BinaryOperator::PGLikeMatch => (false, false),
+        BinaryOperator::PGNotLikeMatch => (true, false),
+        BinaryOperator::PGILikeMatch => (false, true),
+        BinaryOperator::PGNotILikeMatch => (true, true),
+        _ => return None,
+    })
+}
+
+fn compared(left: Expr, op: &BinaryOperator, right: Expr) -> Expr {
+    let (expr, pattern) = (Box::new(left), Box::new(right));
+    match like_of(op) {
+        Some((negated, false)) => {
+            Expr::Like { negated, any: false, expr, pattern, escape_char: None }
+        }
+        Some((negated, true)) => {
+            Expr::ILike { negated, any: false, expr, pattern, escape_char: None }
+        }
+        None => Expr::BinaryOp { left: expr, op: op.clone(), right: pattern },
+    }
 }
 
 /// `x = ANY ('{a,b}')` as a list: its items take the type of `x`.

@@ -6,6 +6,7 @@ use chrono::{NaiveDate, NaiveDateTime, NaiveTime};
 use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano};
 use datafusion::common::ScalarValue;
 
+use super::dates;
 use super::timezone::TimeZone;
 use super::types::{PgType, SystemForm, SystemType};
 
@@ -122,7 +123,7 @@ pub fn from_text(pg_type: &PgType, text: Option<&str>, zone: &TimeZone) -> Read<
         PgType::Interval => ScalarValue::IntervalMonthDayNano(Some(interval(text)?)),
         PgType::Bytea => ScalarValue::Binary(Some(bytea(text)?)),
         PgType::Uuid => {
-            let value = uuid::Uuid::parse_str(text.trim()).map_err(|_| invalid("uuid", text))?;
+            let value = uuid(text).ok_or_else(|| invalid("uuid", text))?;
             ScalarValue::Utf8(Some(value.to_string()))
         }
         PgType::Json => {
@@ -221,6 +222,31 @@ fn numeric(pg_type: &PgType, text: &str) -> Read<ScalarValue> {
     decimal(pg_type, negative, &digits, scale)
 }
 
+/// A uuid as Postgres reads it: 32 hexadecimal digits, perhaps in braces, perhaps with a hyphen after
+/// any group of four.
+///
+/// Source: PostgreSQL 15, 8.12, and `string_to_uuid` in `uuid.c`.
+pub(crate) fn uuid(text: &str) -> Option<uuid::Uuid> {
+    let inner = match text.strip_prefix('{') {
+        Some(rest) => rest.strip_suffix('}')?,
+        None => text,
+    };
+    let mut digits = String::with_capacity(32);
+    let mut after_hyphen = false;
+    for character in inner.chars() {
+        let groups = !digits.is_empty() && digits.len() < 32 && digits.len().is_multiple_of(4);
+        match character {
+            '-' if groups && !after_hyphen => after_hyphen = true,
+            digit if digit.is_ascii_hexdigit() => {
+                digits.push(digit);
+                after_hyphen = false;
+            }
+            _ => return None,
+        }
+    }
+    (digits.len() == 32).then(|| uuid::Uuid::try_parse(&digits).ok()).flatten()
+}
+
 /// The scale in which a numeric literal is written: the digits behind its point.
 pub(crate) fn written_scale(text: &str) -> i8 {
     let trimmed = text.trim();
@@ -277,14 +303,19 @@ fn date(text: &str) -> Read<i32> {
         _ => {}
     }
     // A date parameter may carry a time, which Postgres cuts off.
-    let parts = Moment::read(text).ok_or_else(|| invalid("date", text))?;
-    Ok(parts.date.to_epoch_days())
+    let moment = Moment::read(text).map_err(|unread| unread.fault("date", text))?;
+    Ok(moment.date.to_epoch_days())
 }
 
 /// Microseconds from midnight.
 fn time(text: &str) -> Read<i64> {
-    let trimmed = text.trim();
-    clock(trimmed).ok_or_else(|| invalid("time", text))
+    let (time, rest) = clock_apart(text.trim());
+    let micros = match half_of_day(rest) {
+        Some((half, "")) => clock(time).and_then(|micros| half.of(micros)),
+        _ if rest.is_empty() => clock(time),
+        _ => Err(Unread::Syntax),
+    };
+    micros.map_err(|unread| unread.fault("time", text))
 }
 
 /// Microseconds from 1970 of a wall clock; a zone in the text is ignored, as in Postgres.
@@ -292,7 +323,7 @@ fn timestamp(text: &str) -> Read<i64> {
     match infinite(text) {
         Some(value) => Ok(value),
         None => {
-            let moment = Moment::read(text).ok_or_else(|| invalid("timestamp", text))?;
+            let moment = Moment::read(text).map_err(|unread| unread.fault("timestamp", text))?;
             moment.micros().ok_or_else(|| out_of_range("timestamp", text))
         }
     }
@@ -303,7 +334,7 @@ fn timestamptz(text: &str, zone: &TimeZone) -> Read<i64> {
     if let Some(value) = infinite(text) {
         return Ok(value);
     }
-    let moment = Moment::read(text).ok_or_else(|| invalid(type_name, text))?;
+    let moment = Moment::read(text).map_err(|unread| unread.fault(type_name, text))?;
     let local = moment.micros().ok_or_else(|| out_of_range(type_name, text))?;
     let zone = moment.zone.as_ref().unwrap_or(zone);
     let seconds = zone.offset_of_local(moment.local());
@@ -319,8 +350,28 @@ fn infinite(text: &str) -> Option<i64> {
     }
 }
 
+/// Why a text is no date or time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unread {
+    Syntax,
+    /// A month 13, a 30th of February, a 61st second.
+    Field,
+}
+
+impl Unread {
+    fn fault(self, type_name: &str, text: &str) -> Fault {
+        match self {
+            Self::Syntax => invalid(type_name, text),
+            Self::Field => Fault {
+                sqlstate: "22008",
+                message: format!("date/time field value out of range: \"{text}\""),
+            },
+        }
+    }
+}
+
 /// A date with a time and perhaps a zone: `2026-03-01 10:00:00.5+01`, `2026-03-01T10:00Z`,
-/// `0044-03-15 BC`.
+/// `0044-03-15 BC`, `January 8, 1999 1:14 PM`.
 struct Moment {
     date: NaiveDate,
     micros_of_day: i64,
@@ -328,29 +379,40 @@ struct Moment {
 }
 
 impl Moment {
-    fn read(text: &str) -> Option<Self> {
+    fn read(text: &str) -> Result<Self, Unread> {
         let text = text.trim();
         let (text, before_christ) = match text.strip_suffix("BC") {
             Some(rest) => (rest.trim_end(), true),
             None => (text, false),
         };
-        let date_ends = text.find([' ', 'T', 't']).unwrap_or(text.len());
-        let (date, rest) = text.split_at(date_ends);
-        let date = ymd(date, before_christ)?;
+        let (date, rest) = match dates::named(text, before_christ) {
+            Some(named) => (named.date()?, named.rest),
+            None => {
+                let date_ends = text.find([' ', 'T', 't']).unwrap_or(text.len());
+                let (date, rest) = text.split_at(date_ends);
+                (ymd(date, before_christ)?, rest)
+            }
+        };
         let rest = rest.trim_start_matches([' ', 'T', 't']);
         if rest.is_empty() {
-            return Some(Self { date, micros_of_day: 0, zone: None });
+            return Ok(Self { date, micros_of_day: 0, zone: None });
         }
-        let time_ends = rest.find(|c: char| !c.is_ascii_digit() && !matches!(c, ':' | '.'));
-        let (time, zone) = rest.split_at(time_ends.unwrap_or(rest.len()));
+        let (time, rest) = clock_apart(rest);
+        // A zone may stand behind the date alone: so pgjdbc sends dates.
+        let mut micros_of_day = if time.is_empty() { 0 } else { clock(time)? };
+        let zone = match half_of_day(rest) {
+            Some((half, rest)) if !time.is_empty() => {
+                micros_of_day = half.of(micros_of_day)?;
+                rest
+            }
+            _ => rest,
+        };
         let zone = match zone.trim() {
             "" => None,
             "Z" | "z" => Some(TimeZone::UTC),
-            zone => Some(offset(zone).or_else(|| TimeZone::parse(zone))?),
+            zone => Some(offset(zone).or_else(|| TimeZone::parse(zone)).ok_or(Unread::Syntax)?),
         };
-        // A zone may stand behind the date alone: so pgjdbc sends dates.
-        let micros_of_day = if time.is_empty() { 0 } else { clock(time)? };
-        Some(Self { date, micros_of_day, zone })
+        Ok(Self { date, micros_of_day, zone })
     }
 
     fn micros(&self) -> Option<i64> {
@@ -385,38 +447,84 @@ fn offset(text: &str) -> Option<TimeZone> {
     TimeZone::east(sign * (hours * 3600 + minutes * 60 + seconds))
 }
 
-fn ymd(text: &str, before_christ: bool) -> Option<NaiveDate> {
-    let (year, month, day) = match text.split('-').collect::<Vec<_>>().as_slice() {
+/// A date in digits, the year first.
+fn ymd(text: &str, before_christ: bool) -> Result<NaiveDate, Unread> {
+    let separator = ['-', '/', '.'].into_iter().find(|it| text.contains(*it)).unwrap_or('-');
+    let parts: Vec<&str> = text.split(separator).collect();
+    let (year, month, day) = match parts.as_slice() {
         [year, month, day] if year.len() >= 3 => (*year, *month, *day),
-        [compact] if compact.len() == 8 => {
-            (compact.get(..4)?, compact.get(4..6)?, compact.get(6..)?)
+        [compact] if compact.len() == 8 && compact.is_ascii() => {
+            (&compact[..4], &compact[4..6], &compact[6..])
         }
-        _ => return None,
+        _ => return Err(Unread::Syntax),
     };
     let number = |digits: &str| {
         let well_formed =
             (1..=6).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
-        well_formed.then(|| digits.parse::<u32>().ok())?
+        let number = well_formed.then(|| digits.parse::<u32>().ok()).flatten();
+        number.ok_or(Unread::Syntax)
     };
-    let year = i32::try_from(number(year)?).ok()?;
+    let year = i32::try_from(number(year)?).map_err(|_| Unread::Field)?;
     let year = if before_christ { 1 - year } else { year };
-    NaiveDate::from_ymd_opt(year, number(month)?, number(day)?)
+    NaiveDate::from_ymd_opt(year, number(month)?, number(day)?).ok_or(Unread::Field)
+}
+
+/// The time of day at the beginning of a text, and the rest.
+fn clock_apart(text: &str) -> (&str, &str) {
+    let ends = text.find(|c: char| !c.is_ascii_digit() && !matches!(c, ':' | '.'));
+    text.split_at(ends.unwrap_or(text.len()))
+}
+
+/// `AM` or `PM`.
+#[derive(Debug, Clone, Copy)]
+enum Half {
+    Morning,
+    Afternoon,
+}
+
+impl Half {
+    /// The time of day that a clock of twelve hours shows.
+    fn of(self, micros: i64) -> Result<i64, Unread> {
+        const HOUR: i64 = 3_600_000_000;
+        match (self, micros / HOUR) {
+            (Self::Morning, 12) => Ok(micros - 12 * HOUR),
+            (Self::Morning, ..12) | (Self::Afternoon, 12) => Ok(micros),
+            (Self::Afternoon, ..12) => Ok(micros + 12 * HOUR),
+            _ => Err(Unread::Field),
+        }
+    }
+}
+
+/// What a text begins with, if it is that, and the rest.
+fn half_of_day(text: &str) -> Option<(Half, &str)> {
+    let text = text.trim_start();
+    let half = match text.get(..2)?.to_ascii_lowercase().as_str() {
+        "am" => Half::Morning,
+        "pm" => Half::Afternoon,
+        _ => return None,
+    };
+    let rest = &text[2..];
+    let is_apart = !rest.starts_with(|c: char| c.is_ascii_alphanumeric());
+    is_apart.then(|| (half, rest.trim_start()))
 }
 
 /// `10:00`, `10:00:00.25` or `24:00`, in microseconds; digits beyond those are rounded.
-fn clock(text: &str) -> Option<i64> {
+fn clock(text: &str) -> Result<i64, Unread> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let parts: Vec<&str> = whole.split(':').collect();
     if !(2..=3).contains(&parts.len()) || (parts.len() == 2 && text.contains('.')) {
-        return None;
+        return Err(Unread::Syntax);
     }
     let mut seconds = 0;
     for (part, (max, unit)) in parts.iter().zip([(24, 3600), (59, 60), (60, 1)]) {
-        let value: i64 = part.parse().ok().filter(|value| (0..=max).contains(value))?;
+        let value: i64 = part.parse().map_err(|_| Unread::Syntax)?;
+        if !(0..=max).contains(&value) {
+            return Err(Unread::Field);
+        }
         seconds += value * unit;
     }
-    let micros = seconds * 1_000_000 + fraction_micros(fraction)?;
-    (micros <= 86_400_000_000).then_some(micros)
+    let micros = seconds * 1_000_000 + fraction_micros(fraction).ok_or(Unread::Syntax)?;
+    if micros > 86_400_000_000 { Err(Unread::Field) } else { Ok(micros) }
 }
 
 fn fraction_micros(digits: &str) -> Option<i64> {
@@ -480,7 +588,7 @@ fn numbers_apart(text: &str) -> Vec<String> {
 fn long_clock(text: &str) -> Option<i64> {
     let (hours, rest) = text.split_once(':')?;
     let hours: i64 = hours.parse().ok().filter(|hours| (0..=100_000_000).contains(hours))?;
-    Some(hours * 3_600_000_000 + clock(&format!("00:{rest}"))?)
+    Some(hours * 3_600_000_000 + clock(&format!("00:{rest}")).ok()?)
 }
 
 fn iso_interval(text: &str) -> Option<IntervalMonthDayNano> {
@@ -705,7 +813,7 @@ mod tests {
     fn dates_and_times() {
         assert_eq!(shown(&PgType::Date, "1970-01-02"), "Date32(\"1970-01-02\")");
         assert_eq!(shown(&PgType::Date, "1970-01-02 +00"), "Date32(\"1970-01-02\")");
-        assert_eq!(shown(&PgType::Date, "2026-02-30"), "22007");
+        assert_eq!(shown(&PgType::Date, "2026-02-30"), "22008");
         assert_eq!(shown(&PgType::Date, "yesterweek"), "22007");
         let micros = |pg_type: &PgType, text: &str| match from_text(
             pg_type,
@@ -728,7 +836,17 @@ mod tests {
         );
         assert_eq!(micros(&PgType::Timestamp, "0001-01-01 BC"), -62_167_219_200_000_000);
         assert_eq!(micros(&PgType::Timestamp, "infinity"), i64::MAX);
-        assert_eq!(shown(&PgType::Time, "24:00:01"), "22007");
+        assert_eq!(shown(&PgType::Time, "24:00:01"), "22008");
+        for text in ["January 8, 1999", "8-Jan-1999", "08 Jan 1999", "1999-Jan-8", "Fri Jan 08 99"]
+        {
+            assert_eq!(shown(&PgType::Date, text), "Date32(\"1999-01-08\")", "{text}");
+        }
+        assert_eq!(micros(&PgType::Timestamp, "Jan 1 1970 12:00:01 AM"), 1_000_000);
+        assert_eq!(
+            micros(&PgType::Timestamptz, "1 jan 1970 1:00 pm Europe/Berlin"),
+            43_200_000_000
+        );
+        assert_eq!(shown(&PgType::Time, "1:14 PM"), "Time64Microsecond(\"47640000000\")");
     }
 
     #[test]

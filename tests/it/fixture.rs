@@ -8,7 +8,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use datafusion::arrow::array::{ArrayRef, RecordBatch, StringArray};
+use datafusion::arrow::array::{ArrayRef, FixedSizeBinaryArray, RecordBatch, StringArray};
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use datafusion::parquet::arrow::ArrowWriter;
@@ -131,7 +131,10 @@ impl Table {
         for (index, column) in self.columns.iter().enumerate() {
             let texts: ArrayRef = Arc::new(StringArray::from(self.cells(index)));
             let data_type = column.arrow_type();
-            arrays.push(cast_with_options(&texts, &data_type, &strict).unwrap());
+            arrays.push(match data_type {
+                DataType::FixedSizeBinary(16) => uuids(self.cells(index)),
+                _ => cast_with_options(&texts, &data_type, &strict).unwrap(),
+            });
             fields.push(Field::new(&column.name, data_type, column.is_nullable()));
         }
         RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap()
@@ -231,6 +234,9 @@ impl Column {
             "bool" => DataType::Boolean,
             "date" => DataType::Date32,
             "timestamptz" => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            // Stored as text in both backends, or as a uuid in both.
+            "uuid" if self.clickhouse.is_some() => DataType::Utf8,
+            "uuid" => DataType::FixedSizeBinary(16),
             other => panic!("fixtures have no type {other}"),
         }
     }
@@ -249,10 +255,17 @@ impl Column {
             (None, "bool") => "Bool".to_owned(),
             (None, "date") => "Date32".to_owned(),
             (None, "timestamptz") => "DateTime64(6, 'UTC')".to_owned(),
+            (None, "uuid") => "UUID".to_owned(),
             (None, other) => panic!("fixtures have no type {other}"),
         };
         if self.is_nullable() { format!("Nullable({natural})") } else { natural }
     }
+}
+
+fn uuids(cells: Vec<Option<String>>) -> ArrayRef {
+    let bytes = cells.into_iter().map(|cell| cell.map(|text| text.parse::<uuid::Uuid>().unwrap()));
+    let bytes = bytes.map(|uuid| uuid.map(uuid::Uuid::into_bytes));
+    Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size(bytes, 16).unwrap())
 }
 
 fn text_of(cell: &Value) -> Option<String> {

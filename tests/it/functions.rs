@@ -165,3 +165,31 @@ async fn what_has_a_twin_is_pushed() {
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
+
+/// What a filter over a uuid says in the pushed statement, so that the source's key is used.
+#[tokio::test]
+async fn a_uuid_is_looked_up_in_the_column_as_it_is_stored() {
+    let fixture = Fixture::load(FIXTURE);
+    let server = ClickHouseServer::start().await;
+    fixture.load_clickhouse(&server).await;
+    let canon = Canon::over_clickhouse(&fixture, &server).await;
+    let client = canon.connect("analyst").await.unwrap();
+    let question =
+        "EXPLAIN SELECT id FROM samples WHERE u = 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'";
+    let lines = client.simple_query(question).await.unwrap();
+    let lines: Vec<&str> = lines
+        .iter()
+        .filter_map(|message| match message {
+            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        })
+        .collect();
+    let expected = "`u` = toUUID('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11')";
+    assert!(lines.iter().any(|line| line.contains(expected)), "{lines:#?}");
+    let statement = client.prepare("SELECT u, w FROM samples WHERE u = $1 AND w = ANY ($2)").await;
+    let statement = statement.unwrap();
+    use tokio_postgres::types::Type;
+    assert_eq!(statement.params(), [Type::UUID, Type::UUID_ARRAY]);
+    let types: Vec<&Type> = statement.columns().iter().map(|column| column.type_()).collect();
+    assert_eq!(types, [&Type::UUID, &Type::UUID]);
+}

@@ -3,10 +3,10 @@
 //!
 //! `tests/slt/<path>.slt` is asked of the fixture `tests/fixtures/<path>`, or, where there is no
 //! such folder, of that of its own folder. Column types: `T` text, `I` integers, `N` numeric,
-//! `R` float8, `B` bool, `D` date, `P` timestamp, `Z` timestamptz, `?` not checked. The simple
-//! protocol's types aren't seen by tokio-postgres, so there they aren't checked. An error reads
-//! `SQLSTATE: message (DETAIL: …) (HINT: …)`, to be matched by a regular expression. `\connect role`
-//! as a statement goes on as another role, as in psql.
+//! `R` float8, `B` bool, `D` date, `P` timestamp, `Z` timestamptz, `U` uuid, `?` not checked. The
+//! simple protocol's types aren't seen by tokio-postgres, so there they aren't checked. An error
+//! reads `SQLSTATE: message (DETAIL: …) (HINT: …)`, to be matched by a regular expression.
+//! `\connect role` as a statement goes on as another role, as in psql.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -167,6 +167,7 @@ pub(crate) enum Shown {
     Date,
     Timestamp,
     Timestamptz,
+    Uuid,
     Any,
 }
 
@@ -181,6 +182,7 @@ impl Shown {
             Type::DATE => Self::Date,
             Type::TIMESTAMP => Self::Timestamp,
             Type::TIMESTAMPTZ => Self::Timestamptz,
+            Type::UUID => Self::Uuid,
             _ => Self::Any,
         }
     }
@@ -204,6 +206,7 @@ impl ColumnType for Shown {
             'D' => Self::Date,
             'P' => Self::Timestamp,
             'Z' => Self::Timestamptz,
+            'U' => Self::Uuid,
             '?' => Self::Any,
             _ => return None,
         })
@@ -219,6 +222,7 @@ impl ColumnType for Shown {
             Self::Date => 'D',
             Self::Timestamp => 'P',
             Self::Timestamptz => 'Z',
+            Self::Uuid => 'U',
             Self::Any => '?',
         }
     }

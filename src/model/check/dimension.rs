@@ -136,6 +136,7 @@ fn own(entity: &Entity, attribute: &Attribute, name: String, alias_only: bool) -
         entity: entity.name.clone(),
         attribute: attribute.name.clone(),
         data_type: attribute.data_type.clone(),
+        is_uuid: attribute.is_uuid,
         expr: attribute.expr.clone(),
         alias_only,
         unit: attribute.unit.clone(),
@@ -169,16 +170,20 @@ fn related_as_of(
     }
     let qualifier = hops.last().map_or(BASE, |hop| hop.to.as_str());
     let expr = moved(&attribute.expr, qualifier);
+    let plain = expr.clone();
     let expr = match attribute.data_type {
         DataType::Utf8 => labelled(expr, &hops),
         _ => expr,
     };
+    // A label is no uuid.
+    let is_uuid = attribute.is_uuid && expr == plain;
     Dimension {
         name: format!("{}_{}", path.join("_"), attribute.name),
         path,
         entity: entity.name.clone(),
         attribute: attribute.name.clone(),
         data_type: attribute.data_type.clone(),
+        is_uuid,
         expr,
         alias_only: false,
         unit: attribute.unit.clone(),
@@ -194,6 +199,7 @@ fn segmented(holder: &Draft<'_>, hops: &[Hop<'_>], segment: &str, name: String) 
         entity: holder.entity.name.clone(),
         attribute: segment.to_owned(),
         data_type: DataType::Utf8,
+        is_uuid: false,
         expr: labelled(crate::model::segment::dimension_expr(&path, segment), hops),
         path,
         alias_only: false,

@@ -13,12 +13,13 @@ use super::at::At;
 use super::source::{self, Columns};
 use super::{Context, dimension, history, relationship, values};
 use crate::diagnostic::Finding;
+use crate::functions;
 use crate::model::entity::BASE;
 use crate::model::expr::{self, Compiled, Fault, Name, Resolved, Scope, cast};
 use crate::model::load::{Body, Document};
 use crate::model::raw::{RawAt, RawAttribute, RawChange, RawEntity};
 use crate::model::types;
-use crate::model::{AsOf, Attribute, Dimension, Entity, Relationship, Source, near};
+use crate::model::{AsOf, Attribute, Dimension, Entity, Relationship, Source, SourceColumn, near};
 
 /// Column names that every relation of metrics has already.
 pub(super) const RESERVED: [&str; 3] = ["metric_time", "metric_instant", "is_final"];
@@ -250,7 +251,7 @@ impl<'a> Attributes<'a, '_> {
                 continue;
             }
             if !attributes.declared.contains_key(name) {
-                list.push(undeclared(name, column.data_type.clone()));
+                list.push(undeclared(column));
             } else if let Some(attribute) = attributes.finished(context, name) {
                 attributes.same_as_column(context, &attribute, at);
                 list.push(attribute);
@@ -278,6 +279,9 @@ impl<'a> Attributes<'a, '_> {
     fn same_as_column(&self, context: &mut Context<'_>, attribute: &Attribute, key: At<'_>) {
         let inner = match &attribute.expr {
             Expr::Cast(cast) => cast.expr.as_ref(),
+            Expr::ScalarFunction(read) if attribute.is_uuid => {
+                read.args.first().unwrap_or(&attribute.expr)
+            }
             other => other,
         };
         if *inner == base_column(&attribute.name) {
@@ -309,6 +313,7 @@ impl<'a> Attributes<'a, '_> {
         Some(Attribute {
             name: name.to_owned(),
             data_type: compiled.data_type,
+            is_uuid: self.is_uuid(raw, &compiled.expr),
             expr: compiled.expr,
             hidden: raw.hidden,
             sensitive: raw.sensitive,
@@ -320,6 +325,20 @@ impl<'a> Attributes<'a, '_> {
                 Some(RawAt::Current) | None => AsOf::Current,
             },
         })
+    }
+
+    /// Whether an attribute's texts are uuids: it is declared so, or is such a column as it stands.
+    fn is_uuid(&self, raw: &RawAttribute, expr: &Expr) -> bool {
+        match &raw.type_name {
+            Some(name) => types::is_uuid(name),
+            None => self.reads_uuids(expr),
+        }
+    }
+
+    /// Whether an expression is a column in which the source stores uuids.
+    fn reads_uuids(&self, expr: &Expr) -> bool {
+        let column = |name: &str| self.columns.get(name).is_some_and(SourceColumn::is_uuid);
+        matches!(expr, Expr::Column(it) if *expr == base_column(&it.name) && column(&it.name))
     }
 
     /// Compiles an attribute once; None where it has a fault, which is reported then.
@@ -415,7 +434,12 @@ impl<'a> Attributes<'a, '_> {
             return None;
         };
         if declared == found.data_type {
-            return Some(found);
+            // The backend stores a text, which may be written otherwise than Postgres prints uuids.
+            let is_read = types::is_uuid(name) && !self.reads_uuids(&found.expr);
+            return Some(match is_read {
+                true => Compiled { expr: functions::uuid_of(found.expr), ..found },
+                false => found,
+            });
         }
         if found.data_type == DataType::Null || types::widens(&found.data_type, &declared) {
             return Some(Compiled { expr: cast(found.expr, &declared), data_type: declared });
@@ -475,11 +499,12 @@ fn declared<'a>(
     declared
 }
 
-fn undeclared(name: &str, data_type: DataType) -> Attribute {
+fn undeclared(column: &SourceColumn) -> Attribute {
     Attribute {
-        name: name.to_owned(),
-        data_type,
-        expr: base_column(name),
+        name: column.name.clone(),
+        data_type: column.data_type.clone(),
+        is_uuid: column.is_uuid(),
+        expr: base_column(&column.name),
         hidden: false,
         sensitive: false,
         unit: None,

@@ -590,6 +590,7 @@ impl One<'_, '_, '_, '_> {
         rows.attributes.push(Attribute {
             name: name.to_owned(),
             data_type: data_type.clone(),
+            is_uuid: false,
             expr: base_column(column),
             hidden: false,
             sensitive: false,
@@ -604,6 +605,7 @@ impl One<'_, '_, '_, '_> {
             entity: rows.name.clone(),
             attribute: name.to_owned(),
             data_type,
+            is_uuid: false,
             expr: base_column(column),
             alias_only: false,
             unit: None,

@@ -87,9 +87,13 @@ fn catalog_column(relation: &Relation, column: &RelationColumn) -> Option<Catalo
             (version.data_type.clone(), Some(metric_comment(&measure.metric, version)))
         }
     };
+    let pg_type = match &column.kind {
+        ColumnKind::Dimension(index) if relation.entity.dimensions[*index].is_uuid => PgType::Uuid,
+        _ => PgType::of_arrow(&data_type),
+    };
     Some(CatalogColumn {
         name: column.name.clone(),
-        pg_type: PgType::of_arrow(&data_type),
+        pg_type,
         not_null: relation.metric.is_none() && relation.entity.key.contains(&column.name),
         comment,
     })

@@ -112,7 +112,7 @@ impl QueryEngine {
             return Ok(planned);
         }
         let bound = bind::bind(&set.model, &set.relations, &key.settings, query, &text.text)?;
-        let params = parameters::types(&bound.params, params);
+        let params = parameters::types(&bound.params, &bound.uuid_params, params);
         let memory = InMemory::of(set, &bound.plan)?;
         // A look-up needs no plan as long as its segment is in memory.
         let runnable = match memory.as_ref().is_some_and(InMemory::is_lookup) {
@@ -125,11 +125,15 @@ impl QueryEngine {
         let output = runnable.as_ref().map_or(&bound.plan, |runnable| runnable.logical.plan());
         let schema = Arc::clone(output.schema().inner());
         let int4 = bind::int4_columns(&bound.plan);
-        let pg_types =
-            schema.fields().iter().zip(int4).map(|(field, int4)| match PgType::of(field) {
+        let mut uuids = bind::uuid_columns(&bound.plan).into_iter();
+        let pg_types = schema.fields().iter().zip(int4).map(|(field, int4)| {
+            let is_uuid = uuids.next().unwrap_or_default();
+            match PgType::of(field) {
                 PgType::Int8 if int4 => PgType::Int4,
+                PgType::Text if is_uuid => PgType::Uuid,
                 pg_type => pg_type,
-            });
+            }
+        });
         let columns = bound.names.into_iter().zip(pg_types);
         let columns = columns.map(|(name, pg_type)| Column { name, pg_type }).collect();
         let reads_clock = parameters::reads_clock(&bound.plan).map_err(PlanError::from)?

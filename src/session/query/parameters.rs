@@ -20,13 +20,17 @@ use crate::sql::types::PgType;
 /// The types of `$1` … `$n`: as announced, else as inferred, else text.
 pub(crate) fn types(
     inferred: &BTreeMap<usize, Option<DataType>>,
+    uuids: &BTreeMap<usize, PgType>,
     announced: &[Option<PgType>],
 ) -> Vec<PgType> {
     let highest = inferred.keys().next_back().copied().unwrap_or(0).max(announced.len());
     let known = |number: usize| {
         let announced = announced.get(number - 1).cloned().flatten();
         let announced = announced.filter(|pg_type| *pg_type != PgType::Unknown);
-        let inferred = || inferred.get(&number)?.as_ref().map(PgType::of_arrow);
+        let inferred = || match uuids.get(&number) {
+            Some(uuid) => Some(uuid.clone()),
+            None => inferred.get(&number)?.as_ref().map(PgType::of_arrow),
+        };
         announced.or_else(inferred).unwrap_or(PgType::Text)
     };
     (1..=highest).map(known).collect()

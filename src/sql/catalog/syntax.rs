@@ -496,6 +496,8 @@ fn rewrite_expr(expr: &mut Expr, context: &Context<'_>) -> Result<(), CatalogErr
                 **pattern = call("canon_escaped_pattern", args);
             }
         }
+        // Of BETWEEN SYMMETRIC, which has its turn after its operands.
+        Expr::Function(function) if crate::sql::spelling::is_symmetric(function) => {}
         Expr::Function(function) => {
             literals::bare_in_window(function);
             if let Some(rewritten) = rewrite_function(function, context)? {

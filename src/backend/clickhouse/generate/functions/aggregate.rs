@@ -21,7 +21,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry { name: "max", signature: "any -> the same", constants: &[], form: Form::Aggregate(|call| extreme("max", call)),
         examples: &[("max(i)", Some("5")), ("max(t)", Some("ä")), ("max(n)", Some("5.50")), ("max(at)", Some("2026-03-29 01:00:00.5+00"))] },
     Entry { name: "avg", signature: "float8 -> float8; of numbers as sum and count", constants: &[], form: Form::Aggregate(avg),
-        examples: &[("avg(f)", Some("2.45")), ("avg(n)", Some("2.0220000000000000")), ("avg(i)", Some("3.2")), ("avg(i) FILTER (WHERE i > 100)", None), ("avg(n) FILTER (WHERE i > 100)", None), ("avg(DISTINCT i)", Some("3"))] },
+        examples: &[("avg(f)", Some("2.45")), ("avg(n)", Some("2.0220000000000000")), ("avg(i)", Some("3.2000000000000000")), ("avg(i) FILTER (WHERE i > 100)", None), ("avg(n) FILTER (WHERE i > 100)", None), ("avg(DISTINCT i)", Some("3.0000000000000000"))] },
     Entry { name: "last_value", signature: "any ORDER BY any, each ascending -> the same", constants: &[], form: Form::Aggregate(last_value),
         examples: &[("last_value(t ORDER BY i)", Some("c")), ("last_value(t ORDER BY i NULLS FIRST)", None), ("last_value(n ORDER BY d NULLS FIRST, id)", Some("0.50")), ("last_value(coalesce(i, -1) ORDER BY coalesce(at, timestamptz '1950-01-01 00:00:00+00'), coalesce(i, -1))", Some("2")),
             ("last_value(coalesce(n, 0) ORDER BY coalesce(at, timestamptz '1950-01-01 00:00:00+00'), coalesce(n, 0)) FILTER (WHERE id > 3)", Some("3.10")),

@@ -4,6 +4,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::Like;
 
 use super::super::literal;
+use super::super::native::{self, Native, Stored};
 use super::super::value::{Binding, Value};
 use super::super::{NotPushable, Result};
 use super::{Call, Entry, Form};
@@ -51,11 +52,20 @@ pub(super) const ENTRIES: &[Entry] = &[
         examples: &[("reverse('äbc')", Some("cbä"))] },
     Entry { name: "repeat", signature: "text, int -> text", constants: &[1], form: Form::Scalar(|call| of_constant(call, "repeat")),
         examples: &[("repeat('ab', 3)", Some("ababab")), ("repeat('ab', -1)", Some(""))] },
+    Entry { name: "stored_uuid", signature: "text -> uuid; a source's text", constants: &[], form: Form::Scalar(stored_uuid), examples: &[] },
     Entry { name: "LIKE", signature: "text, text -> bool; the pattern a constant", constants: &[], form: Form::Syntax,
         examples: &[("'abc' LIKE 'a%'", Some("t")), ("'abc' LIKE '_c'", Some("f")), ("'ä' LIKE '_'", Some("t")), ("'a%c' LIKE 'a\\%c'", Some("t")), ("'axc' LIKE 'a\\%c'", Some("f")),
             ("'a\\c' LIKE 'a\\\\c'", Some("t")), ("'abc' LIKE 'a\\bc'", Some("t")), ("E'a\\nc' LIKE 'a_c'", Some("t")), ("'abc' NOT LIKE 'b%'", Some("t")), ("'' LIKE '%'", Some("t")),
             ("'ÄBC' ILIKE 'äb_'", Some("t")), ("'abc' NOT ILIKE 'A%'", Some("f")), ("nullif('a', 'a') LIKE 'a'", None), ("'a%c' LIKE 'a#%c' ESCAPE '#'", Some("t"))] },
 ];
+
+/// A UUID, so that it is compared with constants as one.
+fn stored_uuid(call: &Call) -> Result<Value> {
+    let text = call.arg(0)?;
+    let native = Native { sql: format!("toUUID({})", text.sql), stored: Stored::Uuid };
+    let value = native::with_native(native, &DataType::Utf8, text.nullable)?;
+    Ok(Value { plain: false, ..value }.computed_from([text]))
+}
 
 fn counted(call: &Call, function: &str) -> Result<Value> {
     let count = call.of(function)?;

@@ -21,7 +21,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         examples: &[("lead(i) OVER (ORDER BY id DESC)", Some("5")), ("lead(i) OVER (ORDER BY id)", None)] },
     Entry { name: "aggregates OVER", signature: "count, sum, min, max, avg; frames of rows", constants: &[], form: Form::Syntax,
         examples: &[("sum(i) OVER ()", Some("16")), ("sum(i) OVER (ORDER BY id)", Some("16")), ("sum(n) OVER (ORDER BY id ROWS BETWEEN 2 PRECEDING AND 1 PRECEDING)", Some("8.60")),
-            ("count(*) OVER (PARTITION BY t)", Some("1")), ("avg(i) OVER (ORDER BY id ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)", Some("4.5")),
+            ("count(*) OVER (PARTITION BY t)", Some("1")), ("avg(i) OVER (ORDER BY id ROWS BETWEEN 2 PRECEDING AND CURRENT ROW)", Some("4.5000000000000000")),
             ("max(i) OVER (ORDER BY id ROWS BETWEEN UNBOUNDED PRECEDING AND 4 PRECEDING)", Some("2"))] },
 ];
 

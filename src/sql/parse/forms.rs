@@ -1,0 +1,123 @@
+//! Forms of Postgres that the parser doesn't know, in words that it does, before it reads them.
+//!
+//! - `x BETWEEN SYMMETRIC a AND b`: the first bound is marked as an argument of [`SYMMETRIC`];
+//! - `x LIKE ANY (…)`, `x NOT ILIKE ALL (…)`: their operators, `~~` and `!~~*`.
+//!
+//! Every token keeps the place in the text that it was written at.
+
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
+
+/// The name of what stands around the first bound of `BETWEEN SYMMETRIC`.
+pub(crate) const SYMMETRIC: &str = "canon between symmetric";
+
+/// A token more, in front of another.
+type Insertion = (usize, Token);
+
+/// The tokens with these forms written anew.
+pub(super) fn known(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
+    let written: Vec<usize> =
+        (0..tokens.len()).filter(|index| !super::is_blank(&tokens[*index].token)).collect();
+    let mut insertions: Vec<Insertion> = Vec::new();
+    for (place, index) in written.iter().enumerate() {
+        let word = |offset: usize| {
+            written.get(place + offset).map(|at| super::keyword(&tokens[*at].token))
+        };
+        let is = |offset: usize, expected: &str| word(offset).is_some_and(|word| word == expected);
+        let before = place.checked_sub(1).map(|place| written[place]);
+        match super::keyword(&tokens[*index].token).as_str() {
+            "BETWEEN" if is(1, "SYMMETRIC") => {
+                let (symmetric, rest) = (written[place + 1], &written[place + 2..]);
+                let Some(end) = first_bound_end(&tokens, rest) else { continue };
+                tokens[symmetric].token = marker();
+                insertions.push((symmetric + 1, Token::LParen));
+                insertions.push((end, Token::RParen));
+            }
+            like @ ("LIKE" | "ILIKE") if is(1, "ANY") || is(1, "ALL") || is(1, "SOME") => {
+                let not = before.filter(|at| super::keyword(&tokens[*at].token) == "NOT");
+                let operator = match (like, not) {
+                    ("LIKE", None) => Token::DoubleTilde,
+                    ("LIKE", Some(_)) => Token::ExclamationMarkDoubleTilde,
+                    (_, None) => Token::DoubleTildeAsterisk,
+                    (_, Some(_)) => Token::ExclamationMarkDoubleTildeAsterisk,
+                };
+                tokens[*index].token = operator;
+                if let Some(not) = not {
+                    tokens[not].token = super::blank();
+                }
+            }
+            _ => {}
+        }
+    }
+    inserted(tokens, insertions)
+}
+
+/// Where the AND behind the first bound is: outside of brackets and of CASE.
+fn first_bound_end(tokens: &[TokenWithSpan], rest: &[usize]) -> Option<usize> {
+    let mut depth = 0_usize;
+    for at in rest {
+        match (&tokens[*at].token, super::keyword(&tokens[*at].token).as_str()) {
+            (Token::LParen | Token::LBracket, _) | (_, "CASE") => depth += 1,
+            (Token::RParen | Token::RBracket, _) | (_, "END") => depth = depth.checked_sub(1)?,
+            (Token::Comma, _) if depth == 0 => return None,
+            (_, "AND") if depth == 0 => return Some(*at),
+            _ => {}
+        }
+    }
+    None
+}
+
+fn marker() -> Token {
+    Token::Word(Word {
+        value: SYMMETRIC.to_owned(),
+        quote_style: Some('"'),
+        keyword: datafusion::sql::sqlparser::keywords::Keyword::NoKeyword,
+    })
+}
+
+fn inserted(tokens: Vec<TokenWithSpan>, mut insertions: Vec<Insertion>) -> Vec<TokenWithSpan> {
+    if insertions.is_empty() {
+        return tokens;
+    }
+    insertions.sort_by_key(|(at, _)| *at);
+    let mut insertions = insertions.into_iter().peekable();
+    let mut all = Vec::with_capacity(tokens.len() + insertions.len());
+    for (index, token) in tokens.into_iter().enumerate() {
+        while let Some((_, more)) = insertions.next_if(|(at, _)| *at == index) {
+            all.push(TokenWithSpan::new(more, token.span));
+        }
+        all.push(token);
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+    use datafusion::sql::sqlparser::tokenizer::Tokenizer;
+
+    fn known_as(text: &str) -> String {
+        let mut tokens = Vec::new();
+        Tokenizer::new(&PostgreSqlDialect {}, text)
+            .tokenize_with_location_into_buf(&mut tokens)
+            .unwrap();
+        known(tokens).iter().map(|token| token.token.to_string()).collect()
+    }
+
+    #[test]
+    fn forms_become_known_ones() {
+        let symmetric = format!("\"{SYMMETRIC}\"");
+        for (text, expected) in [
+            ("x between symmetric a and b", format!("x between {symmetric}( a )and b")),
+            (
+                "x between symmetric (case when a and b then 1 end) and 2",
+                format!("x between {symmetric}( (case when a and b then 1 end) )and 2"),
+            ),
+            ("t not like all (p)", "t   !~~ all (p)".to_owned()),
+            ("t ilike any (p)", "t ~~* any (p)".to_owned()),
+            ("t like 'any'", "t like 'any'".to_owned()),
+        ] {
+            assert_eq!(known_as(text), expected, "{text}");
+        }
+    }
+}
