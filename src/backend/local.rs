@@ -20,6 +20,7 @@ use datafusion::execution::{
     SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext,
 };
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
 use datafusion::optimizer::eliminate_duplicated_expr::EliminateDuplicatedExpr;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_plan::coop::CooperativeExec;
@@ -40,6 +41,7 @@ use super::{BackendError, Run};
 use crate::functions::FunctionError;
 use crate::functions::time::{TooManyPeriods, UnknownZone};
 use crate::functions::{self, registry};
+use crate::plan::SubqueriesAsValues;
 use crate::sql::value::BadCast;
 
 /// Memory that all queries together may hold for sorts, joins and groups. A query that asks for
@@ -87,13 +89,17 @@ pub(crate) fn session_state(
     Ok(builder.build())
 }
 
-/// DataFusion's own rules but for one: `EliminateDuplicatedExpr` drops keys of ORDER BY that others
+/// DataFusion's own rules, one more, and without one: `EliminateDuplicatedExpr` drops keys of ORDER BY that others
 /// determine, and DataFusion 55.2 takes the groups of an aggregation for determined by any of its
 /// keys that is unique in one of the tables joined below. With it, groups by period and country
 /// over periods that are distinct came in the order of the period only.
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules = Optimizer::new().rules;
     rules.retain(|rule| rule.name() != EliminateDuplicatedExpr::new().name());
+    // Before the rule that knows of conditions only.
+    let conditions = DecorrelatePredicateSubquery::new();
+    let before = rules.iter().position(|rule| rule.name() == conditions.name());
+    rules.insert(before.unwrap_or_default(), Arc::new(SubqueriesAsValues));
     rules
 }
 

@@ -19,6 +19,7 @@ mod shares;
 mod shift;
 pub mod source;
 pub mod spread;
+mod subqueries;
 mod time_ranges;
 mod trace;
 mod weeks;
@@ -27,6 +28,7 @@ use chrono::{DateTime, Utc};
 use datafusion::logical_expr::LogicalPlan;
 
 pub use error::PlanError;
+pub(crate) use subqueries::SubqueriesAsValues;
 
 use crate::model::Model;
 
