@@ -33,7 +33,7 @@ pub use calendar::Unit;
 pub use error::FunctionError;
 pub use fiscal::FiscalCalendar;
 pub use grain::Grain;
-pub(crate) use patterns::{PatternPart, finest_unit, pattern_parts};
+pub(crate) use patterns::{PatternPart, exact_unit, finest_unit, pattern_parts};
 pub(crate) use types::{is_unconstrained, of_length};
 
 use std::collections::HashMap;

@@ -8,6 +8,7 @@ mod error;
 mod expand;
 pub(crate) mod history;
 mod journey;
+mod labels;
 pub mod latest;
 mod levels;
 mod measure;

@@ -17,7 +17,7 @@ use super::journey;
 use super::measure::marked;
 use super::rewrite::{Needs, Rewriter};
 use super::trace::judges_days;
-use super::{subqueries, time_ranges, weeks};
+use super::{labels, subqueries, time_ranges, weeks};
 use crate::bind::{RelationScan, markers};
 use crate::functions;
 use crate::model::Model;
@@ -25,6 +25,7 @@ use crate::model::Model;
 /// Applies every rule:
 ///
 /// 0. Weeks of `metric_time` begin on the project's day, while it is still known what is one.
+///    Labels of periods as keys become the periods.
 /// 1. `grouping()` becomes an expression over the grouping id, while the aggregation is still the
 ///    statement's own.
 /// 2. Columns that nobody reads go, so that a `SELECT *` in a subquery joins nothing and counts by
@@ -53,6 +54,7 @@ pub(crate) fn pruned(model: &Model, bound: &LogicalPlan) -> Result<LogicalPlan, 
         Weekday::Mon => bound,
         first => &weeks::apply(bound, first)?,
     };
+    let bound = &labels::as_periods(bound)?;
     let resolved = match calls_grouping(bound)? {
         true => {
             let options = &functions::registry().options;
@@ -102,7 +104,7 @@ fn keep_measures(plan: &LogicalPlan) -> Result<LogicalPlan, PlanError> {
     Ok(kept.data)
 }
 
-fn is_mark(expr: &Expr) -> bool {
+pub(super) fn is_mark(expr: &Expr) -> bool {
     [markers::MEASURE, markers::MEASURE_AT].into_iter().any(|mark| marked(expr, mark).is_some())
 }
 
