@@ -131,8 +131,9 @@ impl Registry {
 
 /// DataFusion's own, after ours.
 fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
-    let own: Arc<dyn ExprPlanner> = Arc::new(types::IntervalProducts);
-    std::iter::once(own).chain(SessionStateDefaults::default_expr_planners()).collect()
+    let own: [Arc<dyn ExprPlanner>; 2] =
+        [Arc::new(types::IntervalProducts), Arc::new(types::Extracts)];
+    own.into_iter().chain(SessionStateDefaults::default_expr_planners()).collect()
 }
 
 /// How SQL text becomes plans, for every use of [`SqlToRel`].
