@@ -23,6 +23,10 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
 use datafusion::optimizer::eliminate_duplicated_expr::EliminateDuplicatedExpr;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::physical_optimizer::output_requirements::OutputRequirements;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::joins::{
     CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec,
@@ -38,9 +42,9 @@ use tokio::sync::mpsc;
 use super::guard::{BATCHES_AHEAD, Guarded};
 use super::latest::NewestPlanner;
 use super::{BackendError, Run};
-use crate::functions::FunctionError;
 use crate::functions::time::{TooManyPeriods, UnknownZone};
 use crate::functions::{self, registry};
+use crate::functions::{FunctionError, Simplify};
 use crate::plan::SubqueriesAsValues;
 use crate::sql::value::BadCast;
 
@@ -81,6 +85,7 @@ pub(crate) fn session_state(
         .with_config(config)
         .with_runtime_env(runtime)
         .with_optimizer_rules(optimizer_rules())
+        .with_physical_optimizer_rules(physical_optimizer_rules())
         .with_query_planner(Arc::new(Planner { extension_planners }))
         .with_expr_planners(registry.expr_planners.clone())
         .with_scalar_functions(registry.scalar.values().cloned().collect())
@@ -89,10 +94,11 @@ pub(crate) fn session_state(
     Ok(builder.build())
 }
 
-/// DataFusion's own rules, one more, and without one: `EliminateDuplicatedExpr` drops keys of ORDER BY that others
-/// determine, and DataFusion 55.2 takes the groups of an aggregation for determined by any of its
-/// keys that is unique in one of the tables joined below. With it, groups by period and country
-/// over periods that are distinct came in the order of the period only.
+/// DataFusion's own rules, with [`SubqueriesAsValues`] and but for two: [`Simplify`] stands for its
+/// own simplification, and `EliminateDuplicatedExpr` drops keys of ORDER BY that others determine,
+/// and DataFusion 55.2 takes the groups of an aggregation for determined by any of its keys that is
+/// unique in one of the tables joined below. With it, groups by period and country over periods
+/// that are distinct came in the order of the period only.
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules = Optimizer::new().rules;
     rules.retain(|rule| rule.name() != EliminateDuplicatedExpr::new().name());
@@ -100,6 +106,23 @@ fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let conditions = DecorrelatePredicateSubquery::new();
     let before = rules.iter().position(|rule| rule.name() == conditions.name());
     rules.insert(before.unwrap_or_default(), Arc::new(SubqueriesAsValues));
+    let simplify = Simplify::default();
+    for rule in rules.iter_mut().filter(|rule| rule.name() == simplify.name()) {
+        *rule = Arc::new(Simplify::default());
+    }
+    rules
+}
+
+/// DataFusion's own rules, with the one that sees to orders and partitions once more after
+/// projections were moved: of a key that a filter makes constant they may lose that it is, which
+/// `SanityCheckPlan` then refuses (DataFusion 55.2). While the plan's own order is still written down,
+/// which is until `OutputRequirements` takes it off again.
+fn physical_optimizer_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let mut rules = PhysicalOptimizer::new().rules;
+    let taken_off = OutputRequirements::new_remove_mode();
+    let ends = rules.iter().rposition(|rule| rule.name() == taken_off.name());
+    let ensured: Arc<dyn PhysicalOptimizerRule + Send + Sync> = Arc::new(EnsureRequirements::new());
+    rules.insert(ends.unwrap_or_default(), ensured);
     rules
 }
 

@@ -23,9 +23,11 @@ pub mod percentile;
 mod regex;
 mod rows;
 pub mod semantics;
+mod simplify;
 mod strings;
 mod text;
 pub mod time;
+mod transparent;
 mod types;
 mod udf;
 
@@ -34,6 +36,9 @@ pub use error::FunctionError;
 pub use fiscal::FiscalCalendar;
 pub use grain::Grain;
 pub(crate) use patterns::{PatternPart, exact_unit, finest_unit, pattern_parts};
+pub(crate) use simplify::Simplify;
+pub use simplify::simplify;
+pub(crate) use transparent::transparent;
 pub(crate) use types::{is_unconstrained, of_length};
 
 use std::collections::HashMap;
@@ -186,14 +191,6 @@ pub fn analyze(plan: LogicalPlan) -> Result<LogicalPlan> {
 /// Stack of each thread that parses or plans: trees are walked recursively, and their depth is bounded
 /// by what this holds in an unoptimised build.
 pub const STACK_BYTES: usize = 16 << 20;
-
-/// A plan with its constants folded. Reads no clock: what depends on the time is replaced before.
-pub fn simplify(plan: LogicalPlan) -> Result<LogicalPlan> {
-    use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
-    use datafusion::optimizer::{Optimizer, OptimizerContext};
-    let optimizer = Optimizer::with_rules(vec![Arc::new(SimplifyExpressions::new())]);
-    optimizer.optimize(plan, &OptimizerContext::new().with_max_passes(1), |_, _| {})
-}
 
 /// A context with functions and no tables.
 struct FunctionsOnly;

@@ -9,7 +9,6 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
-use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
 use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 use tracing::debug_span;
 
@@ -19,6 +18,7 @@ use super::node::Pushed;
 use super::partial::{Divided, filters};
 use crate::backend::latest::latest_of;
 use crate::backend::{BackendError, Prepared};
+use crate::functions::Simplify;
 use crate::plan::latest::Latest;
 use crate::plan::source::SourceTable;
 use crate::plan::spread::Spread;
@@ -33,7 +33,7 @@ pub(super) fn draw(
     // Folds constants and takes casts off columns, so that keys prune, and says which conditions of
     // a join are its keys; DataFusion's other rules are for an engine that doesn't plan by itself.
     let rules: Vec<Arc<dyn OptimizerRule + Send + Sync>> =
-        vec![Arc::new(SimplifyExpressions::new()), Arc::new(ExtractEquijoinPredicate::new())];
+        vec![Arc::new(Simplify::default()), Arc::new(ExtractEquijoinPredicate::new())];
     let simplify = || optimize(plan, rules, state);
     let plan = debug_span!("simplify_pushed").in_scope(simplify)?;
     if let Some(pushed) = push(&plan, tables)? {

@@ -8,13 +8,11 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, LazyLock};
 
-use datafusion::arrow::datatypes::{DataType, FieldRef};
-use datafusion::common::{Column, internal_err};
+use datafusion::common::Column;
 use datafusion::error::Result;
-use datafusion::logical_expr::{
-    ColumnarValue, Distinct, Expr, LogicalPlan, Projection, ReturnFieldArgs, ScalarFunctionArgs,
-    ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-};
+use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, Projection, ScalarUDF};
+
+use crate::functions::transparent;
 
 /// A join whose inputs have no unique columns, and distinct rows that aren't known to be so; None
 /// for anything else.
@@ -44,7 +42,7 @@ pub(super) fn unkeyed(plan: &LogicalPlan) -> Result<Option<LogicalPlan>> {
     }
 }
 
-/// The plan with some of its columns behind [`Same`].
+/// The plan with some of its columns behind [`SAME`].
 fn hidden(plan: &LogicalPlan, columns: &BTreeSet<usize>) -> Result<LogicalPlan> {
     let exprs = plan.schema().iter().enumerate().map(|(index, (qualifier, field))| {
         let column = Expr::Column(Column::new(qualifier.cloned(), field.name()));
@@ -57,42 +55,4 @@ fn hidden(plan: &LogicalPlan, columns: &BTreeSet<usize>) -> Result<LogicalPlan> 
     Ok(LogicalPlan::Projection(Projection::try_new(exprs, Arc::new(plan.clone()))?))
 }
 
-static SAME: LazyLock<ScalarUDF> =
-    LazyLock::new(|| ScalarUDF::from(Same { signature: Signature::any(1, Volatility::Immutable) }));
-
-/// Gives its argument.
-#[derive(Debug, PartialEq, Eq, Hash)]
-struct Same {
-    signature: Signature,
-}
-
-impl ScalarUDFImpl for Same {
-    fn name(&self) -> &str {
-        "canon_same"
-    }
-
-    fn signature(&self) -> &Signature {
-        &self.signature
-    }
-
-    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
-        match types {
-            [data_type] => Ok(data_type.clone()),
-            _ => internal_err!("one argument is expected"),
-        }
-    }
-
-    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
-        match args.arg_fields {
-            [field] => Ok(Arc::clone(field)),
-            _ => internal_err!("one argument is expected"),
-        }
-    }
-
-    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        match args.args.into_iter().next() {
-            Some(value) => Ok(value),
-            None => internal_err!("one argument is expected"),
-        }
-    }
-}
+static SAME: LazyLock<ScalarUDF> = LazyLock::new(|| transparent("canon_same"));

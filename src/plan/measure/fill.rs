@@ -455,11 +455,17 @@ impl Evaluation<'_, '_, '_> {
                 "Add WHERE metric_time >= '2026-01-01'.",
             ));
         };
-        let beside = self.shown_beside(first, branches).into_iter().filter(own);
+        let mut counting: Vec<&Branch> = vec![first];
+        for branch in branches.iter().filter(own) {
+            if !counting.iter().any(|known| self.counts_all_of(known, branch)) {
+                counting.push(branch);
+            }
+        }
+        let counting: Vec<Branch> = counting.into_iter().cloned().collect();
         let mut firsts = Vec::new();
-        for branch in [first].into_iter().chain(beside) {
+        for branch in counting {
             // At the periods that offsets move them to.
-            let branch = Branch { earlier: None, ..branch.clone() };
+            let branch = Branch { earlier: None, ..branch };
             let rows = self.narrow(&branch, filling.instance, &input, Kept::Counted, Vec::new())?;
             firsts.push(Arc::new(least_of(rows, WALL)?));
         }
@@ -467,6 +473,16 @@ impl Evaluation<'_, '_, '_> {
             1 => Ok(Arc::unwrap_or_clone(firsts.remove(0))),
             _ => least_of(LogicalPlan::Union(Union::try_new_with_loose_types(firsts)?), WALL),
         }
+    }
+
+    /// Whether a branch counts all rows that another one does.
+    fn counts_all_of(&self, branch: &Branch, other: &Branch) -> bool {
+        let filters = |branch: &Branch| -> Vec<Option<&Expr>> {
+            branch.atoms.iter().map(|index| self.atoms[*index].filter.as_ref()).collect()
+        };
+        let own = filters(branch);
+        let keeps = |filter: &Option<&Expr>| own.contains(&None) || own.contains(filter);
+        filters(other).iter().all(keeps) && self.show_the_same(branch, other)
     }
 
     /// The spine beside each combination of the other keys that the branches' groups have: columns

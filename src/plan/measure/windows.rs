@@ -377,35 +377,39 @@ impl Evaluation<'_, '_, '_> {
     }
 
     /// The branches whose rows show other periods than a branch's own do.
-    pub(super) fn shown_beside<'b>(&self, branch: &Branch, all: &'b [Branch]) -> Vec<&'b Branch> {
-        let rows = |it: &Branch| {
+    pub(super) fn shown_beside<'b>(
+        &self,
+        branch: &'b Branch,
+        all: &'b [Branch],
+    ) -> Vec<&'b Branch> {
+        let mut known = vec![branch];
+        for other in all {
+            let is_of_scan = other.instance.is_none() || other.instance == branch.instance;
+            if is_of_scan && !known.iter().any(|known| self.show_the_same(known, other)) {
+                known.push(other);
+            }
+        }
+        known.split_off(1)
+    }
+
+    /// Whether the rows of two branches show the same groups. A FILTER leaves groups as they are.
+    pub(super) fn show_the_same(&self, one: &Branch, other: &Branch) -> bool {
+        let conditions = |branch: &Branch| {
             let mut conditions: Vec<&[Expr]> = Vec::new();
-            for index in it.atoms.iter().filter(|_| !it.has_plain) {
+            for index in branch.atoms.iter().filter(|_| !branch.has_plain) {
                 let own = self.atoms[*index].conditions.as_slice();
                 if !conditions.contains(&own) {
                     conditions.push(own);
                 }
             }
-            (
-                it.instance,
-                it.entity.clone(),
-                it.time.clone(),
-                it.earlier.clone(),
-                it.has_plain,
-                conditions,
-            )
+            conditions
         };
-        let mut known = vec![rows(branch)];
-        let mut beside = Vec::new();
-        for other in all {
-            let is_of_scan = other.instance.is_none() || other.instance == branch.instance;
-            let shows = rows(other);
-            if is_of_scan && !known.contains(&shows) {
-                known.push(shows);
-                beside.push(other);
-            }
-        }
-        beside
+        one.instance == other.instance
+            && one.entity == other.entity
+            && one.time == other.time
+            && one.earlier == other.earlier
+            && one.has_plain == other.has_plain
+            && conditions(one) == conditions(other)
     }
 
     /// The periods of a branch's rows that pass all filters, each as often as there are rows.

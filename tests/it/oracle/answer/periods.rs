@@ -31,12 +31,13 @@ impl Oracle<'_> {
         rows.filter(|it| passes_filter(it, question)).collect()
     }
 
-    /// All periods that the question shows of what ends with them.
+    /// All periods that the question shows of what ends with them: filling adds some.
     fn shown_periods(&self, question: &Question) -> Vec<Option<i64>> {
-        match self.spine(question) {
-            Some(spine) => spine.iter().copied().map(Some).collect(),
-            None => self.periods_of_rows(question),
-        }
+        let mut periods = self.periods_of_rows(question);
+        let spine = self.spine(question).unwrap_or_default().iter().copied().map(Some);
+        let added: Vec<Option<i64>> = spine.filter(|period| !periods.contains(period)).collect();
+        periods.extend(added);
+        periods
     }
 
     fn periods_of_rows(&self, question: &Question) -> Vec<Option<i64>> {

@@ -1,0 +1,51 @@
+//! Functions that give their argument, to hide it from rules of the optimizer.
+
+use datafusion::arrow::datatypes::{DataType, FieldRef};
+use datafusion::common::internal_err;
+use datafusion::error::Result;
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+    Volatility,
+};
+
+/// A function of that name which gives its one argument, with the argument's field.
+pub(crate) fn transparent(name: &'static str) -> ScalarUDF {
+    ScalarUDF::from(Transparent { name, signature: Signature::any(1, Volatility::Immutable) })
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Transparent {
+    name: &'static str,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Transparent {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        match types {
+            [data_type] => Ok(data_type.clone()),
+            _ => internal_err!("one argument is expected"),
+        }
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        match args.arg_fields {
+            [field] => Ok(field.clone()),
+            _ => internal_err!("one argument is expected"),
+        }
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        match args.args.into_iter().next() {
+            Some(value) => Ok(value),
+            None => internal_err!("one argument is expected"),
+        }
+    }
+}
