@@ -20,6 +20,7 @@ use datafusion::execution::{
     SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext,
 };
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
 use datafusion::optimizer::eliminate_duplicated_expr::EliminateDuplicatedExpr;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
@@ -45,6 +46,7 @@ use super::{BackendError, Run};
 use crate::functions::time::{TooManyPeriods, UnknownZone};
 use crate::functions::{self, registry};
 use crate::functions::{FunctionError, Simplify};
+use crate::plan::SubqueriesAsValues;
 use crate::sql::value::BadCast;
 
 /// Memory that all queries together may hold for sorts, joins and groups. A query that asks for
@@ -93,13 +95,18 @@ pub(crate) fn session_state(
     Ok(builder.build())
 }
 
-/// DataFusion's own rules but for two: [`Simplify`] stands for its own simplification, and `EliminateDuplicatedExpr` drops keys of ORDER BY that others
-/// determine, and DataFusion 55.2 takes the groups of an aggregation for determined by any of its
-/// keys that is unique in one of the tables joined below. With it, groups by period and country
-/// over periods that are distinct came in the order of the period only.
+/// DataFusion's own rules, with [`SubqueriesAsValues`] and but for two: [`Simplify`] stands for its
+/// own simplification, and `EliminateDuplicatedExpr` drops keys of ORDER BY that others determine,
+/// and DataFusion 55.2 takes the groups of an aggregation for determined by any of its keys that is
+/// unique in one of the tables joined below. With it, groups by period and country over periods
+/// that are distinct came in the order of the period only.
 fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let mut rules = Optimizer::new().rules;
     rules.retain(|rule| rule.name() != EliminateDuplicatedExpr::new().name());
+    // Before the rule that knows of conditions only.
+    let conditions = DecorrelatePredicateSubquery::new();
+    let before = rules.iter().position(|rule| rule.name() == conditions.name());
+    rules.insert(before.unwrap_or_default(), Arc::new(SubqueriesAsValues));
     let simplify = Simplify::default();
     for rule in rules.iter_mut().filter(|rule| rule.name() == simplify.name()) {
         *rule = Arc::new(Simplify::default());
@@ -110,9 +117,9 @@ fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
 /// DataFusion's own rules but for one: `AggregateStatistics` says that there is one distinct value of
 /// a column that a filter makes constant, also where no row passes the filter (DataFusion 55.2).
 ///
-/// And with the one that sees to orders and partitions once more after projections were moved: of a key that a filter makes constant they may lose that it is, which
-/// `SanityCheckPlan` then refuses (DataFusion 55.2). While the plan's own order is still written down,
-/// which is until `OutputRequirements` takes it off again.
+/// And with the one that sees to orders and partitions once more after projections were moved: of a
+/// key that a filter makes constant they may lose that it is, which `SanityCheckPlan` then refuses.
+/// While the plan's own order is still written down, which is until `OutputRequirements` takes it off.
 fn physical_optimizer_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let mut rules = PhysicalOptimizer::new().rules;
     rules.retain(|rule| rule.name() != AggregateStatistics::new().name());

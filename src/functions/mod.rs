@@ -35,7 +35,7 @@ pub use calendar::Unit;
 pub use error::FunctionError;
 pub use fiscal::FiscalCalendar;
 pub use grain::Grain;
-pub(crate) use patterns::{PatternPart, finest_unit, pattern_parts};
+pub(crate) use patterns::{PatternPart, exact_unit, finest_unit, pattern_parts};
 pub(crate) use simplify::Simplify;
 pub use simplify::simplify;
 pub(crate) use transparent::transparent;
@@ -136,8 +136,9 @@ impl Registry {
 
 /// DataFusion's own, after ours.
 fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
-    let own: Arc<dyn ExprPlanner> = Arc::new(types::IntervalProducts);
-    std::iter::once(own).chain(SessionStateDefaults::default_expr_planners()).collect()
+    let own: [Arc<dyn ExprPlanner>; 2] =
+        [Arc::new(types::IntervalProducts), Arc::new(types::Extracts)];
+    own.into_iter().chain(SessionStateDefaults::default_expr_planners()).collect()
 }
 
 /// How SQL text becomes plans, for every use of [`SqlToRel`].

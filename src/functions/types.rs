@@ -6,14 +6,14 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit};
 use datafusion::common::DFSchema;
 use datafusion::error::Result;
-use datafusion::logical_expr::ExprSchemable;
 use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, TypePlanner};
+use datafusion::logical_expr::{Expr, ExprSchemable};
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, CharacterLength, ExactNumberInfo, TimezoneInfo,
 };
 
 use super::rows;
-use super::time::{TIMESTAMP, timestamptz};
+use super::time::{self, TIMESTAMP, timestamptz};
 use super::udf::call;
 use crate::sql::types::PG_TYPE_KEY;
 
@@ -54,6 +54,21 @@ impl TypePlanner for PostgresTypes {
             }
             _ => None,
         })
+    }
+}
+
+/// EXTRACT as Postgres's function from the beginning, so that what is written around it sees a
+/// numeric: DataFusion makes its own `date_part` of it, a float8.
+#[derive(Debug)]
+pub(super) struct Extracts;
+
+impl ExprPlanner for Extracts {
+    fn plan_extract(&self, args: Vec<Expr>) -> Result<PlannerResult<Vec<Expr>>> {
+        // Their types aren't known yet.
+        match args.last() {
+            Some(Expr::Literal(..) | Expr::Placeholder(_)) => Ok(PlannerResult::Original(args)),
+            _ => Ok(PlannerResult::Planned(call(time::extract(), args))),
+        }
     }
 }
 

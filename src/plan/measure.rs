@@ -214,7 +214,12 @@ impl Evaluation<'_, '_, '_> {
                         metric: version.metric.clone(),
                         version: version.version.to_string(),
                         dimension: scanned.name.clone(),
-                        allowed: allowed.clone(),
+                        allowed: version
+                            .time
+                            .iter()
+                            .map(|_| "metric_time".to_owned())
+                            .chain(allowed.iter().cloned())
+                            .collect(),
                     });
                 }
             }

@@ -9,6 +9,7 @@ mod error;
 mod expand;
 pub(crate) mod history;
 mod journey;
+mod labels;
 pub mod latest;
 mod levels;
 mod measure;
@@ -20,6 +21,7 @@ mod shares;
 mod shift;
 pub mod source;
 pub mod spread;
+mod subqueries;
 mod time_ranges;
 mod trace;
 mod weeks;
@@ -28,6 +30,7 @@ use chrono::{DateTime, Utc};
 use datafusion::logical_expr::LogicalPlan;
 
 pub use error::PlanError;
+pub(crate) use subqueries::SubqueriesAsValues;
 pub(crate) use trace::asks;
 
 use crate::model::Model;

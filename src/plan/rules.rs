@@ -17,7 +17,7 @@ use super::journey;
 use super::measure::marked;
 use super::rewrite::{Needs, Rewriter};
 use super::trace::judges_days;
-use super::{time_ranges, weeks};
+use super::{labels, subqueries, time_ranges, weeks};
 use crate::bind::{RelationScan, markers};
 use crate::functions;
 use crate::model::Model;
@@ -25,6 +25,7 @@ use crate::model::Model;
 /// Applies every rule:
 ///
 /// 0. Weeks of `metric_time` begin on the project's day, while it is still known what is one.
+///    Labels of periods as keys become the periods.
 /// 1. `grouping()` becomes an expression over the grouping id, while the aggregation is still the
 ///    statement's own.
 /// 2. Columns that nobody reads go, so that a `SELECT *` in a subquery joins nothing and counts by
@@ -32,6 +33,7 @@ use crate::model::Model;
 /// 3. Measures and relations are replaced by what they stand for.
 /// 4. Postgres's meaning and coerced types, over the whole plan.
 /// 5. Constants are folded, so that 6 and 7 see them.
+///    Then subqueries that depend on the row around them become joins, which 6 may move through.
 /// 6. Filters move down to the source that they are about: below joins, so that a filter of time is
 ///    a filter of one table, but never below a dedupe.
 /// 7. Filters on wall clocks become ranges of the event column.
@@ -52,6 +54,7 @@ pub(crate) fn pruned(model: &Model, bound: &LogicalPlan) -> Result<LogicalPlan, 
         Weekday::Mon => bound,
         first => &weeks::apply(bound, first)?,
     };
+    let bound = &labels::as_periods(bound)?;
     let resolved = match calls_grouping(bound)? {
         true => {
             let options = &functions::registry().options;
@@ -66,6 +69,7 @@ pub(crate) fn pruned(model: &Model, bound: &LogicalPlan) -> Result<LogicalPlan, 
 pub(crate) fn finished(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
     let plan = debug_span!("analyze").in_scope(|| functions::analyze(plan))?;
     let plan = debug_span!("simplify").in_scope(|| functions::simplify(plan))?;
+    let plan = debug_span!("subqueries").in_scope(|| subqueries::as_joins(plan))?;
     let push_filters = || optimized(plan, Arc::new(PushDownFilter::new()));
     let plan = debug_span!("push_filters").in_scope(push_filters)?;
     let plan = debug_span!("time_ranges").in_scope(|| time_ranges::apply(plan))?;
@@ -100,7 +104,7 @@ fn keep_measures(plan: &LogicalPlan) -> Result<LogicalPlan, PlanError> {
     Ok(kept.data)
 }
 
-fn is_mark(expr: &Expr) -> bool {
+pub(super) fn is_mark(expr: &Expr) -> bool {
     [markers::MEASURE, markers::MEASURE_AT].into_iter().any(|mark| marked(expr, mark).is_some())
 }
 

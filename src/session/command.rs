@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use datafusion::common::ScalarValue;
+use datafusion::sql::sqlparser::ast;
 use tokio_util::sync::CancellationToken;
 
 use super::cursor::Cursor;
-use super::engine::{Column, Notice, QueryText};
+use super::engine::{Column, Notice, PreparedQuery, QueryText};
 use super::error::SessionError;
 use super::portal::{Format, Prepared};
+use super::query::EngineError;
 use super::transaction::{SAVEPOINTS_MAX, Transaction};
 use super::{Answer, Origin, Pace, Rows, Session, rows};
 use crate::error::QueryError;
@@ -26,7 +28,7 @@ fn done(tag: &str) -> Answered {
 
 impl Session {
     /// The columns of a command's answer, if it has rows.
-    pub(super) fn command_columns(
+    pub(super) async fn command_columns(
         &self,
         statement: &Statement,
     ) -> Result<Option<Vec<Column>>, QueryError> {
@@ -40,6 +42,9 @@ impl Session {
             Statement::Fetch { cursor, .. } => Ok(self.fetched_columns(cursor)),
             Statement::Execute { name, .. } => {
                 Ok(self.statement(name)?.columns().map(<[Column]>::to_vec))
+            }
+            Statement::ExplainExecute { explain, name, .. } => {
+                Ok(Some(self.explanation(explain, name).await?.columns.clone()))
             }
             _ => Ok(None),
         }
@@ -86,6 +91,12 @@ impl Session {
             }
             Statement::Execute { name, arguments } => {
                 self.execute_prepared(name, arguments, text, cancel).await
+            }
+            Statement::ExplainExecute { explain, name, arguments } => {
+                let explanation = self.explanation(explain, name).await?;
+                let params =
+                    self.values(name, &explanation.params, arguments, text, &cancel).await?;
+                self.query(&explanation, params, cancel, Pace::AtOnce).await.map(Answer::Rows)
             }
             Statement::Unlisten => done("UNLISTEN"),
             Statement::Declare { name, options, query } => {
@@ -357,19 +368,7 @@ impl Session {
         cancel: CancellationToken,
     ) -> Answered {
         let prepared = self.statement(name)?;
-        let types = prepared.params();
-        if types.len() != arguments.len() {
-            return Err(SessionError::WrongArguments {
-                name: name.to_owned(),
-                expected: types.len(),
-                given: arguments.len(),
-            }
-            .into());
-        }
-        let mut params = Vec::with_capacity(arguments.len());
-        for (pg_type, argument) in types.iter().zip(arguments) {
-            params.push(self.argument(pg_type, argument, text, &cancel).await?);
-        }
+        let params = self.values(name, prepared.params(), arguments, text, &cancel).await?;
         match prepared.as_ref() {
             Prepared::Query(query) => {
                 self.query(query, params, cancel, Pace::AtOnce).await.map(Answer::Rows)
@@ -383,6 +382,49 @@ impl Session {
             }
             .into()),
         }
+    }
+
+    /// The explanation of a prepared statement, of the same parameters.
+    async fn explanation(
+        &self,
+        explain: &ast::Statement,
+        name: &str,
+    ) -> Result<Arc<PreparedQuery>, QueryError> {
+        let prepared = self.statement(name)?;
+        let Prepared::Query(prepared) = prepared.as_ref() else {
+            return Err(EngineError::NotExplainable.into());
+        };
+        let mut explain = explain.clone();
+        if let ast::Statement::Explain { statement, .. } = &mut explain {
+            **statement = prepared.query.statement.clone();
+        }
+        let query = QueryText { statement: explain, text: Arc::clone(&prepared.query.text) };
+        let params: Vec<_> = prepared.params.iter().cloned().map(Some).collect();
+        self.engine.prepare(&query, &params, &self.context()).await
+    }
+
+    /// The values of all arguments of EXECUTE.
+    async fn values(
+        &mut self,
+        name: &str,
+        types: &[PgType],
+        arguments: &[Argument],
+        text: &Arc<str>,
+        cancel: &CancellationToken,
+    ) -> Result<Vec<ScalarValue>, QueryError> {
+        if types.len() != arguments.len() {
+            return Err(SessionError::WrongArguments {
+                name: name.to_owned(),
+                expected: types.len(),
+                given: arguments.len(),
+            }
+            .into());
+        }
+        let mut values = Vec::with_capacity(arguments.len());
+        for (pg_type, argument) in types.iter().zip(arguments) {
+            values.push(self.argument(pg_type, argument, text, cancel).await?);
+        }
+        Ok(values)
     }
 
     /// The value of an argument in the parameter's type.

@@ -297,7 +297,7 @@ impl Session {
                 Ok(Prepared::Query(prepared))
             }
             statement => {
-                let columns = self.command_columns(&statement)?;
+                let columns = self.command_columns(&statement).await?;
                 Ok(Prepared::Command { statement, columns, text: text.clone() })
             }
         }

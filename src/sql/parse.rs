@@ -3,6 +3,7 @@
 mod commands;
 mod copy;
 mod cursors;
+mod explain;
 mod forms;
 mod limits;
 
@@ -70,6 +71,12 @@ pub enum Statement {
         query: Box<ast::Statement>,
     },
     Execute {
+        name: String,
+        arguments: Vec<Argument>,
+    },
+    /// `explain` explains any query; meant is the prepared statement of that name.
+    ExplainExecute {
+        explain: Box<ast::Statement>,
         name: String,
         arguments: Vec<Argument>,
     },
@@ -211,7 +218,10 @@ fn statement(text: &str, tokens: &[TokenWithSpan]) -> Result<Statement, SqlError
     let first = words.first().map(|token| keyword(&token.token)).unwrap_or_default();
     let starts_query = words.first().is_some_and(|token| token.token == Token::LParen);
     match first.as_str() {
-        "EXPLAIN" => source.query(),
+        "EXPLAIN" => match Commands::new(&source, words).explain_execute()? {
+            Some(statement) => Ok(statement),
+            None => source.query(),
+        },
         "SELECT" | "WITH" | "VALUES" | "TABLE" => source.select(),
         _ if starts_query => source.select(),
         _ => Commands::new(&source, words).statement(&first),

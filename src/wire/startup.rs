@@ -142,6 +142,8 @@ impl LoginRequest {
             settings: Vec::new(),
             unknown_options: Vec::new(),
         };
+        // As in Postgres, a setting by its own name wins over the same one among the options.
+        let mut named = Vec::new();
         for (name, value) in &startup.parameters {
             match name.as_str() {
                 "user" => request.user.clone_from(value),
@@ -153,9 +155,10 @@ impl LoginRequest {
                 name if name.starts_with("_pq_.") => {
                     request.unknown_options.push(name.to_owned());
                 }
-                name => request.settings.push((name.to_owned(), value.clone())),
+                name => named.push((name.to_owned(), value.clone())),
             }
         }
+        request.settings.extend(named);
         match request.user.is_empty() {
             true => Err(fatal("28000", "no PostgreSQL user name specified in startup packet")),
             false => Ok(request),

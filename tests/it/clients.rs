@@ -15,9 +15,9 @@ use crate::fixture::{Fixture, root};
 use crate::servers::{Canon, Postgres};
 
 /// The scripts, each by the name of its client.
-const CLIENTS: [&str; 12] = [
+const CLIENTS: [&str; 13] = [
     "psql", "psql_tab", "psycopg", "psycopg2", "asyncpg", "odbc", "pandas", "polars", "adbc", "pg",
-    "postgres", "pgjdbc",
+    "postgres", "pgjdbc", "sqlx",
 ];
 
 /// The program and the arguments before the host and port.
@@ -40,6 +40,7 @@ fn command_of(client: &str) -> Command {
             assert!(driver.exists(), "no {}: run tests/clients/setup", driver.display());
             with("java", &[Path::new("-cp"), driver, &scripts.join("UsePgjdbc.java")])
         }
+        "sqlx" => Command::new(installed.join("sqlx/debug/use_sqlx")),
         other => panic!("no client {other}"),
     }
 }
@@ -139,6 +140,11 @@ async fn node_pg() {
 #[tokio::test]
 async fn pgjdbc() {
     run_against_canon("pgjdbc").await;
+}
+
+#[tokio::test]
+async fn sqlx() {
+    run_against_canon("sqlx").await;
 }
 
 #[tokio::test]

@@ -1,6 +1,8 @@
-//! EXPLAIN (CANON): which rows count and why the others don't, over both backends.
+//! EXPLAIN: which rows count and why the others don't, and plans in the shape that tools parse,
+//! over both backends.
 
 use serde_json::{Value, json};
+use tokio_postgres::types::Type;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 use crate::clickhouse_server::ClickHouseServer;
@@ -86,8 +88,6 @@ async fn rows_are_counted_at_the_first_that_drops_them() {
         let sql = "SELECT order_id, revenue FROM orders WHERE channel = 'app'";
         assert_eq!(counts(sql).await, [of("revenue", 11, &[8, 1, 0], 2)]);
         assert_eq!(counts("SELECT COUNT(*) FROM orders").await, []);
-        let without = client.prepare("EXPLAIN (FORMAT JSON) SELECT revenue FROM orders").await;
-        assert!(without.is_err());
     }
 }
 
@@ -272,4 +272,109 @@ async fn reads_as_lines() {
     insta::with_settings!({omit_expression => true, prepend_module_to_snapshot => false}, {
         insta::assert_snapshot!("explain_canon", lines.join("\n"));
     });
+}
+
+async fn document(client: &Client, explain: &str) -> Value {
+    let rows = column(client, explain).await;
+    assert_eq!(rows.len(), 1, "{explain}");
+    serde_json::from_str(&rows[0]).unwrap()
+}
+
+/// The types of a plan's nodes, from the top.
+fn node_types(plan: &Value, found: &mut Vec<String>) {
+    found.push(plan["Node Type"].as_str().unwrap().to_owned());
+    for child in plan["Plans"].as_array().into_iter().flatten() {
+        assert!(child["Parent Relationship"].is_string());
+        node_types(child, found);
+    }
+}
+
+#[tokio::test]
+async fn plans_are_documents_that_tools_parse() {
+    let (_server, canons) = both("shop").await;
+    let question = "SELECT channel, SUM(revenue) AS worth FROM orders GROUP BY 1 ORDER BY 2";
+    for (canon, is_pushed) in canons.iter().zip([false, true]) {
+        let client = canon.connect("analyst").await.unwrap();
+        let explained = document(&client, &format!("EXPLAIN (FORMAT JSON) {question}")).await;
+        let plan = &explained[0]["Plan"];
+        assert_eq!(plan["Output"], json!(["channel", "worth"]));
+        let mut types = Vec::new();
+        node_types(plan, &mut types);
+        match is_pushed {
+            true => {
+                assert_eq!(types, ["Foreign Scan"]);
+                assert!(plan["Remote SQL"].as_str().unwrap().contains("GROUP BY"));
+            }
+            false => {
+                assert_eq!(types, ["Sort", "Aggregate", "Subquery Scan", "Result", "Seq Scan"])
+            }
+        }
+        assert!(explained[0]["Metrics"][0].as_str().unwrap().starts_with("revenue 1.0.0, "));
+        assert_eq!(explained[0].get("Execution Time"), None);
+
+        // As pgAdmin, DataGrip and drivers write it.
+        let same = [
+            "EXPLAIN (FORMAT JSON, ANALYZE OFF, VERBOSE OFF, COSTS OFF, TIMING OFF, BUFFERS OFF, \
+             SUMMARY OFF, SETTINGS OFF, WAL OFF)",
+            "explain (verbose, format 'json')",
+        ];
+        for explain in same {
+            assert_eq!(document(&client, &format!("{explain} {question}")).await, explained);
+        }
+        let yaml = column(&client, &format!("EXPLAIN (FORMAT YAML) {question}")).await;
+        assert_eq!(serde_yaml::from_str::<Value>(&yaml[0]).unwrap(), explained);
+        let xml = column(&client, &format!("EXPLAIN (FORMAT XML) {question}")).await;
+        assert!(xml[0].starts_with("<explain xmlns=\"http://www.postgresql.org/2009/explain\">"));
+        assert!(xml[0].contains(&format!("<Node-Type>{}</Node-Type>", types[0])));
+
+        let analyze = format!("EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {question}");
+        let measured = document(&client, &analyze).await;
+        assert_eq!(measured[0]["Plan"]["Actual Rows"], 3);
+        assert_eq!(measured[0]["Rows Read"], 11);
+        assert!(measured[0]["Execution Time"].as_f64().unwrap() > 0.0);
+
+        // Of the catalogue, and of rows that no table has.
+        let of_catalog = "EXPLAIN (FORMAT JSON) SELECT oid, relname FROM pg_class";
+        let explained = document(&client, of_catalog).await;
+        assert_eq!(explained[0]["Plan"]["Output"], json!(["oid", "relname"]));
+    }
+}
+
+#[tokio::test]
+async fn prepared_statements_are_explained() {
+    let canon = Canon::embedded(&Fixture::load("shop")).await;
+    let client = canon.connect("analyst").await.unwrap();
+    client
+        .batch_execute("PREPARE p AS SELECT order_id FROM orders WHERE channel = $1")
+        .await
+        .unwrap();
+    let explain = "EXPLAIN (VERBOSE, FORMAT JSON) EXECUTE p";
+    for argument in ["'web'", "NULL", "lower('WEB')"] {
+        let explained = document(&client, &format!("{explain}({argument})")).await;
+        assert_eq!(explained[0]["Plan"]["Output"], json!(["order_id"]));
+    }
+    let lines = column(&client, "EXPLAIN EXECUTE p('web')").await;
+    assert!(
+        lines.iter().any(|line| line.contains("'web'") || line.contains("\"web\"")),
+        "{lines:?}"
+    );
+    let described = client.prepare(&format!("{explain}('web')")).await.unwrap();
+    assert_eq!(described.columns()[0].type_(), &Type::JSON);
+    assert_eq!(described.columns()[0].name(), "QUERY PLAN");
+    let lines = column(&client, "EXPLAIN ANALYZE VERBOSE EXECUTE p('web')").await;
+    assert!(lines.contains(&"Rows returned: 6".to_owned()), "{lines:?}");
+    for (sql, code) in [
+        ("EXPLAIN EXECUTE p", "42601"),
+        ("EXPLAIN EXECUTE nobody(1)", "26000"),
+        ("EXPLAIN (FORMAT JSON) EXECUTE p('a') AND MORE", "42601"),
+        ("EXPLAIN (FORMAT CSV) EXECUTE p('a')", "22023"),
+        ("EXPLAIN (FORMAT CSV) SELECT 1", "22023"),
+        ("EXPLAIN (ANALYZE maybe) SELECT 1", "22023"),
+        ("EXPLAIN (WAL) SELECT 1", "22023"),
+        ("EXPLAIN (GENERIC_PLAN) SELECT 1", "42601"),
+        ("EXPLAIN (CANON, FORMAT XML) SELECT revenue FROM orders", "0A000"),
+    ] {
+        let error = client.simple_query(sql).await.unwrap_err();
+        assert_eq!(error.code().map(|code| code.code()), Some(code), "{sql}");
+    }
 }

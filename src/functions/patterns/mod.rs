@@ -17,7 +17,7 @@ use super::interval::Interval;
 use super::moments::{instant_of, is_finite, out_of_range};
 use super::rows::{self, Kind, Outcome, Overload, RowFunction, Value};
 use crate::sql::timezone::TimeZone;
-pub(crate) use moment::{PatternPart, finest_unit, pattern_parts};
+pub(crate) use moment::{PatternPart, exact_unit, finest_unit, pattern_parts};
 
 use moment::Parts;
 

@@ -232,6 +232,49 @@ pub(crate) fn finest_unit(pattern: &str) -> Option<Unit> {
     }
 }
 
+/// The unit each of whose periods a pattern writes in one way, and no two alike: months by
+/// `YYYY-MM`. None for patterns that aren't of whole periods, as `MM`, of every year's, is not.
+pub(crate) fn exact_unit(pattern: &str) -> Option<Unit> {
+    let unit = finest_unit(pattern)?;
+    let nodes = parse(pattern);
+    // Without leading zeros 1 and 11 read as 11 and 1 do.
+    let runs_together = |pair: &[Node]| match pair {
+        [Node::Field { bare, .. }, Node::Field { bare: next, .. }] => *bare || *next,
+        _ => false,
+    };
+    if nodes.windows(2).any(runs_together) {
+        return None;
+    }
+    let has = |wanted: &[Field]| {
+        nodes.iter().any(|node| matches!(node, Node::Field { field, .. } if wanted.contains(field)))
+    };
+    let year = has(&[Field::Year(4), Field::YearWithComma]);
+    let iso_year = has(&[Field::IsoYear(4)]);
+    let month = year && has(&[Field::Month, Field::MonthName, Field::MonthShort, Field::Roman]);
+    let week = iso_year && has(&[Field::IsoWeek]);
+    let weekday = [Field::DayOfWeek, Field::IsoDayOfWeek, Field::DayName, Field::DayShort];
+    let day = has(&[Field::Julian])
+        || (month && has(&[Field::Day]))
+        || (year && has(&[Field::DayOfYear]))
+        || (iso_year && has(&[Field::IsoDayOfYear]))
+        || (week && has(&weekday));
+    let is_afternoon = [Field::Meridiem { dots: true }, Field::Meridiem { dots: false }];
+    let hour = day && (has(&[Field::Hour24]) || (has(&[Field::Hour12]) && has(&is_afternoon)));
+    let minute = hour && has(&[Field::Minute]);
+    let is_told = match unit {
+        Unit::Year => year,
+        Unit::Quarter => year && has(&[Field::Quarter]),
+        Unit::Month => month,
+        Unit::Week => week,
+        Unit::Day => day,
+        Unit::Hour => hour,
+        Unit::Minute => minute,
+        Unit::Second => minute && has(&[Field::Second]),
+        _ => false,
+    };
+    is_told.then_some(unit)
+}
+
 impl Field {
     /// The longest unit within whose periods the field doesn't change.
     fn unit(self) -> Option<Unit> {
@@ -566,6 +609,36 @@ mod tests {
     fn written(moment: &str, pattern: &str) -> String {
         let moment: NaiveDateTime = moment.parse().unwrap();
         write(&Parts::of_moment(moment, None), pattern).unwrap()
+    }
+
+    #[test]
+    fn patterns_of_whole_periods_are_known() {
+        let cases = [
+            ("YYYY", Some(Unit::Year)),
+            ("YYYY-\"Q\"Q", Some(Unit::Quarter)),
+            ("YYYY-MM", Some(Unit::Month)),
+            ("FMMonth YYYY", Some(Unit::Month)),
+            ("IYYY-IW", Some(Unit::Week)),
+            ("IYYY-IW-ID", Some(Unit::Day)),
+            ("YYYY-MM-DD", Some(Unit::Day)),
+            ("DDD/YYYY", Some(Unit::Day)),
+            ("YYYY-MM-DD HH24", Some(Unit::Hour)),
+            ("YYYY-MM-DD HH12 PM", Some(Unit::Hour)),
+            ("YYYY-MM-DD HH24:MI:SS", Some(Unit::Second)),
+            ("MM", None),
+            ("Mon", None),
+            ("YY-MM", None),
+            ("YYYY-DD", None),
+            ("YYYY-IW", None),
+            ("YYYY-MM-DD HH12", None),
+            ("YYYY-MM-DD MI", None),
+            ("YYYYFMMMFMDD", None),
+            ("YYYY-MM-DD HH24:MI:SS.MS", None),
+            ("no field", None),
+        ];
+        for (pattern, unit) in cases {
+            assert_eq!(exact_unit(pattern), unit, "{pattern}");
+        }
     }
 
     #[test]

@@ -28,6 +28,12 @@ pub enum EngineError {
     AsOfFuture { value: String },
     #[error("unrecognized EXPLAIN option \"{option}\"")]
     ExplainOption { option: String },
+    #[error("unrecognized value for EXPLAIN option \"{option}\": \"{value}\"")]
+    ExplainValue { option: &'static str, value: String },
+    #[error("EXPLAIN option {option} requires ANALYZE")]
+    ExplainNeedsAnalyze { option: &'static str },
+    #[error("EXPLAIN (CANON) has no format \"{format}\"")]
+    ExplainFormat { format: &'static str },
     /// A bug of ours.
     #[error("internal error: a plan of another engine")]
     ForeignPlan,
@@ -40,7 +46,11 @@ impl ClientError for EngineError {
             Self::MixedOwners | Self::NotExplainable | Self::ChangedResult => "0A000",
             Self::NotLoaded { .. } => "57P03",
             Self::MissingParameter { .. } => "42P02",
-            Self::BrokenPin { .. } | Self::AsOfFuture { .. } => "22023",
+            Self::BrokenPin { .. }
+            | Self::AsOfFuture { .. }
+            | Self::ExplainValue { .. }
+            | Self::ExplainNeedsAnalyze { .. } => "22023",
+            Self::ExplainFormat { .. } => "0A000",
             Self::ExplainOption { .. } => "42601",
             Self::ForeignPlan => "XX000",
         }
@@ -75,9 +85,16 @@ impl ClientError for EngineError {
                 Some("RESET canon.as_of to ask for the latest numbers.".to_owned())
             }
             Self::ExplainOption { .. } => Some(
-                "Write EXPLAIN, EXPLAIN ANALYZE, EXPLAIN (CANON) or EXPLAIN (CANON, FORMAT JSON)."
+                "Write EXPLAIN, EXPLAIN ANALYZE, EXPLAIN (CANON) or EXPLAIN (FORMAT JSON)."
                     .to_owned(),
             ),
+            Self::ExplainValue { option: "format", .. } => {
+                Some("The formats are TEXT, JSON, XML and YAML.".to_owned())
+            }
+            Self::ExplainFormat { .. } => {
+                Some("Write EXPLAIN (CANON) or EXPLAIN (CANON, FORMAT JSON).".to_owned())
+            }
+            Self::ExplainValue { .. } | Self::ExplainNeedsAnalyze { .. } => None,
             Self::NotExplainable | Self::MissingParameter { .. } | Self::ForeignPlan => None,
         }
     }

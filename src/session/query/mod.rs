@@ -59,7 +59,7 @@ enum Plan {
     Catalog { definitions: Arc<Definitions>, query: Box<CatalogQuery> },
     Data(Arc<PlannedQuery>),
     Explain { planned: Arc<PlannedQuery>, options: explain::Options },
-    ExplainCatalog { options: explain::Options },
+    ExplainCatalog { options: explain::Options, columns: Vec<Column> },
 }
 
 impl QueryEngine {
@@ -143,19 +143,17 @@ impl Engine for QueryEngine {
         let (plan, params, columns) = match &query.statement {
             ast::Statement::Query(inner) => self.prepare_query(inner, query, params, context)?,
             ast::Statement::Explain { analyze, statement, options, .. } => {
-                let mut options = explain::Options::of(options.as_deref())?;
-                options.analyze |= *analyze;
+                let options = explain::Options::of(options.as_deref(), *analyze)?;
                 let ast::Statement::Query(inner) = statement.as_ref() else {
                     return Err(EngineError::NotExplainable.into());
                 };
-                let (plan, params, _) = self.prepare_query(inner, query, params, context)?;
+                let (plan, params, columns) = self.prepare_query(inner, query, params, context)?;
                 let plan = match plan {
                     Plan::Data(planned) => Plan::Explain { planned, options },
-                    _ => Plan::ExplainCatalog { options },
+                    _ => Plan::ExplainCatalog { options, columns },
                 };
                 let name = "QUERY PLAN".to_owned();
-                let pg_type = if options.json { PgType::Json } else { PgType::Text };
-                (plan, params, vec![Column { name, pg_type }])
+                (plan, params, vec![Column { name, pg_type: options.pg_type() }])
             }
             _ => return Err(EngineError::NotExplainable.into()),
         };
@@ -186,7 +184,7 @@ impl Engine for QueryEngine {
             Plan::Explain { planned, options } => {
                 self.explain(planned, params, context, cancel, *options).await
             }
-            Plan::ExplainCatalog { options } => explain::of_catalog(*options),
+            Plan::ExplainCatalog { options, columns } => explain::of_catalog(*options, columns),
         }
     }
 }

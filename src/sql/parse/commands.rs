@@ -427,7 +427,7 @@ impl<'a> Commands<'a> {
         }
     }
 
-    fn execute(&mut self) -> Parsed<Statement> {
+    pub(super) fn execute(&mut self) -> Parsed<Statement> {
         let name = self.name()?;
         let mut arguments = Vec::new();
         if self.accept_token(&Token::LParen) {

@@ -1,0 +1,266 @@
+//! Subqueries as joins: those that depend on the row around them, and those whose answer is a value
+//! of the row rather than a condition on it.
+
+use std::sync::Arc;
+
+use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::functions_aggregate::expr_fn::count;
+use datafusion::logical_expr::expr::InSubquery;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
+use datafusion::logical_expr::{
+    Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, Subquery, lit, not, when,
+};
+use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
+use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
+use datafusion::optimizer::optimizer::ApplyOrder;
+use datafusion::optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
+use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerContext, OptimizerRule};
+
+use super::error::PlanError;
+
+/// The plan with joins in place of its subqueries, if one of them depends on the row around it.
+///
+/// The rules that move filters replace the columns of a condition, but not those that a subquery in
+/// it takes from the row: so these must be joins before anything moves. Plans whose subqueries stand
+/// alone stay as they are, since backends run those as they are.
+///
+/// # Errors
+/// [`PlanError::NotSupported`] where a subquery stands in a place that no join can take.
+pub(super) fn as_joins(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
+    if !has_correlated(&plan)? {
+        return Ok(plan);
+    }
+    let optimizer = Optimizer::with_rules(vec![
+        Arc::new(SubqueriesAsValues),
+        Arc::new(DecorrelatePredicateSubquery::new()),
+        Arc::new(ScalarSubqueryToJoin::new()),
+        Arc::new(ExtractEquijoinPredicate::new()),
+    ]);
+    let context = OptimizerContext::new().with_max_passes(1);
+    let joined = optimizer.optimize(plan, &context, |_, _| {});
+    joined.map_err(|error| match error.find_root() {
+        DataFusionError::NotImplemented(_) => PlanError::NotSupported {
+            what: "a subquery in this place".to_owned(),
+            hint: Some("Join the subquery instead, or write its condition in WHERE.".to_owned()),
+        },
+        _ => error.into(),
+    })
+}
+
+fn has_correlated(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        for expr in node.expressions() {
+            found |= expr.exists(|node| {
+                Ok(match node {
+                    Expr::ScalarSubquery(subquery) => is_correlated(subquery),
+                    Expr::Exists(exists) => is_correlated(&exists.subquery),
+                    Expr::InSubquery(within) => is_correlated(&within.subquery),
+                    _ => false,
+                })
+            })?;
+        }
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
+fn is_correlated(subquery: &Subquery) -> bool {
+    !subquery.outer_ref_columns.is_empty()
+}
+
+/// `EXISTS (…)` and `x IN (SELECT …)` where they are values: in a select list, among keys, and
+/// inside of a larger condition. Each becomes a column of a join that marks the rows which have a
+/// partner; DataFusion's own rule does so in conditions only, and there takes NULL for false, which
+/// a NOT around it makes true.
+#[derive(Debug)]
+pub(crate) struct SubqueriesAsValues;
+
+impl OptimizerRule for SubqueriesAsValues {
+    fn name(&self) -> &str {
+        "subqueries_as_values"
+    }
+
+    fn apply_order(&self) -> Option<ApplyOrder> {
+        Some(ApplyOrder::TopDown)
+    }
+
+    fn supports_rewrite(&self) -> bool {
+        true
+    }
+
+    fn rewrite(
+        &self,
+        plan: LogicalPlan,
+        config: &dyn OptimizerConfig,
+    ) -> Result<Transformed<LogicalPlan>> {
+        match plan {
+            LogicalPlan::Projection(_) | LogicalPlan::Aggregate(_) => values(plan, config),
+            LogicalPlan::Filter(Filter { predicate, input, .. }) => {
+                let predicate = with_output(predicate)?;
+                let is_changed = predicate.transformed;
+                let made = condition(Filter::try_new(predicate.data, input)?, config)?;
+                let is_changed = is_changed || made.transformed;
+                Ok(if is_changed { Transformed::yes(made.data) } else { made })
+            }
+            other => Ok(Transformed::no(other)),
+        }
+    }
+}
+
+/// Subqueries of IN that say what their column is: a plan that one statement of a backend answers
+/// doesn't, and DataFusion's rule asks.
+fn with_output(expr: Expr) -> Result<Transformed<Expr>> {
+    expr.transform_up(|node| match node {
+        Expr::InSubquery(mut within) if within.subquery.subquery.head_output_expr()?.is_none() => {
+            within.subquery = named(&within.subquery)?;
+            Ok(Transformed::yes(Expr::InSubquery(within)))
+        }
+        node => Ok(Transformed::no(node)),
+    })
+}
+
+/// The same rows, whose column has a name that no other plan has.
+fn named(subquery: &Subquery) -> Result<Subquery> {
+    let rows = LogicalPlanBuilder::from(Arc::clone(&subquery.subquery)).alias("__subquery")?;
+    let columns: Vec<Expr> = rows.schema().columns().into_iter().map(Expr::Column).collect();
+    Ok(subquery.with_plan(Arc::new(rows.project(columns)?.build()?)))
+}
+
+fn values(plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+    let exprs = plan.expressions();
+    let [input] = plan.inputs()[..] else { return Ok(Transformed::no(plan)) };
+    if !exprs.iter().any(has_subquery) {
+        return Ok(Transformed::no(plan));
+    }
+    let mut marked = Marked { plan: input.clone(), config };
+    let names = NamePreserver::new(&plan);
+    let exprs = exprs.into_iter().map(|expr| {
+        let name = names.save(&expr);
+        Ok(name.restore(marked.value(with_output(expr)?.data)?))
+    });
+    let exprs = exprs.collect::<Result<Vec<_>>>()?;
+    Ok(Transformed::yes(plan.with_new_exprs(exprs, vec![marked.plan])?))
+}
+
+fn condition(filter: Filter, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {
+    let is_value = |expr: &Expr| has_subquery(expr) && !is_predicate(expr);
+    let parts = split_conjunction_owned(filter.predicate.clone());
+    if !parts.iter().any(is_value) {
+        return Ok(Transformed::no(LogicalPlan::Filter(filter)));
+    }
+    let columns: Vec<Expr> = filter.input.schema().columns().into_iter().map(Expr::from).collect();
+    let mut marked = Marked { plan: filter.input.as_ref().clone(), config };
+    let parts = parts.into_iter().map(|part| match is_value(&part) {
+        true => marked.value(part),
+        false => Ok(part),
+    });
+    let parts = parts.collect::<Result<Vec<_>>>()?;
+    let condition = conjunction(parts).unwrap_or_else(|| lit(true));
+    let plan = LogicalPlanBuilder::from(marked.plan).filter(condition)?.project(columns)?;
+    Ok(Transformed::yes(plan.build()?))
+}
+
+/// What is a semi or anti join by itself.
+fn is_predicate(expr: &Expr) -> bool {
+    match expr {
+        Expr::Exists(_) => true,
+        Expr::InSubquery(within) => !has_subquery(&within.expr),
+        Expr::Not(inner) => is_predicate(inner),
+        _ => false,
+    }
+}
+
+fn has_subquery(expr: &Expr) -> bool {
+    let is_subquery = |node: &Expr| Ok(matches!(node, Expr::Exists(_) | Expr::InSubquery(_)));
+    expr.exists(is_subquery).unwrap_or(false)
+}
+
+/// A plan to which the marks of subqueries are joined, one after another.
+struct Marked<'c> {
+    plan: LogicalPlan,
+    config: &'c dyn OptimizerConfig,
+}
+
+impl Marked<'_> {
+    /// The expression over the plan's columns and marks.
+    fn value(&mut self, expr: Expr) -> Result<Expr> {
+        let replaced = expr.transform_up(|node| {
+            Ok(match node {
+                Expr::Exists(mut exists) => {
+                    let negated = std::mem::take(&mut exists.negated);
+                    Transformed::yes(unless(negated, self.mark(Expr::Exists(exists))?))
+                }
+                Expr::InSubquery(mut within) => {
+                    let negated = std::mem::take(&mut within.negated);
+                    Transformed::yes(unless(negated, self.membership(within)?))
+                }
+                other => Transformed::no(other),
+            })
+        })?;
+        Ok(replaced.data)
+    }
+
+    /// Whether a value is among those of a subquery: NULL where that can't be known, because the
+    /// value or one of the others is NULL.
+    fn membership(&mut self, mut within: InSubquery) -> Result<Expr> {
+        if !is_correlated(&within.subquery) {
+            within.subquery = named(&within.subquery)?;
+        }
+        let others = Arc::clone(&within.subquery.subquery);
+        let may_be_null =
+            (within.expr.nullable(self.plan.schema())?, { others.schema().field(0).is_nullable() });
+        if may_be_null == (false, false) {
+            return self.mark(Expr::InSubquery(within));
+        }
+        if is_correlated(&within.subquery) {
+            return Err(not_planned("InSubquery of the row around it, where NULL is possible"));
+        }
+        let value = within.expr.as_ref().clone();
+        let other = Expr::Column(others.schema().columns().swap_remove(0));
+        let rows = count_of(LogicalPlanBuilder::from(Arc::clone(&others)))?;
+        let nulls = count_of(LogicalPlanBuilder::from(others).filter(other.is_null())?)?;
+        let mark = self.mark(Expr::InSubquery(within))?;
+        let unknown = value.is_null().and(rows.gt(lit(0_i64))).or(nulls.gt(lit(0_i64)));
+        when(mark, lit(true)).when(unknown, lit(ScalarValue::Boolean(None))).otherwise(lit(false))
+    }
+
+    /// The column that says whether a row has a partner. Only DataFusion's rule makes such joins, of
+    /// conditions: it is asked for one whose condition is the mark, and the join is taken out of it.
+    fn mark(&mut self, subquery: Expr) -> Result<Expr> {
+        let unplanned = || not_planned("InSubquery or Exists as a join");
+        let asked = Filter::try_new(subquery.is_true(), Arc::new(self.plan.clone()))?;
+        let rule = DecorrelatePredicateSubquery::new();
+        let made = rule.rewrite(LogicalPlan::Filter(asked), self.config)?.data;
+        let LogicalPlan::Projection(projection) = made else { return Err(unplanned()) };
+        let LogicalPlan::Filter(filter) = Arc::unwrap_or_clone(projection.input) else {
+            return Err(unplanned());
+        };
+        match filter.predicate {
+            Expr::IsTrue(mark) if !has_subquery(&mark) => {
+                self.plan = Arc::unwrap_or_clone(filter.input);
+                Ok(*mark)
+            }
+            _ => Err(unplanned()),
+        }
+    }
+}
+
+fn unless(negated: bool, value: Expr) -> Expr {
+    if negated { not(value) } else { value }
+}
+
+/// The number of rows, as a subquery.
+fn count_of(rows: LogicalPlanBuilder) -> Result<Expr> {
+    let counted = rows.aggregate(Vec::<Expr>::new(), vec![count(lit(1_i64))])?.build()?;
+    let (subquery, outer_ref_columns) = (Arc::new(counted), Vec::new());
+    Ok(Expr::ScalarSubquery(Subquery { subquery, outer_ref_columns, spans: Default::default() }))
+}
+
+/// Backends tell the client that a subquery can't stand in its place.
+fn not_planned(what: &str) -> DataFusionError {
+    DataFusionError::NotImplemented(what.to_owned())
+}
