@@ -20,14 +20,6 @@ use datafusion::execution::{
     SendableRecordBatchStream, SessionState, SessionStateBuilder, TaskContext,
 };
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
-use datafusion::optimizer::eliminate_duplicated_expr::EliminateDuplicatedExpr;
-use datafusion::optimizer::{Optimizer, OptimizerRule};
-use datafusion::physical_optimizer::PhysicalOptimizerRule;
-use datafusion::physical_optimizer::aggregate_statistics::AggregateStatistics;
-use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
-use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
-use datafusion::physical_optimizer::output_requirements::OutputRequirements;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::joins::{
     CrossJoinExec, HashJoinExec, NestedLoopJoinExec, SortMergeJoinExec,
@@ -42,11 +34,9 @@ use tokio::sync::mpsc;
 
 use super::guard::{BATCHES_AHEAD, Guarded};
 use super::latest::NewestPlanner;
-use super::{BackendError, Run};
+use super::{BackendError, Run, optimizer};
 use crate::functions::time::{TooManyPeriods, UnknownZone};
-use crate::functions::{self, registry};
-use crate::functions::{FunctionError, Simplify};
-use crate::plan::SubqueriesAsValues;
+use crate::functions::{self, FunctionError, registry};
 use crate::sql::value::BadCast;
 
 /// Memory that all queries together may hold for sorts, joins and groups. A query that asks for
@@ -85,49 +75,14 @@ pub(crate) fn session_state(
     let builder = SessionStateBuilder::new_with_default_features()
         .with_config(config)
         .with_runtime_env(runtime)
-        .with_optimizer_rules(optimizer_rules())
-        .with_physical_optimizer_rules(physical_optimizer_rules())
+        .with_optimizer_rules(optimizer::logical())
+        .with_physical_optimizer_rules(optimizer::physical())
         .with_query_planner(Arc::new(Planner { extension_planners }))
         .with_expr_planners(registry.expr_planners.clone())
         .with_scalar_functions(registry.scalar.values().cloned().collect())
         .with_aggregate_functions(registry.aggregate.values().cloned().collect())
         .with_window_functions(registry.window.values().cloned().collect());
     Ok(builder.build())
-}
-
-/// DataFusion's own rules, with [`SubqueriesAsValues`] and but for two: [`Simplify`] stands for its
-/// own simplification, and `EliminateDuplicatedExpr` drops keys of ORDER BY that others determine,
-/// and DataFusion 55.2 takes the groups of an aggregation for determined by any of its keys that is
-/// unique in one of the tables joined below. With it, groups by period and country over periods
-/// that are distinct came in the order of the period only.
-fn optimizer_rules() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
-    let mut rules = Optimizer::new().rules;
-    rules.retain(|rule| rule.name() != EliminateDuplicatedExpr::new().name());
-    // Before the rule that knows of conditions only.
-    let conditions = DecorrelatePredicateSubquery::new();
-    let before = rules.iter().position(|rule| rule.name() == conditions.name());
-    rules.insert(before.unwrap_or_default(), Arc::new(SubqueriesAsValues));
-    let simplify = Simplify::default();
-    for rule in rules.iter_mut().filter(|rule| rule.name() == simplify.name()) {
-        *rule = Arc::new(Simplify::default());
-    }
-    rules
-}
-
-/// DataFusion's own rules but for one: `AggregateStatistics` says that there is one distinct value of
-/// a column that a filter makes constant, also where no row passes the filter (DataFusion 55.2).
-///
-/// And with the one that sees to orders and partitions once more after projections were moved: of a
-/// key that a filter makes constant they may lose that it is, which `SanityCheckPlan` then refuses.
-/// While the plan's own order is still written down, which is until `OutputRequirements` takes it off.
-fn physical_optimizer_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
-    let mut rules = PhysicalOptimizer::new().rules;
-    rules.retain(|rule| rule.name() != AggregateStatistics::new().name());
-    let taken_off = OutputRequirements::new_remove_mode();
-    let ends = rules.iter().rposition(|rule| rule.name() == taken_off.name());
-    let ensured: Arc<dyn PhysicalOptimizerRule + Send + Sync> = Arc::new(EnsureRequirements::new());
-    rules.insert(ends.unwrap_or_default(), ensured);
-    rules
 }
 
 /// DataFusion's planner, with the nodes of the backends.

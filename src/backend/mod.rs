@@ -6,6 +6,7 @@ mod error;
 mod guard;
 mod latest;
 mod local;
+mod optimizer;
 
 use std::fmt::Debug;
 use std::sync::Arc;
