@@ -142,9 +142,13 @@ fn symmetric(
         return None;
     }
     let FunctionArguments::List(list) = &mut marker.args else { return None };
-    let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(one))) = list.args.pop() else {
+    let [FunctionArg::Unnamed(FunctionArgExpr::Expr(one))] = list.args.as_slice() else {
         return None;
     };
+    let one = one.clone();
+    if ![expr.as_ref(), &one, high.as_ref()].into_iter().all(|operand| is_short(operand, 2)) {
+        return None;
+    }
     let other = take(high);
     let expr = take(expr);
     let between = |low: Expr, high: Expr| Expr::Between {
@@ -194,7 +198,8 @@ fn of_each(
     join: BinaryOperator,
 ) -> Option<Expr> {
     let any = join == BinaryOperator::Or;
-    let Some(items) = written_items(right) else {
+    let items = written_items(right).filter(|items| is_short(left, items.len()));
+    let Some(items) = items else {
         let (negated, ignores_case) = like_of(op)?;
         let flags = [any, negated, ignores_case].map(|it| Expr::value(Value::Boolean(it)));
         let args = [take(left), take(right)].into_iter().chain(flags);
@@ -209,6 +214,17 @@ fn of_each(
     });
     let none = || Expr::value(Value::Boolean(!any));
     Some(Expr::Nested(Box::new(all.unwrap_or_else(none))))
+}
+
+/// Whether an operand may be written out several times: forms within each other that each repeat one
+/// would double a statement with each of them.
+fn is_short(operand: &Expr, times: usize) -> bool {
+    const BYTES_MAX: usize = 4_096;
+    match operand {
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) => true,
+        Expr::Nested(inner) => is_short(inner, times),
+        other => other.to_string().len().saturating_mul(times) <= BYTES_MAX,
+    }
 }
 
 /// The items of an array, where they are written out.
