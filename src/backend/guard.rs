@@ -25,15 +25,16 @@ pub(super) const BATCHES_AHEAD: usize = 2;
 /// What the work has read so far: rows and bytes.
 pub(super) type Cost = Box<dyn FnOnce() -> (u64, u64) + Send>;
 
-/// Batches made by a task. Errors are [`BackendError`]s inside [`DataFusionError::External`], and
-/// the last item. Counts what the work cost when it ends or is dropped.
+/// Batches made by a task. An error is the last item; those of the guard itself are
+/// [`BackendError`]s inside [`DataFusionError::External`]. Counts what the work cost when it ends or
+/// is dropped.
 ///
 /// Dropping it aborts the task.
 pub(super) struct Guarded {
     schema: SchemaRef,
     batches: mpsc::Receiver<RecordBatch>,
     /// None: it is over.
-    work: Option<JoinHandle<Result<(), BackendError>>>,
+    work: Option<JoinHandle<Result<()>>>,
     cancelled: Pin<Box<WaitForCancellationFutureOwned>>,
     deadline: Option<Pin<Box<Sleep>>>,
     run: Run,
@@ -45,7 +46,7 @@ impl Guarded {
     pub(super) fn new(
         schema: SchemaRef,
         batches: mpsc::Receiver<RecordBatch>,
-        work: JoinHandle<Result<(), BackendError>>,
+        work: JoinHandle<Result<()>>,
         run: &Run,
         started: Instant,
         cost: Cost,
@@ -73,9 +74,9 @@ impl Guarded {
         }
     }
 
-    fn fail(&mut self, error: BackendError) -> Poll<Option<Result<RecordBatch>>> {
+    fn fail(&mut self, error: impl Into<DataFusionError>) -> Poll<Option<Result<RecordBatch>>> {
         self.end();
-        Poll::Ready(Some(Err(DataFusionError::External(Box::new(error)))))
+        Poll::Ready(Some(Err(error.into())))
     }
 }
 

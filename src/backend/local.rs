@@ -32,11 +32,11 @@ use futures::StreamExt;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 
-use super::guard::{BATCHES_AHEAD, Guarded};
+use super::guard::{AbortOnDrop, BATCHES_AHEAD, Guarded};
 use super::latest::NewestPlanner;
 use super::{BackendError, Run, optimizer};
 use crate::functions::time::{TooManyPeriods, UnknownZone};
-use crate::functions::{self, FunctionError, registry};
+use crate::functions::{self, FunctionError, registry, with_known_casts};
 use crate::sql::value::BadCast;
 
 /// Memory that all queries together may hold for sorts, joins and groups. A query that asks for
@@ -53,7 +53,7 @@ const TOP_CONSUMERS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(4);
 pub(crate) fn session_state(
     memory_bytes: usize,
     extension_planners: Vec<Arc<dyn ExtensionPlanner + Send + Sync>>,
-) -> Result<SessionState> {
+) -> Result<Arc<SessionState>> {
     let registry = registry();
     let mut options = registry.options.clone();
     // The check takes an expression for nullable that the logical plan has proven not to be.
@@ -82,7 +82,7 @@ pub(crate) fn session_state(
         .with_scalar_functions(registry.scalar.values().cloned().collect())
         .with_aggregate_functions(registry.aggregate.values().cloned().collect())
         .with_window_functions(registry.window.values().cloned().collect());
-    Ok(builder.build())
+    Ok(Arc::new(builder.build()))
 }
 
 /// DataFusion's planner, with the nodes of the backends.
@@ -106,7 +106,7 @@ impl QueryPlanner for Planner {
         let mut planners = self.extension_planners.clone();
         planners.push(Arc::new(NewestPlanner));
         let planner = DefaultPhysicalPlanner::with_extension_planners(planners);
-        planner.create_physical_plan(plan, session).await
+        planner.create_physical_plan(&with_known_casts(plan.clone())?, session).await
     }
 }
 
@@ -132,23 +132,61 @@ pub(crate) enum Reads {
     CountedElsewhere,
 }
 
-/// Starts a physical plan under the limits of `run`.
+/// Waits for work that is done on the threads that compute. Work that nobody waits for is aborted.
+///
+/// # Errors
+/// [`BackendError::Internal`] where there are no threads, or the work panicked.
+pub(crate) async fn computed<T: Send + 'static>(
+    work: impl Future<Output = T> + Send + 'static,
+) -> Result<T, BackendError> {
+    let done = AbortOnDrop(cpu()?.spawn(work)).await;
+    done.map_err(|error| {
+        tracing::error!(%error, "the work of a query broke off");
+        BackendError::Internal("the work of a query broke off".to_owned())
+    })
+}
+
+fn cpu() -> Result<&'static Runtime, BackendError> {
+    CPU.as_ref().map_err(|error| {
+        tracing::error!(%error, "threads for queries can't be started");
+        BackendError::Internal("no threads to run queries on".to_owned())
+    })
+}
+
+/// A backend's plan made executable, and begun under the limits of `run`.
+pub(crate) async fn run_plan(
+    plan: LogicalPlan,
+    state: &Arc<SessionState>,
+    task: Arc<TaskContext>,
+    run: &Run,
+    reads: Reads,
+) -> Result<SendableRecordBatchStream, BackendError> {
+    let (started, state) = (Instant::now(), Arc::clone(state));
+    let planning =
+        async move { state.query_planner().create_physical_plan(&plan, state.as_ref()).await };
+    let failed = |error| backend_error(error, &run.query_id);
+    let physical = computed(planning).await?.map_err(failed)?;
+    run_physical(physical, task, run, started, reads, |error, query_id| {
+        backend_error(error, query_id).into()
+    })
+}
+
+/// Starts a physical plan under the limits of `run`; `told` is what becomes of its errors, with the
+/// query's id.
 pub(crate) fn run_physical(
     plan: Arc<dyn ExecutionPlan>,
     task: Arc<TaskContext>,
     run: &Run,
     started: Instant,
     reads: Reads,
+    told: fn(DataFusionError, &str) -> DataFusionError,
 ) -> Result<SendableRecordBatchStream, BackendError> {
-    let cpu = CPU.as_ref().map_err(|error| {
-        tracing::error!(%error, "threads for queries can't be started");
-        BackendError::Internal("no threads to run queries on".to_owned())
-    })?;
     let plan = yielding(plan).map_err(|error| backend_error(error, &run.query_id))?;
     let schema = plan.schema();
     let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
-    let query_id = run.query_id.clone();
-    let work = cpu.spawn(feed(Arc::clone(&plan), task, query_id, sender));
+    let (query_id, feeding) = (run.query_id.clone(), feed(Arc::clone(&plan), task, sender));
+    let work = async move { feeding.await.map_err(|error| told(error, &query_id)) };
+    let work = cpu()?.spawn(work);
     let cost = move || match reads {
         Reads::Files => scanned(plan.as_ref()),
         Reads::CountedElsewhere => (0, 0),
@@ -159,13 +197,11 @@ pub(crate) fn run_physical(
 async fn feed(
     plan: Arc<dyn ExecutionPlan>,
     task: Arc<TaskContext>,
-    query_id: String,
     batches: mpsc::Sender<RecordBatch>,
-) -> Result<(), BackendError> {
-    let failed = |error| backend_error(error, &query_id);
-    let mut stream = execute_stream(plan, task).map_err(failed)?;
+) -> Result<()> {
+    let mut stream = execute_stream(plan, task)?;
     while let Some(batch) = stream.next().await {
-        if batches.send(batch.map_err(failed)?).await.is_err() {
+        if batches.send(batch?).await.is_err() {
             break; // nobody listens any more
         }
     }
@@ -214,6 +250,12 @@ pub(crate) fn backend_error(error: DataFusionError, query_id: &str) -> BackendEr
         tracing::error!(query_id, error = %error, "query failed in datafusion");
         BackendError::Failed { backend: "embedded", code: 0, query_id: query_id.to_owned() }
     })
+}
+
+impl From<BackendError> for DataFusionError {
+    fn from(error: BackendError) -> Self {
+        Self::External(Box::new(error))
+    }
 }
 
 impl From<DataFusionError> for BackendError {

@@ -5,7 +5,7 @@ pub mod embedded;
 mod error;
 mod guard;
 mod latest;
-mod local;
+pub(crate) mod local;
 mod optimizer;
 
 use std::fmt::Debug;

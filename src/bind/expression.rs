@@ -13,6 +13,7 @@ use super::scope::{Kind, MeasureUse, Scope, folded, nearest, quoted};
 use super::walk::{children_mut, subquery_mut};
 use super::{literal, period, template};
 use crate::functions::registry;
+use crate::sql::spelling;
 
 impl Binder<'_> {
     /// Resolves every name in an expression, in place; measures become pending marks.
@@ -22,7 +23,7 @@ impl Binder<'_> {
         scope: &Scope<'_>,
         clause: Clause,
     ) -> Result<Found, BindError> {
-        crate::sql::spelling::rewrite(expr);
+        spelling::rewrite(expr);
         match expr {
             Expr::Identifier(ident) => {
                 let idents = [ident.clone()];
@@ -33,7 +34,7 @@ impl Binder<'_> {
                 self.resolve_column(expr, &idents, scope, clause)
             }
             Expr::Function(function) => {
-                crate::sql::spelling::age_until_today(function);
+                spelling::age_until_today(function);
                 let replaced = self.resolve_function(function, scope, clause)?;
                 let (found, replacement) = replaced;
                 if let Some(replacement) = replacement {
@@ -171,6 +172,10 @@ impl Binder<'_> {
         if let Some(mut cast) = template::as_cast(&name, function) {
             let found = self.resolve(&mut cast, scope, clause)?;
             return Ok((found, Some(cast)));
+        }
+        // The mark is left where its operands are too long to be written out.
+        if spelling::is_symmetric(function) {
+            return Err(BindError::TooComplex);
         }
         if !registry().scalar.contains_key(&name) && !is_special_form(&name) {
             let names = registry().scalar.keys().chain(registry().aggregate.keys());

@@ -8,15 +8,15 @@ use datafusion::sql::sqlparser::ast::{
     CastKind, Expr, FunctionArg, FunctionArgExpr, FunctionArgOperator, Ident, Query, SetExpr,
     VisitMut, VisitorMut,
 };
-use datafusion::sql::sqlparser::tokenizer::Token;
 
 use super::binder::Binder;
 use super::error::BindError;
 use super::scope::{folded, nearest};
-use super::table_function::{Named, identifier, parsed, parser};
+use super::table_function::{Named, identifier, parsed};
 use crate::model::Project;
 use crate::sql::settings::{as_of, parse_bool};
 use crate::sql::timezone::TimeZone;
+use crate::sql::{self, SqlError};
 
 /// A table function written out, and how the relations in it are read.
 pub(crate) struct Written {
@@ -188,14 +188,10 @@ fn key(item: &str, first: &Named, project: &Project) -> Result<String, BindError
 
 /// A filter: its columns are those of the first metric's relation.
 fn condition(text: &str, first: &Named) -> Result<Expr, BindError> {
-    let fault = |error: &dyn std::fmt::Display| {
-        invalid(&format!("the filter of canon.query can't be read: {error}"))
-    };
-    let mut parser = parser(text).map_err(|error| fault(&error))?;
-    let mut filter = parser.parse_expr().map_err(|error| fault(&error))?;
-    if parser.peek_token().token != Token::EOF {
-        return Err(fault(&format!("{} is too much", parser.peek_token())));
-    }
+    let mut filter = sql::parse::expression(text).map_err(|error| match error {
+        SqlError::TooComplex { .. } => BindError::TooComplex,
+        other => invalid(&format!("the filter of canon.query can't be read: {other}")),
+    })?;
     let _ = VisitMut::visit(&mut filter, &mut Qualify { relation: &first.relation });
     Ok(Expr::Nested(Box::new(filter)))
 }

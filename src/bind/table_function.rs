@@ -16,6 +16,7 @@ use super::error::BindError;
 use super::metric_query::Written;
 use super::relation::{MeasureColumn, is_additive};
 use super::scope::{folded, nearest};
+use crate::functions::Postgres;
 use crate::model::{AfterClose, Aggregation, MetricKind, MetricVersion, Zone};
 use crate::sql::timezone::TimeZone;
 
@@ -300,17 +301,15 @@ pub(crate) fn as_of(version: &TableVersion) -> Result<DateTime<Utc>, BindError> 
     }
 }
 
+/// A query in a text of ours.
 pub(super) fn parsed(text: &str) -> Result<Query, BindError> {
     let fault = |error: ParserError| BindError::Internal(error.to_string());
-    let mut parser = parser(text).map_err(fault)?;
+    // Without places: they would be taken for those of the statement's text.
+    let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize();
+    let tokens = tokens.map_err(|error| fault(error.into()))?;
+    let dialect = Postgres::for_tokens(tokens.len());
+    let mut parser = Parser::new(&dialect).with_tokens(tokens);
     parser.parse_query().map(|query| *query).map_err(fault)
-}
-
-/// A parser of a text of ours, which gives no places: they would be taken for those of the
-/// statement's text.
-pub(super) fn parser(text: &str) -> Result<Parser<'static>, ParserError> {
-    let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize()?;
-    Ok(Parser::new(&PostgreSqlDialect {}).with_tokens(tokens))
 }
 
 /// A name that means exactly this.

@@ -8,10 +8,13 @@
 mod aggregates;
 mod arrays;
 mod calendar;
+mod casts;
 mod decimals;
+mod dialect;
 mod error;
 pub mod fiscal;
 mod grain;
+mod growth;
 mod int4;
 mod interval;
 mod json;
@@ -32,6 +35,8 @@ mod types;
 mod udf;
 
 pub use calendar::Unit;
+pub(crate) use casts::with_known_casts;
+pub(crate) use dialect::Postgres;
 pub use error::FunctionError;
 pub use fiscal::FiscalCalendar;
 pub use grain::Grain;
@@ -185,6 +190,7 @@ pub fn coerce(expr: Expr, schema: &DFSchema) -> Result<(Expr, DataType)> {
 pub fn analyze(plan: LogicalPlan) -> Result<LogicalPlan> {
     let plan = ResolveGroupingFunction::new().analyze(plan, &registry().options)?;
     let plan = semantics::apply(plan)?;
+    growth::check(&plan)?;
     TypeCoercion::new().analyze(plan, &registry().options)
 }
 

@@ -1,6 +1,7 @@
 //! A client's session: identity, settings, transaction state, statements and portals.
 
 mod activity;
+mod aside;
 mod command;
 mod cursor;
 mod cursors;
@@ -32,20 +33,36 @@ pub use settings::SessionSettings;
 pub use transaction::TransactionStatus;
 
 use crate::error::QueryError;
+use crate::sql::SqlError;
 use crate::sql::catalog::{SeenCursor, SeenSessions, SeenStatement};
 use crate::sql::parse::{self, CopyOptions, Statement};
 use crate::sql::settings::{SETTINGS, SettingChanges};
 use crate::sql::types::PgType;
 use activity::Presence;
+pub(crate) use aside::aside;
 use settings::Values;
 use transaction::Transaction;
 
 /// Named statements and portals that one session may hold.
 const STATEMENTS_MAX: usize = 10_000;
 const PORTALS_MAX: usize = 1_000;
+
+/// Texts up to this many bytes are read in less time than it takes to make way for others.
+const SHORT_TEXT_BYTES: usize = 4_096;
 /// Texts of statements that one session may hold, and parameters of its portals: each as much as
 /// the longest message.
 const HELD_BYTES_MAX: usize = 64 << 20;
+
+/// The statements of a text.
+///
+/// # Errors
+/// Those of [`parse::parse`].
+pub(crate) fn statements(text: &str) -> Result<Vec<Statement>, SqlError> {
+    match text.len() <= SHORT_TEXT_BYTES {
+        true => parse::parse(text),
+        false => aside(|| parse::parse(text)),
+    }
+}
 
 /// Who is connected.
 #[derive(Debug, Clone)]
@@ -312,7 +329,7 @@ impl Session {
         text: &Arc<str>,
         params: &[Option<PgType>],
     ) -> Result<Prepared, QueryError> {
-        let mut statements = parse::parse(text)?.into_iter();
+        let mut statements = statements(text)?.into_iter();
         match (statements.next(), statements.next()) {
             (None, _) => {
                 self.refuse_if_failed(None)?;

@@ -15,6 +15,7 @@ use datafusion::sql::sqlparser::tokenizer::{
     Location, Span, Token, TokenWithSpan, Tokenizer, TokenizerError, Whitespace,
 };
 
+use crate::functions::Postgres;
 use crate::sql::SqlError;
 use crate::sql::types::PgType;
 use commands::Commands;
@@ -151,6 +152,37 @@ pub struct TransactionModes {
 /// [`SqlError::Syntax`] for the first fault of the whole text, with its position in characters
 /// from 1; [`SqlError::TooComplex`] beyond the limits of length, width and depth.
 pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
+    let tokens = tokens(text)?;
+    let mut statements = Vec::new();
+    for part in tokens.split(|token| token.token == Token::SemiColon) {
+        if part.iter().any(|token| !is_blank(&token.token)) {
+            statements.push(statement(text, part)?);
+        }
+    }
+    Ok(statements)
+}
+
+/// The expression that a text is, as one is written in an argument. Without places: they would be
+/// taken for those of the statement.
+///
+/// # Errors
+/// As [`parse`].
+pub(crate) fn expression(text: &str) -> Result<ast::Expr, SqlError> {
+    let tokens = tokens(text)?;
+    let read = |tokens: &[TokenWithSpan]| {
+        Source::of(text, tokens).whole(tokens, |parser| parser.parse_expr())
+    };
+    read(&tokens).map_err(|error| match error {
+        SqlError::Syntax { message, .. } => SqlError::Syntax { message, position: None },
+        other => other,
+    })?;
+    let unplaced: Vec<_> = tokens.into_iter().map(|it| TokenWithSpan::wrap(it.token)).collect();
+    read(&unplaced)
+}
+
+/// # Errors
+/// As [`parse`], but for what is wrong with their order.
+fn tokens(text: &str) -> Result<Vec<TokenWithSpan>, SqlError> {
     limits::check_text(text)?;
     let mut tokens = Vec::new();
     if let Err(error) =
@@ -161,14 +193,7 @@ pub fn parse(text: &str) -> Result<Vec<Statement>, SqlError> {
     limits::check(&tokens)?;
     name_arguments(&mut tokens);
     unqualify_forms(&mut tokens);
-    let tokens = forms::known(tokens);
-    let mut statements = Vec::new();
-    for part in tokens.split(|token| token.token == Token::SemiColon) {
-        if part.iter().any(|token| !is_blank(&token.token)) {
-            statements.push(statement(text, part)?);
-        }
-    }
-    Ok(statements)
+    Ok(forms::known(tokens))
 }
 
 /// Makes words before `=>` names, reserved ones too: `canon.query(…, where => …)`.
@@ -324,16 +349,24 @@ impl<'a> Source<'a> {
 
     /// The tree of all the tokens given, which must be one statement.
     fn ast(&self, tokens: &[TokenWithSpan]) -> Result<ast::Statement, SqlError> {
-        let dialect = PostgreSqlDialect {};
+        self.whole(tokens, |parser| parser.parse_statement())
+    }
+
+    /// What `read` makes of the tokens, of which none may be left.
+    fn whole<T>(
+        &self,
+        tokens: &[TokenWithSpan],
+        read: impl FnOnce(&mut Parser<'_>) -> Result<T, ParserError>,
+    ) -> Result<T, SqlError> {
+        let dialect = Postgres::for_tokens(tokens.len());
         let mut parser = Parser::new(&dialect)
             .with_recursion_limit(limits::PARSER_DEPTH_MAX)
             .with_tokens_with_locations(tokens.to_vec());
-        let statement = parser.parse_statement();
-        let statement = statement.map_err(|error| {
+        let whole = read(&mut parser).map_err(|error| {
             self.in_subquery(tokens).unwrap_or_else(|| self.parser_error(error))
         })?;
         match parser.peek_token() {
-            TokenWithSpan { token: Token::EOF, .. } => Ok(statement),
+            TokenWithSpan { token: Token::EOF, .. } => Ok(whole),
             rest => Err(self.in_subquery(tokens).unwrap_or_else(|| self.near(&rest))),
         }
     }

@@ -2,10 +2,12 @@
 //! operators and special forms. Applied where names are resolved, by clients' queries and by the
 //! catalogue's alike.
 
+use std::ops::ControlFlow;
+
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgOperator, FunctionArgumentList, FunctionArguments, Ident, Interval,
-    ObjectName, Subscript, UnaryOperator, Value,
+    ObjectName, Subscript, UnaryOperator, Value, visit_expressions,
 };
 
 use super::ast::{call, unnamed};
@@ -223,8 +225,20 @@ fn is_short(operand: &Expr, times: usize) -> bool {
     match operand {
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) => true,
         Expr::Nested(inner) => is_short(inner, times),
-        other => other.to_string().len().saturating_mul(times) <= BYTES_MAX,
+        other => {
+            other.to_string().len().saturating_mul(times) <= BYTES_MAX && !repeats_operands(other)
+        }
     }
+}
+
+/// Whether there is a form in an expression that is written out when its own turn comes.
+fn repeats_operands(expr: &Expr) -> bool {
+    let found = visit_expressions(expr, |expr| match expr {
+        Expr::AnyOp { .. } | Expr::AllOp { .. } => ControlFlow::Break(()),
+        Expr::Function(function) if is_symmetric(function) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    found.is_break()
 }
 
 /// The items of an array, where they are written out.

@@ -9,8 +9,8 @@ use super::channel::Ended;
 use super::connection::Connection;
 use super::encode::{Form, Layout, Style};
 use crate::error::QueryError;
-use crate::session::{Answer, Pace, SessionError};
-use crate::sql::parse::{self, Statement};
+use crate::session::{self, Answer, Pace, SessionError};
+use crate::sql::parse::Statement;
 
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// Answers all statements, or those up to the first error. Without BEGIN they are one
@@ -29,7 +29,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     }
 
     async fn statements(&mut self, text: &Arc<str>) -> Result<(), QueryError> {
-        let statements = parse::parse(text)?;
+        let statements = session::statements(text)?;
         if statements.is_empty() {
             self.channel.output.empty_query();
         }

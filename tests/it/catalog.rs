@@ -23,7 +23,7 @@ use std::sync::Arc;
 use canon::error::ClientError;
 use canon::sql::catalog::{
     Catalog, CatalogColumn, CatalogError, CatalogForeignKey, CatalogQuery, CatalogRelation,
-    CatalogSession, CatalogSnapshot, Owner,
+    CatalogSession, CatalogSnapshot, Filled, Owner,
 };
 use canon::sql::types::PgType;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
@@ -32,6 +32,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::arrow::record_batch::RecordBatch;
 use datafusion::common::ScalarValue;
 use datafusion::datasource::MemTable;
+use datafusion::physical_plan::execute_stream;
 use datafusion::sql::sqlparser::ast::{Query, Statement};
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -161,8 +162,12 @@ async fn run(
         let text = value.map(|(_, text)| text.clone());
         ScalarValue::Utf8(text).cast_to(&pg_type.to_arrow()).expect("a value of the type")
     });
-    let stream = catalog.execute(query, params.collect(), &session()).await?;
-    stream.try_collect().await.map_err(CatalogError::from)
+    let params: Vec<ScalarValue> = params.collect();
+    let (plan, task) = match catalog.filled(query, &params)? {
+        Filled::Rows(batch) => return Ok(vec![batch]),
+        Filled::Plan(plan) => catalog.physical_plan(&plan, &session()).await?,
+    };
+    execute_stream(plan, task)?.try_collect().await.map_err(CatalogError::from)
 }
 
 async fn answer(catalog: &Catalog, text: &str, counted: bool) -> String {

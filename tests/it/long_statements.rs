@@ -1,10 +1,11 @@
-//! Lists of ten thousand values, as tools write them for filters of many members, and queries in
-//! queries that each use a column twice: the right rows, in a time that grows with the statement and
+//! Lists of ten thousand values, as tools write them for filters of many members, calls and operators
+//! deep within each other, and queries in queries that each use a column twice: the right rows, in a time that grows with the statement and
 //! not with its square or worse, and without keeping what it took.
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
+use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
 
 use crate::clickhouse_server::ClickHouseServer;
@@ -32,6 +33,42 @@ fn nested(one: &str) -> String {
     (0..NESTED).fold(format!("SELECT {one} AS x FROM orders"), |inner, _| {
         format!("SELECT x + x AS x FROM ({inner}) AS q")
     })
+}
+
+/// `inner` in as many calls or parentheses.
+fn within(before: &str, inner: &str, after: &str) -> String {
+    format!("{}{inner}{}", before.repeat(NESTED), after.repeat(NESTED))
+}
+
+/// What is written in itself, as a key of groups, with the groups of the 11 orders: 6 of the web, 3
+/// of the app, 2 of the shop.
+fn deep() -> Vec<(String, Vec<Vec<String>>)> {
+    let (app, shop, web) = (("app", 3), ("shop", 2), ("web", 6));
+    let cases: Vec<(String, Vec<(&str, i64)>)> = vec![
+        (within("upper(", "channel", ")"), vec![("APP", 3), ("SHOP", 2), ("WEB", 6)]),
+        (within("CAST(", "channel", " AS text)"), vec![app, shop, web]),
+        (within("substring(", "channel", " FROM 1 FOR 9)"), vec![app, shop, web]),
+        (within("nullif(", "channel", ", 'x')"), vec![app, shop, web]),
+        (within("coalesce(NULL, ", "channel", ")"), vec![app, shop, web]),
+        (
+            within("CASE WHEN channel = 'app' THEN 'a' ELSE ", "channel", " END"),
+            vec![("a", 3), shop, web],
+        ),
+        (within("(", "channel", " LIKE '%a%')::text"), vec![("false", 3), ("true", 8)]),
+        (
+            within("(", "channel", " LIKE ANY (ARRAY['a%', 'f%']))::text"),
+            vec![("false", 3), ("true", 8)],
+        ),
+        (within("(", "channel", " IN ('app', 'true'))::text"), vec![("false", 8), ("true", 3)]),
+        (within("(", "order_id / 100", "::int4 + 1)") + "::text", vec![("40", 11)]),
+        (format!("({})::text", within("-(", "order_id / 100", ")")), vec![("0", 11)]),
+    ];
+    let row = |(key, count): (&str, i64)| vec![key.to_owned(), count.to_string()];
+    let statement = |(key, groups): (String, Vec<(&str, i64)>)| {
+        let sql = format!("SELECT {key}, COUNT(*)::text FROM orders GROUP BY 1 ORDER BY 1");
+        (sql, groups.into_iter().map(row).collect())
+    };
+    cases.into_iter().map(statement).collect()
 }
 
 /// Orders 5 to 11 are in the lists of numbers, the channel "web" is in those of texts.
@@ -83,11 +120,34 @@ fn statements() -> Vec<(String, Vec<Vec<String>>)> {
     ]
 }
 
+/// What would double with each level, and mistakes deep inside.
+fn refused() -> Vec<(String, &'static str)> {
+    let select = |expr: String| format!("SELECT {expr}, COUNT(*) FROM orders GROUP BY 1");
+    let joined = (0..NESTED).fold("(SELECT 1) AS a".to_owned(), |inner, level| {
+        format!("((SELECT 1) AS b{level} CROSS JOIN ({inner} CROSS JOIN (SELECT 1) AS c{level}))")
+    });
+    vec![
+        (select(within("coalesce(", "channel", ", 'x')")), "54001"),
+        (select(within("(", "channel", " BETWEEN 'a' AND 'f')::text")), "54001"),
+        (select(within("(", "channel", " BETWEEN SYMMETRIC 'a' AND 'f')::text")), "54001"),
+        (select(within("CAST(", "channel channel", " AS text)")), "42601"),
+        (select(within("upper(", "channel channel", ")")), "42601"),
+        (format!("SELECT COUNT(*) FROM {joined}"), "54001"),
+        (
+            format!(
+                "SELECT * FROM canon.query('revenue', where => '{}1 = 1')",
+                "1 + ".repeat(200_000)
+            ),
+            "54001",
+        ),
+    ]
+}
+
 async fn check(canon: &Canon) {
     let client = canon.connect("analyst").await.unwrap();
     client.simple_query("SELECT COUNT(*) FROM orders").await.unwrap();
     let before = canon.resident_bytes();
-    for (sql, expected) in statements() {
+    for (sql, expected) in statements().into_iter().chain(deep()) {
         let started = Instant::now();
         let rows = client.query(&sql, &[]).await.unwrap_or_else(|error| {
             panic!("{}…: {error:?}", sql.chars().take(100).collect::<String>())
@@ -97,6 +157,13 @@ async fn check(canon: &Canon) {
             .map(|row| (0..row.len()).map(|at| row.get::<_, &str>(at).to_owned()).collect())
             .collect();
         assert_eq!(rows, expected, "{}…", &sql[..90]);
+        assert!(started.elapsed() < TIME_MAX, "{:?}: {}…", started.elapsed(), &sql[..90]);
+    }
+
+    for (sql, sqlstate) in refused() {
+        let started = Instant::now();
+        let error = client.simple_query(&sql).await.unwrap_err();
+        assert_eq!(error.code().map(SqlState::code), Some(sqlstate), "{}…", &sql[..90]);
         assert!(started.elapsed() < TIME_MAX, "{:?}: {}…", started.elapsed(), &sql[..90]);
     }
 

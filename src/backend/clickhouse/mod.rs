@@ -25,8 +25,6 @@ pub mod scratch;
 mod stream;
 pub mod types;
 
-use std::time::Instant;
-
 use async_trait::async_trait;
 use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
@@ -40,7 +38,7 @@ use self::client::Connection;
 use self::facts::{FactsMap, TableFactsSource};
 use self::freshness::Watermarks;
 use self::node::{PushedPlanner, PushedRun};
-use super::local::{MEMORY_BYTES_DEFAULT, Reads, backend_error, run_physical, session_state};
+use super::local::{MEMORY_BYTES_DEFAULT, Reads, backend_error, run_plan, session_state};
 use super::{Backend, BackendError, Prepared, Run, SourceState};
 use crate::model::{Source, SourceColumn};
 
@@ -51,7 +49,7 @@ pub struct ClickHouse {
     facts: FactsMap,
     watermarks: Watermarks,
     /// For what runs above the border.
-    state: SessionState,
+    state: Arc<SessionState>,
 }
 
 impl ClickHouse {
@@ -118,16 +116,11 @@ impl Backend for ClickHouse {
         if let Some(pushed) = Self::whole(&prepared.plan) {
             return stream::stream(&self.connection, pushed.ask(), run.query_id.clone(), run).await;
         }
-        let started = Instant::now();
-        let physical = self.state.query_planner();
-        let physical = physical
-            .create_physical_plan(&prepared.plan, &self.state)
-            .await
-            .map_err(|error| backend_error(error, &run.query_id))?;
         let shared = PushedRun::new(self.connection.clone(), run.clone(), Handle::current());
         let config = self.state.config().clone().with_extension(Arc::new(shared));
-        let task = TaskContext::from(&self.state).with_session_config(config);
-        run_physical(physical, Arc::new(task), run, started, Reads::CountedElsewhere)
+        let task = TaskContext::from(self.state.as_ref()).with_session_config(config);
+        let task = Arc::new(task);
+        run_plan(prepared.plan.clone(), &self.state, task, run, Reads::CountedElsewhere).await
     }
 
     async fn freshness(&self, source: &Source) -> Result<SourceState, BackendError> {

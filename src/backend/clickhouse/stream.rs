@@ -9,7 +9,9 @@ use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::buffer::Buffer;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
+use futures::TryFutureExt;
 use tokio::sync::mpsc;
 
 use super::client::{Answer, Connection};
@@ -41,7 +43,7 @@ pub(super) async fn stream(
     let schema = Arc::clone(&ask.schema);
     let (sender, batches) = mpsc::channel(BATCHES_AHEAD);
     let reader = Reader { connection: connection.clone(), ask, query_id, read };
-    let work = tokio::spawn(reader.read(answer, sender));
+    let work = tokio::spawn(reader.read(answer, sender).map_err(DataFusionError::from));
     let cost = Box::new(move || counted.get());
     Ok(Box::pin(Guarded::new(schema, batches, work, run, started, cost)))
 }

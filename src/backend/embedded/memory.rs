@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Instant;
 
 use async_trait::async_trait;
 use datafusion::arrow::array::RecordBatch;
@@ -13,16 +12,14 @@ use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::LogicalPlan;
 
 use super::{lower, schema};
-use crate::backend::local::{
-    MEMORY_BYTES_DEFAULT, Reads, backend_error, run_physical, session_state,
-};
+use crate::backend::local::{MEMORY_BYTES_DEFAULT, Reads, backend_error, run_plan, session_state};
 use crate::backend::{Backend, BackendError, Prepared, Run, SourceState};
 use crate::model::{Source, SourceColumn};
 
 /// Rows that never change.
 #[derive(Debug)]
 pub struct Memory {
-    state: SessionState,
+    state: Arc<SessionState>,
     tables: BTreeMap<String, Arc<MemTable>>,
 }
 
@@ -72,14 +69,8 @@ impl Backend for Memory {
         prepared: &Prepared,
         run: &Run,
     ) -> Result<SendableRecordBatchStream, BackendError> {
-        let started = Instant::now();
-        let physical = self
-            .state
-            .query_planner()
-            .create_physical_plan(&prepared.plan, &self.state)
-            .await
-            .map_err(|error| backend_error(error, &run.query_id))?;
-        run_physical(physical, self.state.task_ctx(), run, started, Reads::Files)
+        let task = self.state.task_ctx();
+        run_plan(prepared.plan.clone(), &self.state, task, run, Reads::Files).await
     }
 
     async fn freshness(&self, _source: &Source) -> Result<SourceState, BackendError> {

@@ -15,7 +15,6 @@ use std::any::Any;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -42,7 +41,7 @@ use tokio_util::sync::CancellationToken;
 pub use memory::Memory;
 
 use self::files::{Format, TableFiles};
-use super::local::{MEMORY_BYTES_DEFAULT, Reads, backend_error, run_physical, session_state};
+use super::local::{MEMORY_BYTES_DEFAULT, Reads, backend_error, run_plan, session_state};
 use super::{Backend, BackendError, Prepared, Run, RunStats, SourceState};
 use crate::model::{Source, SourceColumn};
 use crate::plan::source::SourceTable;
@@ -51,7 +50,7 @@ use crate::plan::source::SourceTable;
 #[derive(Debug)]
 pub struct Embedded {
     dir: PathBuf,
-    state: SessionState,
+    state: Arc<SessionState>,
     /// What is known of each table that was described; bounded by the tables in the folder.
     tables: ArcSwap<HashMap<String, Arc<Table>>>,
 }
@@ -131,7 +130,7 @@ impl Embedded {
         match files.format {
             Format::Parquet => {
                 let schema =
-                    listing_options(Format::Parquet).infer_schema(&self.state, url).await?;
+                    listing_options(Format::Parquet).infer_schema(self.state.as_ref(), url).await?;
                 Ok(schema.as_ref().clone())
             }
             Format::Csv => {
@@ -231,14 +230,9 @@ impl Backend for Embedded {
         prepared: &Prepared,
         run: &Run,
     ) -> Result<SendableRecordBatchStream, BackendError> {
-        let started = Instant::now();
         self.check_sources(&prepared.plan).await?;
-        let planner = self.state.query_planner();
-        let physical = planner
-            .create_physical_plan(&prepared.plan, &self.state)
-            .await
-            .map_err(|error| backend_error(error, &run.query_id))?;
-        run_physical(physical, self.state.task_ctx(), run, started, Reads::Files)
+        let task = self.state.task_ctx();
+        run_plan(prepared.plan.clone(), &self.state, task, run, Reads::Files).await
     }
 
     async fn freshness(&self, source: &Source) -> Result<SourceState, BackendError> {

@@ -10,6 +10,8 @@ use datafusion::sql::sqlparser::tokenizer::{
     Location, Span, Token, TokenWithSpan, Tokenizer, Word,
 };
 
+use crate::functions::Postgres;
+
 /// Parentheses and operators inside each other.
 pub(super) const DEPTH_MAX: usize = 48;
 /// Characters of an expression; a rule that names more than this wants a table.
@@ -142,9 +144,9 @@ fn fuse_pins(tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
 }
 
 fn parse_tokens(text: &str, tokens: Vec<TokenWithSpan>) -> Result<ast::Expr, Fault> {
-    let mut parser = Parser::new(&PostgreSqlDialect {})
-        .with_recursion_limit(DEPTH_MAX)
-        .with_tokens_with_locations(tokens);
+    let dialect = Postgres::for_tokens(tokens.len());
+    let mut parser =
+        Parser::new(&dialect).with_recursion_limit(DEPTH_MAX).with_tokens_with_locations(tokens);
     let expr = parser.parse_expr().map_err(|error| of_parser(text, error))?;
     let rest = parser.peek_token();
     if rest.token == Token::EOF {

@@ -30,6 +30,7 @@ use crate::model::{MetricVersion, Model, SegmentVersion, Source, Status};
 use crate::observe::Statement;
 use crate::plan::source::SourceTable;
 use crate::plan::{self, PlanError};
+use crate::session::aside;
 use crate::session::engine::{Column, Notice, QueryRows, QueryText, RequestContext};
 use crate::sql::timezone::TimeZone;
 use crate::sql::types::PgType;
@@ -46,7 +47,7 @@ pub(crate) struct PlanKey {
     statement: String,
     params: Vec<Option<PgType>>,
     settings: BindSettings,
-    zone: String,
+    zone: Tz,
     definitions: usize,
 }
 
@@ -105,13 +106,24 @@ impl QueryEngine {
             statement: query.to_string(),
             params: params.to_vec(),
             settings,
-            zone: zone.name().to_owned(),
+            zone,
             definitions: Arc::as_ptr(&definitions) as *const () as usize,
         };
         if let Some(planned) = self.plans.get(&key) {
             return Ok(planned);
         }
-        let bound = bind::bind(&set.model, &set.relations, &key.settings, query, &text.text)?;
+        aside(|| self.plan_anew(key, &definitions, query, params))
+    }
+
+    fn plan_anew(
+        &self,
+        key: PlanKey,
+        definitions: &Arc<Definitions>,
+        query: &ast::Query,
+        params: &[Option<PgType>],
+    ) -> Result<Arc<PlannedQuery>, QueryError> {
+        let (set, zone) = (definitions.set()?, key.zone);
+        let bound = bind::bind(&set.model, &set.relations, &key.settings, query, &key.text)?;
         let params = parameters::types(&bound.params, &bound.uuid_params, params);
         let memory = InMemory::of(set, &bound.plan)?;
         // A look-up needs no plan as long as its segment is in memory.
@@ -141,7 +153,7 @@ impl QueryEngine {
             || runnable.as_ref().is_some_and(|runnable| runnable.reads_clock);
         let is_fixed = params.is_empty() && !reads_clock && memory.is_none();
         let planned = Arc::new(PlannedQuery {
-            definitions: Arc::clone(&definitions),
+            definitions: Arc::clone(definitions),
             bound: bound.plan,
             memory,
             params,
@@ -150,7 +162,7 @@ impl QueryEngine {
             previews: bound.previews,
             segments: bound.segments,
             zone,
-            text: Arc::clone(&text.text),
+            text: Arc::clone(&key.text),
             settings: key.settings.clone(),
             fixed: runnable.filter(|_| is_fixed).map(Arc::new),
         });
@@ -222,7 +234,8 @@ impl QueryEngine {
             return Err(EngineError::MissingParameter { number: params.len() + 1 }.into());
         }
         let (set, values) = (planned.definitions.set()?, Filling::Values(params));
-        let runnable = self.runnable(set, &planned.bound, &values, Utc::now(), planned.zone)?;
+        let (bound, zone) = (&planned.bound, planned.zone);
+        let runnable = aside(|| self.runnable(set, bound, &values, Utc::now(), zone))?;
         Ok(Arc::new(runnable))
     }
 

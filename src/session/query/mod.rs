@@ -15,11 +15,13 @@ mod preload;
 mod segments;
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use datafusion::common::ScalarValue;
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::physical_plan::memory::MemoryStream;
 use datafusion::sql::sqlparser::ast;
 use tokio_util::sync::CancellationToken;
 
@@ -28,12 +30,14 @@ pub use error::EngineError;
 pub use preload::PRELOAD_MEMBERS_MAX;
 
 use self::data::{PlanKey, PlannedQuery};
+use super::aside;
 use super::engine::{Column, Engine, PreparedQuery, QueryRows, QueryText, RequestContext};
-use crate::backend::Backend;
+use crate::backend::local::{Reads, computed, run_physical};
+use crate::backend::{Backend, BackendError, Run};
 use crate::cache::{Cache, SourceStates};
 use crate::error::QueryError;
 use crate::observe::QueryLog;
-use crate::sql::catalog::{CatalogQuery, CatalogSession, Owner};
+use crate::sql::catalog::{CatalogError, CatalogQuery, CatalogSession, Filled, Owner};
 use crate::sql::types::PgType;
 
 /// Statement shapes whose plans are kept; each takes some kilobytes.
@@ -99,8 +103,8 @@ impl QueryEngine {
         match catalog.owner_of(query) {
             Owner::Catalog => {
                 let session = catalog_session(context, Utc::now());
-                let planned =
-                    catalog.prepare(query, params, &session).map_err(EngineError::from)?;
+                let planned = aside(|| catalog.prepare(query, params, &session));
+                let planned = planned.map_err(EngineError::from)?;
                 let columns = planned.columns.iter();
                 let columns = columns
                     .map(|(name, pg_type)| Column { name: name.clone(), pg_type: pg_type.clone() })
@@ -130,6 +134,42 @@ fn catalog_session(context: &RequestContext, now: DateTime<Utc>) -> CatalogSessi
         changes: context.changes.clone(),
         seen: Arc::clone(&context.seen),
     }
+}
+
+/// Constants are answered here, all else where queries compute.
+async fn run_catalog(
+    definitions: &Arc<Definitions>,
+    query: &CatalogQuery,
+    params: &[ScalarValue],
+    context: &RequestContext,
+    cancel: CancellationToken,
+) -> Result<SendableRecordBatchStream, QueryError> {
+    let started = Instant::now();
+    let plan = match definitions.catalog().filled(query, params).map_err(EngineError::from)? {
+        Filled::Rows(batch) => {
+            let schema = batch.schema();
+            let rows = MemoryStream::try_new(vec![batch], schema, None);
+            let rows = rows.map_err(CatalogError::from).map_err(EngineError::from)?;
+            return Ok(Box::pin(rows));
+        }
+        Filled::Plan(plan) => plan,
+    };
+    let (definitions, session) = (Arc::clone(definitions), catalog_session(context, Utc::now()));
+    let planning = async move { definitions.catalog().physical_plan(&plan, &session).await };
+    let run = Run {
+        query_id: uuid::Uuid::new_v4().to_string(),
+        log_comment: String::new(),
+        deadline: context.statement_timeout.map(|timeout| started + timeout),
+        cancel,
+        stats: Arc::default(),
+    };
+    let planned = tokio::select! {
+        planned = computed(planning) => planned?,
+        () = run.cancel.cancelled() => return Err(BackendError::Cancelled.into()),
+    };
+    let (plan, task) = planned.map_err(EngineError::from)?;
+    let read = Reads::CountedElsewhere;
+    Ok(run_physical(plan, task, &run, started, read, |error, _| error)?)
 }
 
 #[async_trait]
@@ -172,9 +212,7 @@ impl Engine for QueryEngine {
         let plan = prepared.plan.downcast_ref::<Plan>().ok_or(EngineError::ForeignPlan)?;
         match plan {
             Plan::Catalog { definitions, query } => {
-                let session = catalog_session(context, Utc::now());
-                let batches = definitions.catalog().execute(query, params, &session).await;
-                let batches = batches.map_err(EngineError::from)?;
+                let batches = run_catalog(definitions, query, &params, context, cancel).await?;
                 Ok(QueryRows { batches, notices: Vec::new(), command: "SELECT" })
             }
             Plan::Data(planned) => {

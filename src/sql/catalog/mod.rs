@@ -39,19 +39,22 @@ mod typing;
 mod zones;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
+use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::datatypes::FieldRef;
 use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF};
-use datafusion::physical_plan::execute_stream;
-use datafusion::physical_plan::memory::MemoryStream;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
@@ -68,6 +71,17 @@ use self::directory::Directory;
 use self::planning::{Context, Tables};
 use self::relations::{CatalogTable, SessionFacts};
 use crate::sql::types::{PgType, SystemForm};
+
+/// Memory that all queries of the catalogue together may hold for sorts, joins and groups.
+const MEMORY_BYTES_MAX: usize = 256 << 20;
+
+static MEMORY: LazyLock<Arc<RuntimeEnv>> = LazyLock::new(|| {
+    let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+    let memory = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(GreedyMemoryPool::new(MEMORY_BYTES_MAX)))
+        .with_disk_manager_builder(disk);
+    memory.build_arc().expect("a bound of memory takes nothing from the system")
+});
 
 /// The catalogue of one definition set. Building it gives every object its OID; the rows of a
 /// relation are written when it is first read.
@@ -92,6 +106,14 @@ pub struct CatalogQuery {
     plan: LogicalPlan,
 }
 
+/// A query with its parameters' values.
+#[derive(Debug)]
+pub enum Filled {
+    /// Constants, which are the answer.
+    Rows(RecordBatch),
+    Plan(LogicalPlan),
+}
+
 impl Catalog {
     /// The catalogue of a definition set.
     #[must_use]
@@ -113,7 +135,11 @@ impl Catalog {
             SessionConfig::new().with_target_partitions(1).with_information_schema(false);
         // What a UNION makes of a CASE may be nullable before planning and not after, or otherwise.
         config.options_mut().execution.skip_physical_aggregate_schema_check = true;
-        let state = SessionStateBuilder::new().with_config(config).with_default_features().build();
+        let state = SessionStateBuilder::new()
+            .with_config(config)
+            .with_runtime_env(Arc::clone(&MEMORY))
+            .with_default_features()
+            .build();
         Self { directory, tables, functions, casts, state }
     }
 
@@ -174,30 +200,41 @@ impl Catalog {
         Ok(CatalogQuery { columns, params, reads_sessions, plan })
     }
 
-    /// Runs a planned query. `params` are in the Arrow types of [`CatalogQuery::params`].
+    /// A planned query with the values of its parameters, in the Arrow types of
+    /// [`CatalogQuery::params`].
     ///
     /// # Errors
-    /// A parameter that is missing; what a function refuses; [`CatalogError::Cardinality`].
-    /// Errors of single rows come through the stream, as [`CatalogError`] inside
-    /// `DataFusionError::External` where they are the catalogue's own.
-    pub async fn execute(
+    /// A parameter that is missing.
+    pub fn filled(
         &self,
         query: &CatalogQuery,
-        params: Vec<ScalarValue>,
+        params: &[ScalarValue],
+    ) -> Result<Filled, CatalogError> {
+        let plan = with_values(query.plan.clone(), params)?;
+        Ok(match constants::answer(&plan) {
+            Some(batch) => Filled::Rows(batch),
+            None => Filled::Plan(plan),
+        })
+    }
+
+    /// Makes a query executable. It takes the thread's time, and running it does too.
+    ///
+    /// # Errors
+    /// What a function refuses; [`CatalogError::Cardinality`]. Errors of single rows come through
+    /// the stream, as [`CatalogError`] inside `DataFusionError::External` where they are the
+    /// catalogue's own.
+    pub async fn physical_plan(
+        &self,
+        plan: &LogicalPlan,
         session: &CatalogSession,
-    ) -> Result<SendableRecordBatchStream, CatalogError> {
-        let plan = with_values(query.plan.clone(), &params)?;
-        if let Some(batch) = constants::answer(&plan) {
-            let schema = batch.schema();
-            return Ok(Box::pin(MemoryStream::try_new(vec![batch], schema, None)?));
-        }
+    ) -> Result<(Arc<dyn ExecutionPlan>, Arc<TaskContext>), CatalogError> {
         let mut state = self.state.clone();
         let options = state.config_mut().options_mut();
         options.extensions.insert(SessionFacts(Arc::new(session.clone())));
         state.mark_start_execution();
         let state = Arc::new(state);
-        let physical = subqueries::physical_plan(&plan, &state).await?;
-        Ok(execute_stream(physical, state.task_ctx())?)
+        let physical = subqueries::physical_plan(plan, &state).await?;
+        Ok((physical, state.task_ctx()))
     }
 }
 

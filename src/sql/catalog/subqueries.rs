@@ -32,6 +32,7 @@ use super::error::CatalogError;
 use super::relations::CatalogTable;
 use super::syntax::ARRAY_SUBQUERY;
 use super::typing::list_of;
+use crate::functions::with_known_casts;
 
 /// Which subqueries become functions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,11 +49,12 @@ pub(super) async fn physical_plan(
     plan: &LogicalPlan,
     state: &Arc<SessionState>,
 ) -> Result<Arc<dyn ExecutionPlan>> {
+    let plan = with_known_casts(plan.clone())?;
     let needed = replace(plan.clone(), state, Scope::Needed)?;
     match state.create_physical_plan(&needed).await {
         Ok(physical) => Ok(physical),
         Err(error) => {
-            let all = replace(plan.clone(), state, Scope::All)?;
+            let all = replace(plan, state, Scope::All)?;
             // Where that changes nothing, the first error is the one to tell.
             if all == needed {
                 return Err(error);

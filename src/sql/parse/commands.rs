@@ -1,13 +1,13 @@
 //! The statements that a session answers itself, read from their tokens.
 
 use datafusion::sql::sqlparser::ast;
-use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 
 use super::{
     Argument, ArgumentValue, Discard, SetValue, Source, Statement, TransactionModes, keyword,
 };
+use crate::functions::Postgres;
 use crate::sql::SqlError;
 use crate::sql::timezone::TimeZone;
 use crate::sql::types::PgType;
@@ -668,8 +668,8 @@ fn quoted_where_needed(name: &str) -> String {
 
 /// The type that a list of tokens names, if canon knows it.
 fn pg_type(tokens: &[&TokenWithSpan]) -> Option<PgType> {
-    let tokens = tokens.iter().map(|token| (*token).clone()).collect();
-    let dialect = PostgreSqlDialect {};
+    let tokens: Vec<_> = tokens.iter().map(|token| (*token).clone()).collect();
+    let dialect = Postgres::for_tokens(tokens.len());
     let data_type =
         Parser::new(&dialect).with_tokens_with_locations(tokens).parse_data_type().ok()?;
     let (item, is_array) = match &data_type {

@@ -1,0 +1,176 @@
+//! How sqlparser reads Postgres's SQL, in time that grows with the text and not with 2^depth.
+//!
+//! sqlparser reads on trial: where what it tries first fails, it reads the same tokens again as
+//! something else. Each argument of a function is first read as the name of one, as in
+//! `json_object('a': 1)`, so that calls within calls take 2^depth; and a mistake deep inside of
+//! `CAST(CAST(…` does. Ours has no such names, and counts the beginnings of expressions: more than
+//! a text of this length has are more than it was worth reading.
+
+use std::any::TypeId;
+use std::cell::Cell;
+
+use datafusion::sql::sqlparser::ast::Expr;
+use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+
+/// How often sqlparser may begin to read an expression, for each token of the text: what is right
+/// is begun once or twice.
+const STARTS_PER_TOKEN: usize = 30;
+
+/// For texts so short that their tries say nothing of their depth.
+const STARTS_MIN: usize = 10_000;
+
+/// sqlparser's [`PostgreSqlDialect`] for one text. What it refuses for its depth and what takes too
+/// many tries are both [`ParserError::RecursionLimitExceeded`].
+#[derive(Debug)]
+pub(crate) struct Postgres {
+    starts_left: Cell<usize>,
+}
+
+impl Postgres {
+    /// For a text of so many tokens.
+    pub(crate) fn for_tokens(tokens: usize) -> Self {
+        let starts = tokens.saturating_mul(STARTS_PER_TOKEN).max(STARTS_MIN);
+        Self { starts_left: Cell::new(starts) }
+    }
+}
+
+/// What sqlparser's own dialect says.
+macro_rules! as_postgres {
+    ($($method:ident),+ $(,)?) => {
+        $(fn $method(&self) -> bool { PostgreSqlDialect {}.$method() })+
+    };
+}
+
+impl Dialect for Postgres {
+    /// The parser asks which dialect it reads.
+    fn dialect(&self) -> TypeId {
+        TypeId::of::<PostgreSqlDialect>()
+    }
+
+    fn parse_prefix(&self, _: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        match self.starts_left.get().checked_sub(1) {
+            Some(left) => {
+                self.starts_left.set(left);
+                None
+            }
+            None => Some(Err(ParserError::RecursionLimitExceeded)),
+        }
+    }
+
+    fn supports_named_fn_args_with_expr_name(&self) -> bool {
+        false
+    }
+
+    fn identifier_quote_style(&self, identifier: &str) -> Option<char> {
+        PostgreSqlDialect {}.identifier_quote_style(identifier)
+    }
+
+    fn is_delimited_identifier_start(&self, ch: char) -> bool {
+        PostgreSqlDialect {}.is_delimited_identifier_start(ch)
+    }
+
+    fn is_identifier_start(&self, ch: char) -> bool {
+        PostgreSqlDialect {}.is_identifier_start(ch)
+    }
+
+    fn is_identifier_part(&self, ch: char) -> bool {
+        PostgreSqlDialect {}.is_identifier_part(ch)
+    }
+
+    fn is_custom_operator_part(&self, ch: char) -> bool {
+        PostgreSqlDialect {}.is_custom_operator_part(ch)
+    }
+
+    fn is_reserved_for_identifier(&self, keyword: Keyword) -> bool {
+        PostgreSqlDialect {}.is_reserved_for_identifier(keyword)
+    }
+
+    fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
+        PostgreSqlDialect {}.get_next_precedence(parser)
+    }
+
+    fn prec_value(&self, precedence: Precedence) -> u8 {
+        PostgreSqlDialect {}.prec_value(precedence)
+    }
+
+    as_postgres!(
+        allow_extract_custom,
+        allow_extract_single_quotes,
+        supports_alter_column_type_using,
+        supports_array_typedef_with_brackets,
+        supports_bitwise_shift_operators,
+        supports_comma_separated_trim,
+        supports_comment_on,
+        supports_comment_optimizer_hint,
+        supports_create_index_with_clause,
+        supports_create_table_like_parenthesized,
+        supports_empty_projections,
+        supports_explain_with_utility_options,
+        supports_factorial_operator,
+        supports_filter_during_aggregation,
+        supports_geometric_types,
+        supports_group_by_expr,
+        supports_insert_table_alias,
+        supports_interval_options,
+        supports_listen_notify,
+        supports_load_extension,
+        supports_named_fn_args_with_colon_operator,
+        supports_nested_comments,
+        supports_notnull_operator,
+        supports_numeric_literal_underscores,
+        supports_select_wildcard_with_alias,
+        supports_set_names,
+        supports_string_escape_constant,
+        supports_unicode_string_literal,
+        supports_xml_expressions,
+    );
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::tokenizer::Tokenizer;
+
+    use super::*;
+
+    fn read(text: &str) -> Result<Expr, ParserError> {
+        let tokens = Tokenizer::new(&PostgreSqlDialect {}, text).tokenize().unwrap();
+        let dialect = Postgres::for_tokens(tokens.len());
+        Parser::new(&dialect).with_recursion_limit(400).with_tokens(tokens).parse_expr()
+    }
+
+    fn nested(depth: usize, before: &str, inner: &str, after: &str) -> String {
+        format!("{}{inner}{}", before.repeat(depth), after.repeat(depth))
+    }
+
+    #[test]
+    fn what_is_nested_is_read_once() {
+        for (before, after) in [
+            ("upper(", ")"),
+            ("coalesce('', ", ", 'x')"),
+            ("canon.f(a => ", ")"),
+            ("CAST(", " AS text)"),
+            ("(", " LIKE 'a%')::text"),
+            ("CASE WHEN true THEN ", " END"),
+            ("substring(", " FROM 1)"),
+            ("trim(", ")"),
+            ("position('a' IN ", ")"),
+            ("a IN (1, ", ")"),
+            ("ARRAY[", "]"),
+            ("(SELECT ", ")"),
+        ] {
+            let text = nested(60, before, "b", after);
+            assert!(read(&text).is_ok(), "{before}…: {:?}", read(&text));
+        }
+    }
+
+    #[test]
+    fn a_mistake_is_not_looked_for_forever() {
+        for (before, after) in
+            [("CAST(", " AS text)"), ("upper(", ")"), ("(", ")"), ("substring(", " FROM 1)")]
+        {
+            assert!(read(&nested(60, before, "a b c", after)).is_err(), "{before}…");
+        }
+    }
+}
