@@ -26,6 +26,7 @@ pub mod percentile;
 mod regex;
 mod rows;
 pub mod semantics;
+mod shape;
 mod simplify;
 mod strings;
 mod text;
@@ -41,8 +42,10 @@ pub use error::FunctionError;
 pub use fiscal::FiscalCalendar;
 pub use grain::Grain;
 pub(crate) use patterns::{PatternPart, exact_unit, finest_unit, pattern_parts};
+pub(crate) use shape::{is_comparison, quoted};
 pub(crate) use simplify::Simplify;
 pub use simplify::simplify;
+pub(crate) use text::read as read_text;
 pub(crate) use transparent::transparent;
 pub(crate) use types::{is_unconstrained, of_length};
 
