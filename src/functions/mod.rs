@@ -27,6 +27,7 @@ mod regex;
 mod rows;
 pub mod semantics;
 mod shape;
+pub mod shares;
 mod simplify;
 mod strings;
 mod text;
@@ -105,6 +106,7 @@ impl Registry {
             .chain(fiscal::all())
             .chain(text::all())
             .chain(rows::all())
+            .chain(shares::all())
         {
             registry.add_scalar(udf);
         }
