@@ -107,13 +107,13 @@ fn parts(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
     let lines = arrays[3].as_primitive::<Int64Type>();
     let mut found = Vec::with_capacity(wholes.len());
     for row in 0..wholes.len() {
-        let is_null = wholes.is_null(row) || weight.is_null(row);
         let weights = if weights.is_null(row) { 0 } else { weights.value(row) };
         let lines = if lines.is_null(row) { 0 } else { lines.value(row) };
         found.push(match (weights, lines) {
-            _ if is_null => None,
+            _ if wholes.is_null(row) => None,
             (0, 0) => Some(wholes.value(row)),
             (0, lines) => Some(rounded(wholes.value(row), 1, lines.into())?),
+            _ if weight.is_null(row) => None,
             (weights, _) => Some(rounded(wholes.value(row), weight.value(row), weights)?),
         });
     }

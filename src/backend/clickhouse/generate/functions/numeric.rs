@@ -6,7 +6,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::Operator;
 use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
 
-use super::super::literal::{self, clickhouse_type};
+use super::super::literal;
 use super::super::value::{Binding, Value, integer_range};
 use super::super::{NotPushable, Result};
 use super::{Call, Entry, Form};
@@ -59,77 +59,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         examples: &[("sign(-5.25)", Some("-1")), ("sign(0.0)", Some("0")), ("sign(3::float8)", Some("1"))] },
     Entry { name: "sqrt", signature: "float8 -> float8", constants: &[], form: Form::Scalar(|call| call.of("sqrt")),
         examples: &[("sqrt(2::float8)", Some("1.4142135623730951"))] },
-    Entry { name: "weighted_part", signature: "number, weight, sum of the weights, lines -> number", constants: &[],
-        form: Form::Scalar(weighted_part),
-        examples: &[
-            ("weighted_part(10.00::numeric(18, 2), 1.0::numeric(18, 1), 3.0::numeric(18, 1), 3::int8)", Some("3.33")),
-            ("weighted_part((-10.00)::numeric(18, 2), 2.0::numeric(18, 1), 3.0::numeric(18, 1), 3::int8)", Some("-6.67")),
-            ("weighted_part(10.00::numeric(18, 2), 0.0::numeric(18, 1), 0.0::numeric(18, 1), 4::int8)", Some("2.50")),
-            ("weighted_part(10.00::numeric(18, 2), 0.0::numeric(18, 1), 0.0::numeric(18, 1), 0::int8)", Some("10.00")),
-        ] },
-    Entry { name: "part_with_rest", signature: "part, whole, sum of the parts, rank -> number", constants: &[],
-        form: Form::Scalar(part_with_rest),
-        examples: &[
-            ("part_with_rest(3.33::numeric(18, 2), 10.00::numeric(18, 2), 9.99::numeric(18, 2), 1::int8)", Some("3.34")),
-            ("part_with_rest(3.33::numeric(18, 2), 10.00::numeric(18, 2), 9.99::numeric(18, 2), 2::int8)", Some("3.33")),
-        ] },
 ];
-
-/// Whole units of a decimal's last digit, or a whole number, in 128 bits.
-fn units(value: &Value) -> Result<String> {
-    match decimal_of(&value.data_type) {
-        // Of this width exactly: the bytes are taken as they are.
-        Some((..=38, scale)) => {
-            Ok(format!("reinterpretAsInt128(CAST({} AS Decimal(38, {scale})))", value.sql))
-        }
-        None if value.data_type.is_integer() => Ok(format!("toInt128({})", value.sql)),
-        _ => Err(NotPushable::new("a part of a whole of so many digits")),
-    }
-}
-
-/// What a number in whole units is, as a value of a type.
-fn of_units(units: &str, data_type: &DataType) -> Result<String> {
-    let number = match decimal_of(data_type) {
-        Some((_, scale)) => format!("reinterpret({units}, 'Decimal(38, {scale})')"),
-        None => units.to_owned(),
-    };
-    let checked = if data_type.is_integer() { "accurateCast" } else { "CAST" };
-    Ok(format!("{checked}({number}, '{}')", clickhouse_type(data_type)?))
-}
-
-/// Rounded half away from zero by whole numbers alone; a product of 37 digits fits 128 bits.
-fn weighted_part(call: &Call) -> Result<Value> {
-    let (whole, weight, weights, lines) = (call.arg(0)?, call.arg(1)?, call.arg(2)?, call.arg(3)?);
-    let digits = |value: &Value| decimal_of(&value.data_type).map_or(19, |(digits, _)| digits);
-    if digits(whole) + digits(weight) > 37 {
-        return Err(NotPushable::new("a part of a whole of so many digits"));
-    }
-    if [whole, weights].iter().any(|it| it.sql.len() > REPEATED_MAX) {
-        return Err(NotPushable::new("a part of a long expression"));
-    }
-    let (units_of_whole, all) = (units(whole)?, units(weights)?);
-    let has_weights = format!("ifNull({}, 0) != 0", weights.at(Binding::Sum));
-    let product = format!("{units_of_whole} * if({has_weights}, {}, 1)", units(weight)?);
-    let divisor = format!(
-        "multiIf({has_weights}, {all}, {} != 0, toInt128({}), 1)",
-        lines.at(Binding::Sum),
-        lines.sql
-    );
-    let half = format!("sign({product}) * intDiv(abs({divisor}), 2)");
-    let part = format!("intDiv({product} + {half}, {divisor})");
-    let value = Value::new(of_units(&part, &call.data_type)?, call.data_type.clone(), false);
-    Ok(value.computed_from([whole, weight, weights, lines]))
-}
-
-fn part_with_rest(call: &Call) -> Result<Value> {
-    let (part, whole, parts, rank) = (call.arg(0)?, call.arg(1)?, call.arg(2)?, call.arg(3)?);
-    let rest = format!("{} - {}", whole.at(Binding::Sum), parts.at(Binding::Product));
-    let sum = format!("{} + if({} = 1, {rest}, 0)", part.at(Binding::Sum), rank.at(Binding::Sum));
-    let checked = if call.data_type.is_integer() { "accurateCast" } else { "CAST" };
-    let sql = format!("{checked}({sum}, '{}')", clickhouse_type(&call.data_type)?);
-    let value = Value::new(sql, call.data_type.clone(), false);
-    Ok(value.computed_from([part, whole, parts, rank]))
-}
 
 /// The widths in bits that ClickHouse keeps decimals in.
 fn width(precision: u8) -> u16 {
@@ -141,7 +71,7 @@ fn width(precision: u8) -> u16 {
     }
 }
 
-fn decimal_of(data_type: &DataType) -> Option<(u8, i8)> {
+pub(super) fn decimal_of(data_type: &DataType) -> Option<(u8, i8)> {
     match data_type {
         DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale)
             if *scale >= 0 =>
