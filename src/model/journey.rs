@@ -104,6 +104,15 @@ pub struct Events {
     pub at: Expr,
 }
 
+impl Events {
+    /// Whether these are the same events as those of another metric.
+    pub(crate) fn are(&self, other: &Self) -> bool {
+        (&self.entity, &self.member, &self.constants)
+            == (&other.entity, &other.member, &other.constants)
+            && (&self.rules, &self.at) == (&other.rules, &other.at)
+    }
+}
+
 /// Which base event gets a target, of those of its member whose window it is in. Of base events at
 /// the same instant only one gets it: for the last the one with the greatest key, for the first the
 /// one with the least.

@@ -47,7 +47,10 @@ pub(super) fn united(
         }
         inputs.push(Arc::new(plan));
     }
-    Ok(LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?))
+    match <[_; 1]>::try_from(inputs) {
+        Ok([only]) => Ok(Arc::unwrap_or_clone(only)),
+        Err(several) => Ok(LogicalPlan::Union(Union::try_new_with_loose_types(several)?)),
+    }
 }
 
 /// The eligible rows of a metric that have a member and a time.

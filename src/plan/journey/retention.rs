@@ -1,8 +1,8 @@
 //! Retention: members at each age that their cohort has reached.
 //!
-//! A member's cohort is the period of its first cohort event. Of its activity only the periods
-//! matter: one row for each age at which it was active, and one for age 0. Each is then spread up
-//! to the next one, so that a member has a row at every age; so the share of those who are active
+//! A member's cohort is the period of its first cohort event. Of its events only the periods matter,
+//! so they are put together by these first: one row for each age at which there were some, and so
+//! one for age 0. Each is then spread up to the next one, so that a member has a row at every age; so the share of those who are active
 //! is a ratio of sums over any group of cohorts, and no age is missing because nobody came.
 //!
 //! An age is complete once its period is over, up to the newest ingestion. The period that is still
@@ -25,7 +25,7 @@ use super::super::expand::{self, Reading, call};
 use super::super::rewrite::{aggregate, aggregated, filtered, projected};
 use super::super::spread::Spread;
 use super::col;
-use super::events::{KIND, Over, case, is_kind, partition, united, windowed};
+use super::events::{KIND, Over, case, partition, united, windowed};
 use crate::functions::Grain;
 use crate::functions::time::timestamptz;
 use crate::model::journey::{
@@ -35,14 +35,16 @@ use crate::model::journey::{
 const COHORT_KIND: i64 = 0;
 const ACTIVE_KIND: i64 = 1;
 
-/// The member's first cohort event.
-const FIRST: &str = "__first";
+/// The period of an event.
+const EVENT_PERIOD: &str = "__event_period";
+/// The least kind of a period's events.
+const LEAST_KIND: &str = "__least_kind";
 /// The period that is still open, as an age, and the one after it.
 const OPEN: &str = "__open";
 const END: &str = "__end";
-/// The next age at which the member was active.
+/// The next age at which the member had events.
 const NEXT: &str = "__next";
-/// An age at which the member was active, and those up to the next one.
+/// An age at which the member had events.
 const OWN_AGE: &str = "__own_age";
 /// The newest ingestion, on the wall clock.
 const NEWEST: &str = "__newest";
@@ -131,43 +133,64 @@ impl Calendar {
     }
 }
 
-/// One row for each member and age at which it was active, and for age 0: the member's key,
-/// [`PERIOD`], [`OWN_AGE`], [`ACTIVE`] (the kind of its events), [`OPEN`], [`END`].
+/// One row for each member and age at which it had events, and so for age 0: the member's key,
+/// [`PERIOD`], [`OWN_AGE`], [`ACTIVE`] (the greatest kind of its events), [`OPEN`], [`END`].
 fn active_ages(
     from: Reading<'_>,
     cohort: &Events,
     active: &Events,
     calendar: Calendar,
 ) -> Result<LogicalPlan, PlanError> {
-    let events = united(from, &[cohort, active], &[])?;
-    let over = Over { partition: partition(cohort), order: Vec::new(), ascending: true };
-    let first = over.whole("min", case(is_kind(COHORT_KIND), col(AT), None), FIRST)?;
-    let followed = filtered(windowed(events, vec![first])?, col(FIRST).is_not_null())?;
     let members = partition(cohort);
-    // A cohort event stands for the member itself, at age 0.
-    let counted = case(is_kind(ACTIVE_KIND), col(AT), Some(col(FIRST)));
-    let first = calendar.wall_clock(col(FIRST))?;
-    let age = calendar.between(first.clone(), calendar.wall_clock(counted)?)?;
-    let period = Grain::new(calendar.grain.unit(), calendar.week_start).truncated(first);
-    let outputs =
-        members.iter().cloned().chain([period.alias(PERIOD), age.alias(OWN_AGE), col(KIND)]);
-    let ages = projected(followed, outputs.collect())?;
-    let begun = filtered(ages, binary_expr(col(OWN_AGE), Operator::GtEq, lit(0i64)))?;
-    let keys = members.iter().cloned().chain([col(PERIOD), col(OWN_AGE)]);
-    let kinds = aggregate("max", col(KIND))?.alias(ACTIVE);
-    let grouped = aggregated(begun, keys.collect(), vec![kinds])?;
+    let periods = periods(from, cohort, active, calendar)?;
+    let over = Over { partition: members.clone(), order: Vec::new(), ascending: true };
+    let is_first = binary_expr(col(LEAST_KIND), Operator::Eq, lit(COHORT_KIND));
+    let first = over.whole("min", case(is_first, col(EVENT_PERIOD), None), PERIOD)?;
+    let is_begun = binary_expr(col(EVENT_PERIOD), Operator::GtEq, col(PERIOD));
+    let grouped = filtered(windowed(periods, vec![first])?, is_begun)?;
     let newest = watermark(from, cohort, active)?;
     let newest = projected(newest, vec![calendar.wall_clock(col(NEWEST))?.alias(NEWEST)])?;
     let known = LogicalPlanBuilder::from(grouped).cross_join(newest)?.build()?;
     let outputs = members.iter().cloned().chain([
         col(PERIOD),
-        col(OWN_AGE),
+        calendar.between(col(PERIOD), col(EVENT_PERIOD))?.alias(OWN_AGE),
         col(ACTIVE),
         calendar.between(col(PERIOD), col(NEWEST))?.alias(OPEN),
         calendar.between(col(PERIOD), calendar.later(col(NEWEST)))?.alias(END),
     ]);
     let ages = projected(known, outputs.collect())?;
     filtered(ages, binary_expr(col(OWN_AGE), Operator::Lt, col(END)))
+}
+
+/// One row for each member and period in which it had events: the member's key, [`EVENT_PERIOD`],
+/// [`LEAST_KIND`], [`ACTIVE`]. Events that are cohort events and activity alike are read once.
+fn periods(
+    from: Reading<'_>,
+    cohort: &Events,
+    active: &Events,
+    calendar: Calendar,
+) -> Result<LogicalPlan, PlanError> {
+    let events = match cohort.are(active) {
+        true => united(from, &[cohort], &[])?,
+        false => united(from, &[cohort, active], &[])?,
+    };
+    let grain = Grain::new(calendar.grain.unit(), calendar.week_start);
+    let period = grain.truncated(calendar.wall_clock(col(AT))?).alias(EVENT_PERIOD);
+    let members = partition(cohort);
+    let events = projected(events, [members.clone(), vec![period, col(KIND)]].concat())?;
+    let kinds = vec![
+        aggregate("min", col(KIND))?.alias(LEAST_KIND),
+        aggregate("max", col(KIND))?.alias(ACTIVE),
+    ];
+    let keys = [members.clone(), vec![col(EVENT_PERIOD)]].concat();
+    let periods = aggregated(events, keys.clone(), kinds)?;
+    match cohort.are(active) {
+        true => {
+            let kinds = vec![col(LEAST_KIND), lit(ACTIVE_KIND).alias(ACTIVE)];
+            projected(periods, [keys, kinds].concat())
+        }
+        false => Ok(periods),
+    }
 }
 
 /// Up to when both metrics' sources are known, [`NEWEST`]: the older of their newest ingestions.
