@@ -6,7 +6,7 @@ use datafusion::arrow::array::Array;
 use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::{
     AggregateFunction, AggregateFunctionParams, InList, ScalarFunction, WindowFunction,
 };
@@ -19,8 +19,8 @@ use datafusion::logical_expr::{
 
 use super::udf::call;
 use super::{
-    aggregates, decimals, fiscal, int4, numeric, percentile, regex, registry, rows, text, time,
-    types,
+    aggregates, decimals, fiscal, floats, greatest, int4, numeric, percentile, regex,
+    registry, rows, text, time, types,
 };
 use crate::sql::types::PgType;
 
@@ -102,7 +102,9 @@ fn binary_operator(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<
             let right = literal_as(*right, &left, schema)?;
             let left = literal_as(*left, &right.data, schema)?;
             let changed = left.transformed || right.transformed;
-            let (left, right) = (left.data, right.data);
+            let sides = floats::alike(vec![left.data, right.data], schema)?;
+            let changed = changed || sides.transformed;
+            let [left, right] = all_of(sides.data)?;
             let types = (left.get_type(schema)?, right.get_type(schema)?);
             let as_moment = |expr, own: &DataType, other: &DataType| match moment_beside(own, other)
             {
@@ -210,6 +212,15 @@ fn negative(inner: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let data_type = inner.get_type(schema)?;
     if is_interval(&data_type) {
         return Ok(Transformed::yes(call(rows::named("interval_negative")?, vec![inner])));
+    }
+    // The opposite of NaN would be less than all numbers, by its sign.
+    if is_float(&data_type) && inner.as_literal().is_none() {
+        let minus_one = match data_type {
+            DataType::Float32 => lit(-1.0_f32),
+            _ => lit(-1.0_f64),
+        };
+        let product = BinaryExpr::new(Box::new(inner), Operator::Multiply, Box::new(minus_one));
+        return Ok(Transformed::yes(Expr::BinaryExpr(product)));
     }
     if inner.as_literal().is_some() || !data_type.is_signed_integer() {
         return Ok(Transformed::no(Expr::Negative(Box::new(inner))));
@@ -391,6 +402,11 @@ fn literal_as(expr: Expr, other: &Expr, schema: &DFSchema) -> Result<Transformed
     Ok(Transformed::yes(Expr::Literal(text::read(&pg_type, &literal)?, None)))
 }
 
+/// As many expressions as went in.
+fn all_of<const COUNT: usize>(exprs: Vec<Expr>) -> Result<[Expr; COUNT]> {
+    exprs.try_into().map_err(|_| DataFusionError::Internal("expressions got lost".to_owned()))
+}
+
 fn quoted(expr: &Expr) -> Option<&str> {
     match expr {
         Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _) => {
@@ -403,18 +419,24 @@ fn quoted(expr: &Expr) -> Option<&str> {
 fn bounds(between: Between, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let low = literal_as(between.low.as_ref().clone(), &between.expr, schema)?;
     let high = literal_as(between.high.as_ref().clone(), &between.expr, schema)?;
-    let changed = low.transformed || high.transformed;
     let Between { expr, negated, .. } = between;
-    let between = Between::new(expr, negated, Box::new(low.data), Box::new(high.data));
+    let beside_floats = floats::alike(vec![*expr, low.data, high.data], schema)?;
+    let changed = low.transformed || high.transformed || beside_floats.transformed;
+    let [expr, low, high] = all_of(beside_floats.data)?;
+    let between = Between::new(Box::new(expr), negated, Box::new(low), Box::new(high));
     let expr = Expr::Between(between);
     Ok(Transformed::new_transformed(expr, changed))
 }
 
 fn items(list: InList, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let InList { expr, mut list, negated } = list;
+    list.insert(0, *expr);
+    let beside_floats = floats::alike(list, schema)?;
+    let (mut changed, mut list) = (beside_floats.transformed, beside_floats.data);
+    let list = InList { expr: Box::new(list.remove(0)), list, negated };
     if !list.list.iter().any(|item| quoted(item).is_some()) {
-        return Ok(Transformed::no(Expr::InList(list)));
+        return Ok(Transformed::new_transformed(Expr::InList(list), changed));
     }
-    let mut changed = false;
     let mut items = Vec::with_capacity(list.list.len());
     for item in list.list {
         let item = literal_as(item, &list.expr, schema)?;
@@ -568,7 +590,7 @@ fn scalar(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Exp
             };
             Ok(Transformed::yes(call(function, vec![moment.clone(), zone.clone()])))
         }
-        ("coalesce" | "greatest" | "least", _) => {
+        ("coalesce" | "greatest" | "least" | "nullif", _) => {
             let args = decimals::alike(function.args, schema)?;
             let Transformed { data: args, transformed, .. } = args;
             let expr = Expr::ScalarFunction(ScalarFunction { func: function.func, args });
@@ -654,6 +676,10 @@ fn aggregate(function: AggregateFunction, schema: &DFSchema) -> Result<Transform
                 Expr::Cast(Cast::new(Box::new(over("count", arg.clone())?), DataType::Float64));
             let none = nullif_zero(count)?;
             call(rows::named("interval_divided")?, vec![over("sum", arg.clone())?, none])
+        }
+        ("max", number) if is_float(number) && function.func != greatest::float_max() => {
+            let func = greatest::float_max();
+            Expr::AggregateFunction(AggregateFunction { func, ..function })
         }
         ("avg", _) if function.func != aggregates::float_avg() => {
             let func = aggregates::float_avg();

@@ -138,6 +138,10 @@ const PUSHED: &[(&str, bool)] = &[
     ("to_char(d, 'MONTH')", false),
     ("age(z, timestamptz '2020-01-01 00:00:00+00')", false),
     ("regexp_replace(t, '[0-9]', '#')", false),
+    ("greatest(f, 0)", true),
+    ("least(f, 0)", false),
+    ("f > 1.5", true),
+    ("f <= f + 1", true),
     ("format('%s', kind)", false),
     ("json_build_object('id', id)", false),
 ];

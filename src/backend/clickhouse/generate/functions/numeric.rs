@@ -8,7 +8,7 @@ use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
 
 use super::super::literal;
 use super::super::value::{Binding, Value, integer_range};
-use super::super::{NotPushable, Result};
+use super::super::{NotPushable, Result, nan};
 use super::{Call, Entry, Form};
 use crate::functions::numeric::QUOTIENT_SCALE;
 
@@ -363,6 +363,11 @@ fn abs(call: &Call) -> Result<Value> {
 }
 
 fn sign(call: &Call) -> Result<Value> {
-    let sign = Value { sql: format!("sign({})", call.arg(0)?.sql), ..call.arg(0)?.clone() };
+    let number = call.arg(0)?;
+    if nan::is_possible(number) {
+        let sql = &number.sql;
+        return Ok(call.result(format!("if(isNaN({sql}), {sql}, sign({sql}))")));
+    }
+    let sign = Value { sql: format!("sign({})", number.sql), ..number.clone() };
     Ok(call.result(sign.cast_sql(&call.data_type)?))
 }

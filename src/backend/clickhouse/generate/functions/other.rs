@@ -1,9 +1,9 @@
 //! Comparisons, conditions, casts and patterns.
 
-use super::super::literal;
 use super::super::value::{Binding, Value};
 use super::super::{NotPushable, Result};
-use super::{Call, Entry, Form};
+use super::super::{literal, nan};
+use super::{Call, Entry, Form, REPEATED_MAX};
 
 #[rustfmt::skip]
 pub(super) const ENTRIES: &[Entry] = &[
@@ -32,9 +32,9 @@ pub(super) const ENTRIES: &[Entry] = &[
         examples: &[("coalesce(nullif(1, 1), 2)", Some("2")), ("coalesce(1, 2)", Some("1")), ("coalesce(nullif('a', 'a'), 'b')", Some("b")), ("coalesce(nullif(1.5, 1.5), 2.5)", Some("2.5"))] },
     Entry { name: "nullif", signature: "any, any -> any", constants: &[], form: Form::Scalar(nullif),
         examples: &[("nullif(1, 1)", None), ("nullif(1, 2)", Some("1")), ("nullif('a', 'b')", Some("a"))] },
-    Entry { name: "greatest", signature: "any, … -> any; NULLs are skipped", constants: &[], form: Form::Scalar(|call| call.of("greatest")),
+    Entry { name: "greatest", signature: "any, … -> any; NULLs are skipped", constants: &[], form: Form::Scalar(greatest),
         examples: &[("greatest(1, nullif(2, 2), 3)", Some("3")), ("greatest('a', 'b')", Some("b")), ("greatest(1.50, 1.25)", Some("1.50"))] },
-    Entry { name: "least", signature: "any, … -> any; NULLs are skipped", constants: &[], form: Form::Scalar(|call| call.of("least")),
+    Entry { name: "least", signature: "any, … -> any; NULLs are skipped", constants: &[], form: Form::Scalar(least),
         examples: &[("least(1, nullif(0, 0), 3)", Some("1")), ("least(date '2026-01-02', date '2026-01-01')", Some("2026-01-01"))] },
     Entry { name: "regexp_like", signature: "text, text [, 'i'] -> bool: ~ and its like; the pattern a constant of common notation", constants: &[1, 2], form: Form::Scalar(regexp_like),
         examples: &[("'abc' ~ 'b+c$'", Some("t")), ("'abc' ~* '^A.C'", Some("t")), ("'abc' !~ '[b-d]'", Some("f")), ("'a.c' ~ 'a\\.c'", Some("t")), ("'abc' !~* 'X|Y'", Some("t"))] },
@@ -45,7 +45,33 @@ pub(super) const ENTRIES: &[Entry] = &[
             ("timestamptz '2026-01-31 23:00:00+00'::timestamp", Some("2026-01-31 23:00:00"))] },
 ];
 
+/// Of NaN ClickHouse gives what stands at another place.
+fn greatest(call: &Call) -> Result<Value> {
+    let may_be: Vec<&Value> = call.args.iter().filter(|arg| nan::is_possible(arg)).collect();
+    let greatest = call.of("greatest")?;
+    if may_be.is_empty() {
+        return Ok(greatest);
+    }
+    if may_be.iter().any(|arg| arg.sql.len() > REPEATED_MAX) {
+        return Err(NotPushable::new("the greatest of long expressions that may be NaN"));
+    }
+    let is_nan: Vec<String> = may_be.iter().map(|arg| format!("isNaN({})", arg.sql)).collect();
+    let is_nan = is_nan.join(" OR ");
+    let sql = format!("if({is_nan}, {}, {})", nan::literal(&call.data_type), greatest.sql);
+    Ok(Value { sql, ..greatest })
+}
+
+fn least(call: &Call) -> Result<Value> {
+    if call.args.iter().any(nan::is_possible) {
+        return Err(NotPushable::new("the least of floats that may be NaN"));
+    }
+    call.of("least")
+}
+
 fn nullif(call: &Call) -> Result<Value> {
+    if call.args.len() == 2 && call.args.iter().all(nan::is_possible) {
+        return Err(NotPushable::new("nullif of floats that may be NaN"));
+    }
     Ok(Value { nullable: true, ..call.of("nullIf")? })
 }
 
