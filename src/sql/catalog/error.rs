@@ -64,7 +64,9 @@ impl CatalogError {
     pub(super) fn invalid_text(type_name: &str, text: &str) -> Self {
         let type_name = type_named(type_name)
             .map_or_else(|| type_name.to_owned(), |one| format_type(one.oid, -1));
-        let Fault { sqlstate, message } = crate::sql::value::invalid(&type_name, text);
+        // What reads a text calls itself so.
+        let type_name = type_name.strip_suffix(" without time zone").unwrap_or(&type_name);
+        let Fault { sqlstate, message } = crate::sql::value::invalid(type_name, text);
         Self::BadCast { sqlstate, message }
     }
 }
