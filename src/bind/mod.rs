@@ -167,6 +167,9 @@ pub(crate) fn types_error(error: &DataFusionError) -> BindError {
     if let Some(error) = wrong_arguments(message) {
         return error;
     }
+    if let Some(worded) = crate::sql::wording::of_error(error) {
+        return BindError::Worded(worded);
+    }
     let message = ["Error during planning: ", "This feature is not implemented: "]
         .iter()
         .find_map(|prefix| message.strip_prefix(prefix))

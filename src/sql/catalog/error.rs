@@ -169,7 +169,9 @@ impl From<DataFusionError> for CatalogError {
             DataFusionError::SchemaError(schema_error, _) => of_schema(schema_error),
             DataFusionError::ArrowError(arrow, _) => of_arrow(&arrow.to_string()),
             DataFusionError::NotImplemented(what) => Self::NotSupported { what: what.clone() },
-            DataFusionError::Plan(message) => of_plan(message),
+            DataFusionError::Plan(message) => {
+                wording::of_error(&error).map_or_else(|| of_plan(message), CatalogError::Worded)
+            }
             DataFusionError::Execution(message) => of_execution(message),
             other => Self::Internal { message: first_line(&other.strip_backtrace()) },
         }
@@ -198,9 +200,6 @@ fn of_schema(error: &SchemaError) -> CatalogError {
 /// DataFusion's planning errors carry no code of their own; the one that has a code in Postgres is
 /// told by its words, which a test holds fast.
 fn of_plan(message: &str) -> CatalogError {
-    if let Some(worded) = wording::of_planning(&first_line(message)) {
-        return CatalogError::Worded(worded);
-    }
     let ungrouped = message
         .starts_with("Column in SELECT must be in GROUP BY")
         .then(|| message.split("column \"").nth(1)?.split('"').next())
