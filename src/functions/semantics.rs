@@ -19,7 +19,7 @@ use datafusion::logical_expr::{
 
 use super::udf::call;
 use super::{
-    aggregates, decimals, fiscal, floats, greatest, int4, numeric, percentile, regex,
+    aggregates, decimals, deviations, fiscal, floats, greatest, int4, numeric, percentile, regex,
     registry, rows, text, time, types,
 };
 use crate::sql::types::PgType;
@@ -685,6 +685,25 @@ fn aggregate(function: AggregateFunction, schema: &DFSchema) -> Result<Transform
             let func = aggregates::float_avg();
             Expr::AggregateFunction(AggregateFunction { func, ..function })
         }
+        (name, number)
+            if let Some((deviation, decimal)) = deviations::of(name, number)
+                && !function.params.distinct =>
+        {
+            let exact = cast_unless(arg.clone(), number, &decimal);
+            let squares = over("sum", exact.clone() * exact.clone())?;
+            let sums = vec![squares, over("sum", exact)?, over("count", arg.clone())?];
+            call(rows::named(deviation)?, sums)
+        }
+        (name, number) if let Some(func) = aggregates::float_deviation(&function.func) => {
+            let is_exact = deviations::of(name, number).is_some();
+            let deviation = Expr::AggregateFunction(AggregateFunction { func, ..function });
+            // Of distinct values the sums of squares aren't known.
+            if is_exact {
+                cast_unless(deviation, &DataType::Float64, &numeric::QUOTIENT)
+            } else {
+                deviation
+            }
+        }
         ("json_agg", _) => call(rows::named("json_list")?, vec![over("array_agg", arg.clone())?]),
         ("json_object_agg", _) => {
             let Some(value) = function.params.args.get(1).cloned() else {
@@ -815,6 +834,26 @@ fn window(function: WindowFunction, schema: &DFSchema) -> Result<Transformed<Exp
             numeric::numeric_mean(),
             vec![over("sum", summable(arg.clone(), integer))?, over("count", arg.clone())?],
         ),
+        (name, number)
+            if let Some((deviation, decimal)) = deviations::of(name, number)
+                && !function.params.distinct =>
+        {
+            let exact = cast_unless(arg.clone(), number, &decimal);
+            let squares = over("sum", exact.clone() * exact.clone())?;
+            let sums = vec![squares, over("sum", exact)?, over("count", arg.clone())?];
+            call(rows::named(deviation)?, sums)
+        }
+        (name, number) if let Some(func) = aggregates::float_deviation(aggregate) => {
+            let is_exact = deviations::of(name, number).is_some();
+            let mut window = function.clone();
+            window.fun = WindowFunctionDefinition::AggregateUDF(func);
+            let deviation = Expr::WindowFunction(Box::new(window));
+            if is_exact {
+                cast_unless(deviation, &DataType::Float64, &numeric::QUOTIENT)
+            } else {
+                deviation
+            }
+        }
         ("avg", _) if *aggregate != aggregates::float_avg() => {
             let mut window = function.clone();
             window.fun = WindowFunctionDefinition::AggregateUDF(aggregates::float_avg());
