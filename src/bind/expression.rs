@@ -147,6 +147,7 @@ impl Binder<'_> {
             function.name.0.last().and_then(|it| it.as_ident()).map(folded).unwrap_or_default();
         // Schemas in front of function names tell nothing: all functions are pg_catalog's.
         function.name = ObjectName(vec![ObjectNamePart::Identifier(quoted(&name))]);
+        self.write_row_out(function, &name, scope);
         if matches!(name.as_str(), "measure" | "agg" | "aggregate") {
             return self.resolve_measure_call(function, &name, scope, clause, position);
         }

@@ -24,6 +24,7 @@ mod period;
 mod preview;
 mod query;
 pub mod relation;
+mod rows;
 mod scope;
 pub mod segment;
 mod select;
