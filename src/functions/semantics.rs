@@ -468,7 +468,12 @@ fn explicit_cast(cast: Cast, schema: &DFSchema) -> Result<Transformed<Expr>> {
     }
     if let Some(length) = types::length_of(&field) {
         let whole = explicit_cast(Cast::new(expr, DataType::Utf8), schema)?.data;
-        return Ok(Transformed::yes(call(rows::named("varchar_cut")?, vec![whole, lit(length)])));
+        let cut = call(rows::named("varchar_cut")?, vec![whole, lit(length)]);
+        // Blanks are added again only where a value is shown, which canon leaves.
+        return Ok(Transformed::yes(match types::is_blank_padded(&field) {
+            true => datafusion::functions::expr_fn::rtrim(vec![cut]),
+            false => cut,
+        }));
     }
     if PgType::of(&field) == PgType::Uuid && from == DataType::Utf8 {
         let is_read = matches!(&*expr, Expr::ScalarFunction(it) if it.func.name() == "uuid_text");
