@@ -22,6 +22,7 @@ mod names;
 mod pending;
 mod period;
 mod preview;
+mod property;
 mod query;
 pub mod relation;
 mod rows;

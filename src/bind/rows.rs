@@ -20,7 +20,8 @@ impl Binder<'_> {
             return;
         };
         let Expr::Identifier(ident) = argument else { return };
-        if !OF_ROWS.contains(&name) || self.resolve_name(&[ident.clone()], scope).is_ok() {
+        if !OF_ROWS.contains(&name) || self.resolve_name(std::slice::from_ref(ident), scope).is_ok()
+        {
             return;
         }
         let relation = folded(ident);

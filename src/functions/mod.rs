@@ -29,6 +29,8 @@ pub mod percentile;
 mod regex;
 mod rows;
 pub mod semantics;
+mod shape;
+pub mod shares;
 mod simplify;
 mod strings;
 mod text;
@@ -44,8 +46,10 @@ pub use error::FunctionError;
 pub use fiscal::FiscalCalendar;
 pub use grain::Grain;
 pub(crate) use patterns::{PatternPart, exact_unit, finest_unit, pattern_parts};
+pub(crate) use shape::{is_comparison, quoted};
 pub(crate) use simplify::Simplify;
 pub use simplify::simplify;
+pub(crate) use text::read as read_text;
 pub(crate) use transparent::transparent;
 pub(crate) use types::{is_unconstrained, of_length};
 
@@ -105,6 +109,7 @@ impl Registry {
             .chain(fiscal::all())
             .chain(text::all())
             .chain(rows::all())
+            .chain(shares::all())
         {
             registry.add_scalar(udf);
         }

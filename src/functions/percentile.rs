@@ -6,14 +6,19 @@ use datafusion::arrow::array::{Array, ArrayRef, AsArray, UInt64Array, new_empty_
 use datafusion::arrow::compute::{concat, filter, is_not_null, partition, sort, take};
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
 use datafusion::common::utils::SingleRowListArrayBuilder;
-use datafusion::common::{ScalarValue, plan_err};
+use datafusion::common::{ScalarValue, internal_datafusion_err, plan_err};
 use datafusion::error::Result;
+use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility,
+    Accumulator, AggregateUDF, AggregateUDFImpl, Case, Cast, Expr, Signature, Volatility, lit,
 };
 use datafusion::physical_plan::expressions::Literal;
+
+use super::semantics::aggregate_named;
+use super::udf::call;
+use super::{quoted, registry};
 
 /// `percentile_cont(share) WITHIN GROUP (ORDER BY float8)`: between the two nearest values.
 ///
@@ -31,6 +36,46 @@ pub fn percentile_disc() -> &'static Arc<AggregateUDF> {
     static FUNCTION: LazyLock<Arc<AggregateUDF>> =
         LazyLock::new(|| Arc::new(Percentile::new("percentile_disc", Kind::Discrete).into()));
     &FUNCTION
+}
+
+/// The shares of a percentile that asks for several, as constants.
+pub(super) fn shares_of(shares: &Expr) -> Option<Vec<Expr>> {
+    match shares {
+        Expr::Cast(cast) if matches!(cast.field.data_type(), DataType::List(_)) => {
+            shares_of(&cast.expr)
+        }
+        Expr::ScalarFunction(made) if made.func.name() == "make_array" => Some(made.args.clone()),
+        Expr::Literal(ScalarValue::List(list), _) => {
+            let items = list.value(0);
+            let item = |row| ScalarValue::try_from_array(&items, row).ok();
+            (0..items.len()).map(|row| Some(Expr::Literal(item(row)?, None))).collect()
+        }
+        quoted_array => {
+            let items = crate::sql::value::array_items(quoted(quoted_array)?)?;
+            let share = |item: Option<String>| Some(lit(item?.parse::<f64>().ok()?));
+            items.into_iter().map(share).collect()
+        }
+    }
+}
+
+/// `percentile_cont(ARRAY[a, b])`: the array of both percentiles; NULL of no values.
+pub(super) fn of_shares(function: &AggregateFunction, shares: Vec<Expr>) -> Result<Expr> {
+    let value = function.params.args[..1].to_vec();
+    let each = shares.into_iter().map(|share| {
+        let share = Expr::Cast(Cast::new(Box::new(share), DataType::Float64));
+        let args = [value.clone(), vec![share]].concat();
+        let params = AggregateFunctionParams { args, ..function.params.clone() };
+        Expr::AggregateFunction(AggregateFunction { func: Arc::clone(&function.func), params })
+    });
+    let made = registry().scalar.get("make_array");
+    let made = made.ok_or_else(|| internal_datafusion_err!("no function make_array"))?;
+    let array = call(made, each.collect());
+    let params =
+        AggregateFunctionParams { args: value, order_by: Vec::new(), ..function.params.clone() };
+    let func = aggregate_named("count")?;
+    let count = Expr::AggregateFunction(AggregateFunction { func, params });
+    let case = vec![(Box::new(count.gt(lit(0_i64))), Box::new(array))];
+    Ok(Expr::Case(Case::new(None, case, None)))
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::Array;
 use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue};
@@ -19,8 +18,8 @@ use datafusion::logical_expr::{
 
 use super::udf::call;
 use super::{
-    aggregates, decimals, deviations, fiscal, floats, greatest, int4, numeric, percentile, regex,
-    registry, rows, text, time, types,
+    aggregates, decimals, deviations, fiscal, floats, greatest, int4, is_comparison, numeric,
+    percentile, quoted, regex, registry, rows, text, time, types,
 };
 use crate::sql::types::PgType;
 
@@ -91,14 +90,7 @@ fn expression(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
 fn binary_operator(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let BinaryExpr { left, op, right } = binary;
     match op {
-        Operator::Eq
-        | Operator::NotEq
-        | Operator::Lt
-        | Operator::LtEq
-        | Operator::Gt
-        | Operator::GtEq
-        | Operator::IsDistinctFrom
-        | Operator::IsNotDistinctFrom => {
+        op if is_comparison(op) => {
             let right = literal_as(*right, &left, schema)?;
             let left = literal_as(*left, &right.data, schema)?;
             let changed = left.transformed || right.transformed;
@@ -407,15 +399,6 @@ fn all_of<const COUNT: usize>(exprs: Vec<Expr>) -> Result<[Expr; COUNT]> {
     exprs.try_into().map_err(|_| DataFusionError::Internal("expressions got lost".to_owned()))
 }
 
-fn quoted(expr: &Expr) -> Option<&str> {
-    match expr {
-        Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _) => {
-            Some(text)
-        }
-        _ => None,
-    }
-}
-
 fn bounds(between: Between, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let low = literal_as(between.low.as_ref().clone(), &between.expr, schema)?;
     let high = literal_as(between.high.as_ref().clone(), &between.expr, schema)?;
@@ -717,10 +700,10 @@ fn aggregate(function: AggregateFunction, schema: &DFSchema) -> Result<Transform
             let lists = vec![over("array_agg", arg.clone())?, over("array_agg", value)?];
             call(rows::named("json_lists")?, lists)
         }
-        (name @ ("percentile_cont" | "percentile_disc"), _)
-            if let Some(shares) = function.params.args.get(1).and_then(shares_of) =>
+        ("percentile_cont" | "percentile_disc", _)
+            if let Some(shares) = function.params.args.get(1).and_then(percentile::shares_of) =>
         {
-            percentiles(&function, name, shares)?
+            percentile::of_shares(&function, shares)?
         }
         ("median", number) if number.is_numeric() => {
             let mut params = function.params.clone();
@@ -735,47 +718,6 @@ fn aggregate(function: AggregateFunction, schema: &DFSchema) -> Result<Transform
         _ => return Ok(Transformed::no(Expr::AggregateFunction(function))),
     };
     Ok(Transformed::yes(rewritten))
-}
-
-/// The shares of a percentile that asks for several, as constants.
-fn shares_of(shares: &Expr) -> Option<Vec<Expr>> {
-    match shares {
-        Expr::Cast(cast) if matches!(cast.field.data_type(), DataType::List(_)) => {
-            shares_of(&cast.expr)
-        }
-        Expr::ScalarFunction(made) if made.func.name() == "make_array" => Some(made.args.clone()),
-        Expr::Literal(ScalarValue::List(list), _) => {
-            let items = list.value(0);
-            let item = |row| ScalarValue::try_from_array(&items, row).ok();
-            (0..items.len()).map(|row| Some(Expr::Literal(item(row)?, None))).collect()
-        }
-        quoted_array => {
-            let items = crate::sql::value::array_items(quoted(quoted_array)?)?;
-            let share = |item: Option<String>| Some(lit(item?.parse::<f64>().ok()?));
-            items.into_iter().map(share).collect()
-        }
-    }
-}
-
-/// `percentile_cont(ARRAY[a, b])`: the array of both percentiles; NULL of no values.
-fn percentiles(function: &AggregateFunction, name: &str, shares: Vec<Expr>) -> Result<Expr> {
-    let value = function.params.args[..1].to_vec();
-    let each = shares.into_iter().map(|share| -> Result<Expr> {
-        let share = cast_unless(share, &DataType::Null, &DataType::Float64);
-        let args = [value.clone(), vec![share]].concat();
-        let params = AggregateFunctionParams { args, ..function.params.clone() };
-        Ok(Expr::AggregateFunction(AggregateFunction { func: aggregate_named(name)?, params }))
-    });
-    let made = registry().scalar.get("make_array").ok_or_else(|| {
-        datafusion::error::DataFusionError::Internal("no function make_array".to_owned())
-    })?;
-    let array = call(made, each.collect::<Result<_>>()?);
-    let params =
-        AggregateFunctionParams { args: value, order_by: Vec::new(), ..function.params.clone() };
-    let func = aggregate_named("count")?;
-    let count = Expr::AggregateFunction(AggregateFunction { func, params });
-    let case = vec![(Box::new(count.gt(lit(0_i64))), Box::new(array))];
-    Ok(Expr::Case(datafusion::logical_expr::Case::new(None, case, None)))
 }
 
 /// What Postgres sums integers as: those of four bytes are an int8, longer ones numeric.
@@ -804,7 +746,7 @@ fn wide(integer: Expr) -> Expr {
     Expr::Cast(Cast::new(Box::new(integer), DataType::Decimal128(28, 0)))
 }
 
-fn aggregate_named(name: &str) -> Result<Arc<datafusion::logical_expr::AggregateUDF>> {
+pub(super) fn aggregate_named(name: &str) -> Result<Arc<datafusion::logical_expr::AggregateUDF>> {
     registry()
         .aggregate
         .get(name)

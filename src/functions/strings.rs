@@ -141,7 +141,8 @@ fn is_like(text: &str, pattern: &str, ignores_case: bool) -> Result<bool> {
 }
 
 fn no_uuid(text: &str) -> FunctionError {
-    FunctionError::new("22P02", format!("invalid input syntax for type uuid: \"{text}\""))
+    let fault = crate::sql::value::invalid("uuid", text);
+    FunctionError::new(fault.sqlstate, fault.message)
 }
 
 fn counted(args: &[Value<'_>], nulls: bool) -> i64 {

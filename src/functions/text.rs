@@ -163,7 +163,7 @@ fn text_to_moment(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
 }
 
 /// A text as a value of a Postgres type, with the session's zone taken as UTC.
-pub(super) fn read(pg_type: &PgType, text: &str) -> Result<ScalarValue> {
+pub(crate) fn read(pg_type: &PgType, text: &str) -> Result<ScalarValue> {
     value::from_text(pg_type, Some(text), &TimeZone::UTC)
         .map_err(|fault| FunctionError::new(fault.sqlstate, fault.message).into())
 }

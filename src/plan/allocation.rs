@@ -24,6 +24,7 @@ use super::measure::{Columns, Evaluation, RowsSchema, located, rows_schema};
 use super::rewrite::{Needs, Rewriter, projected};
 use super::shares::{joined_columns, over};
 use super::trace::{Part, Scanned, asks, scan_column, scans_of};
+use crate::functions::shares;
 use crate::model::Allocation;
 use crate::model::entity::BASE;
 
@@ -342,22 +343,37 @@ fn divided(
 
     let mut exprs = kept(&rows);
     for index in values {
-        let value = own(whole_value(*index));
-        let data_type = value.get_type(rows.schema())?;
-        let rest = difference(value, own(rounded_sum(*index)));
-        let rest = cast(rest, data_type);
-        let part = when(own(RANK).eq(lit(1u64)), sum_of(own(rounded(*index)), rest))
-            .otherwise(own(rounded(*index)))?;
-        let data_type = own(rounded(*index)).get_type(rows.schema())?;
-        exprs.push(cast(part, data_type).alias(part_name(*index)));
+        let (part, value) = (own(rounded(*index)), own(whole_value(*index)));
+        let sum = own(rounded_sum(*index));
+        let part = match is_exact(&value, &rows)? {
+            true => shares::part_with_rest().call(vec![part, value, sum, own(RANK)]),
+            false => {
+                let data_type = value.get_type(rows.schema())?;
+                let rest = cast(difference(value, sum), data_type.clone());
+                let first = own(RANK).eq(lit(1u64));
+                let part = when(first, sum_of(part.clone(), rest)).otherwise(part)?;
+                cast(part, data_type)
+            }
+        };
+        exprs.push(part.alias(part_name(*index)));
     }
     projected(rows, exprs)
+}
+
+/// Whether the parts of a value can be worked out in whole units of its last digit.
+fn is_exact(value: &Expr, rows: &LogicalPlan) -> Result<bool, PlanError> {
+    let weight = own(WEIGHT).get_type(rows.schema())?;
+    Ok(shares::divides(&value.get_type(rows.schema())?, &weight))
 }
 
 /// A line's part of a value before the rest is given out, of the value's type: by weight; where no
 /// line has any, equal; where there is no line, all of it.
 fn share(index: usize, weight: &Expr, rows: &LogicalPlan) -> Result<Expr, PlanError> {
     let value = own(whole_value(index));
+    if is_exact(&value, rows)? {
+        let args = vec![value, weight.clone(), own(WEIGHT_SUM), own(LINES)];
+        return Ok(shares::weighted_part().call(args));
+    }
     let data_type = value.get_type(rows.schema())?;
     let number = exact(value, rows)?;
     let lines = nullif(exact(own(LINES), rows)?, lit(0i64));

@@ -8,7 +8,7 @@ use crate::servers::{Canon, Postgres, connect_to};
 use crate::tools::mirrored;
 
 /// Each expression over the orders, in a column of its own.
-const EXPRESSIONS: [&str; 24] = [
+const EXPRESSIONS: [&str; 28] = [
     "1",
     "-7",
     "3000000000",
@@ -33,6 +33,10 @@ const EXPRESSIONS: [&str; 24] = [
     "(SELECT 1)",
     "row_number() OVER (ORDER BY order_id) + 1",
     "greatest(items, 4)",
+    "coalesce(items, '7')",
+    "lag(items) OVER (ORDER BY order_id)",
+    "max(items) OVER () + 1",
+    "first_value(order_id) OVER (ORDER BY order_id)",
 ];
 
 fn statements() -> Vec<String> {
@@ -49,6 +53,8 @@ fn statements() -> Vec<String> {
         "SELECT items AS a FROM orders UNION ALL SELECT order_id FROM orders ORDER BY a".to_owned(),
         "SELECT v.n, v.n + o.items FROM orders o JOIN (VALUES (1), (2)) AS v (n) ON v.n = o.items ORDER BY 1, 2"
             .to_owned(),
+        "SELECT v.n + 1 FROM (VALUES (1), (NULL)) AS v (n) ORDER BY 1".to_owned(),
+        "SELECT items, max(items), count(*) FROM orders GROUP BY ROLLUP (items) ORDER BY 1".to_owned(),
         "SELECT channel, ABS(0) AS \"pivot-grouping\", count(*) FROM orders GROUP BY 1, 2 ORDER BY 1".to_owned(),
     ];
     texts.into()

@@ -19,6 +19,7 @@ use super::error::CatalogError;
 use super::functions::{Value, parse_array};
 use super::syntax::UNTYPED;
 use super::typing::{field_of, is_reg, is_vector, list_of, pg_type_of, tag_of, type_name};
+use crate::functions::is_comparison;
 use crate::sql::timezone::TimeZone;
 use crate::sql::types::PgType;
 use crate::sql::value;
@@ -234,26 +235,14 @@ fn is_literal(expr: &Expr) -> bool {
 
 /// Operators whose sides take each other's type.
 fn unifies(op: Operator) -> bool {
-    matches!(
+    let is_pattern = matches!(
         op,
-        Operator::Eq
-            | Operator::NotEq
-            | Operator::Lt
-            | Operator::LtEq
-            | Operator::Gt
-            | Operator::GtEq
-            | Operator::IsDistinctFrom
-            | Operator::IsNotDistinctFrom
-            | Operator::Plus
-            | Operator::Minus
-            | Operator::Multiply
-            | Operator::Divide
-            | Operator::Modulo
-            | Operator::RegexMatch
+        Operator::RegexMatch
             | Operator::RegexIMatch
             | Operator::RegexNotMatch
             | Operator::RegexNotIMatch
-    )
+    );
+    is_comparison(op) || op.is_numerical_operators() || is_pattern
 }
 
 /// A literal or parameter of no type of its own, in the type of what it meets.

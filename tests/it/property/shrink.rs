@@ -103,7 +103,8 @@ pub(super) fn written(small: &Small<'_>, number: usize) -> PathBuf {
     }
     let question = &small.fault.question;
     let mut again = String::new();
-    let _ = writeln!(again, "-- canon query --metrics {} < this", metrics.display());
+    let _ = writeln!(again, "-- canon serve --metrics {}", metrics.display());
+    let _ = writeln!(again, "-- psql -h 127.0.0.1 -p 5433 canon -f question.sql");
     if question.fill {
         again.push_str("SET canon.fill = on;\n");
     }

@@ -10,6 +10,7 @@ use datafusion::logical_expr::{
 use super::nodes::Generator;
 use super::value::{Binding, Value};
 use super::{NotPushable, Result, casts, compare, functions, literal, nan};
+use crate::functions::is_comparison;
 
 /// Expressions deeper than this aren't pushed: the walk is recursive.
 const DEPTH_MAX: usize = 200;
@@ -93,14 +94,7 @@ impl Generator<'_> {
     fn binary(&mut self, binary: &BinaryExpr, scope: Scope) -> Result<Value> {
         match binary.op {
             Operator::And | Operator::Or => self.logical(binary, scope),
-            Operator::Eq
-            | Operator::NotEq
-            | Operator::Lt
-            | Operator::LtEq
-            | Operator::Gt
-            | Operator::GtEq
-            | Operator::IsDistinctFrom
-            | Operator::IsNotDistinctFrom => {
+            op if is_comparison(op) => {
                 self.comparison(&binary.left, binary.op, &binary.right, scope)
             }
             Operator::StringConcat => self.concatenation(binary, scope),

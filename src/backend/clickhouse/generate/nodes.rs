@@ -14,9 +14,10 @@ use super::compare;
 use super::expr::{Scope, conjuncts};
 use super::literal::{self, clickhouse_type};
 use super::native::{self, Native};
-use super::value::Value;
+use super::value::{Level, Value};
 use super::{NotPushable, Result, nan};
 use crate::backend::clickhouse::facts::TableFactsSource;
+use crate::functions::shares;
 use crate::plan::history;
 use crate::plan::latest::Latest;
 use crate::plan::source::SourceTable;
@@ -590,30 +591,45 @@ pub(crate) fn with_columns_of<'e>(
     asked
 }
 
-/// Whether a projection would write a long expression of the block more than once.
-fn repeats<'e>(
+/// Whether expressions over a block would write a long one of its own more than once.
+pub(crate) fn repeats<'e>(
     block: &Block,
     exprs: impl IntoIterator<Item = &'e Expr>,
     schema: &DFSchema,
 ) -> bool {
-    let long = |column: &Column| {
+    let value_of = |column: &Column| {
         let index = schema.maybe_index_of_column(column)?;
-        let value = block.columns.get(index)?.as_ref()?;
-        (value.sql.len() > INLINE_MAX).then_some(index)
+        Some((index, block.columns.get(index)?.as_ref()?))
     };
     let mut uses: HashMap<usize, usize> = HashMap::new();
-    if !block.columns.iter().flatten().any(|value| value.sql.len() > INLINE_MAX) {
+    if !block.columns.iter().flatten().any(is_long) {
         return false;
     }
-    for (column, count) in exprs.into_iter().flat_map(Expr::column_refs_counts) {
-        if let Some(index) = long(column) {
-            *uses.entry(index).or_default() += count;
+    for expr in exprs {
+        let times = if is_repeating(expr) { 2 } else { 1 };
+        for (column, count) in expr.column_refs_counts() {
+            if let Some((index, _)) = value_of(column).filter(|(_, value)| is_long(value)) {
+                *uses.entry(index).or_default() += count * times;
+            }
         }
     }
     uses.values().any(|count| *count > 1)
 }
 
-/// Whether a condition is over columns of these names alone, and over at least one.
+/// Whether a value would be hard to read, or cost, where it is written more than once.
+fn is_long(value: &Value) -> bool {
+    value.level == Level::Window || value.sql.len() > INLINE_MAX
+}
+
+/// Whether an expression is written with its operands several times.
+fn is_repeating(expr: &Expr) -> bool {
+    match expr {
+        Expr::Alias(alias) => is_repeating(&alias.expr),
+        Expr::ScalarFunction(call) => call.func.name() == shares::weighted_part().name(),
+        _ => false,
+    }
+}
+
 /// Whether a condition reads these columns and nothing else.
 pub(crate) fn is_over(condition: &Expr, names: &[String]) -> bool {
     let columns = condition.column_refs();

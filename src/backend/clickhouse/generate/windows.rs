@@ -10,7 +10,7 @@ use datafusion::logical_expr::{
 use super::block::{Block, Stage};
 use super::expr::Scope;
 use super::functions::{self, AggregateCall, WindowCall};
-use super::nodes::{Generator, with_columns_of};
+use super::nodes::{Generator, repeats, with_columns_of};
 use super::value::{Level, Value};
 use super::{NotPushable, Result, nan};
 
@@ -32,7 +32,11 @@ impl Generator<'_> {
             return Ok(block);
         }
         // A window over the rows of a SELECT with groups, or over another window, has a block of its own.
-        if block.stage > Stage::Where || block.has_windows() {
+        let kept = schema.columns().into_iter().zip(&asked[..width]);
+        let kept = kept.filter_map(|(column, asked)| asked.then_some(Expr::Column(column)));
+        let kept: Vec<Expr> = kept.collect();
+        let is_again = repeats(&block, exprs.iter().flatten().copied().chain(&kept), schema);
+        if block.stage > Stage::Where || block.has_windows() || is_again {
             block = self.nest(block)?;
         }
         for expr in exprs {

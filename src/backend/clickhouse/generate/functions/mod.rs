@@ -5,6 +5,7 @@ mod aggregate;
 mod fiscal;
 mod numeric;
 mod other;
+mod shares;
 mod text;
 mod time;
 mod window;
@@ -86,6 +87,7 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
         .chain(time::ENTRIES)
         .chain(fiscal::ENTRIES)
         .chain(other::ENTRIES)
+        .chain(shares::ENTRIES)
         .chain(aggregate::ENTRIES)
         .chain(window::ENTRIES)
 }

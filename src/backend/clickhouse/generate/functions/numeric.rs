@@ -73,7 +73,7 @@ fn width(precision: u8) -> u16 {
     }
 }
 
-fn decimal_of(data_type: &DataType) -> Option<(u8, i8)> {
+pub(super) fn decimal_of(data_type: &DataType) -> Option<(u8, i8)> {
     match data_type {
         DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale)
             if *scale >= 0 =>
