@@ -47,6 +47,9 @@ pub enum QueryError {
     Session(#[from] SessionError),
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// An error whose stage didn't know where in the statement it is.
+    #[error("{error}")]
+    Placed { error: Box<QueryError>, position: usize },
 }
 
 impl QueryError {
@@ -58,6 +61,7 @@ impl QueryError {
             Self::Backend(error) => error,
             Self::Session(error) => error,
             Self::Engine(error) => error,
+            Self::Placed { error, .. } => error.inner(),
         }
     }
 }
@@ -68,7 +72,10 @@ impl ClientError for QueryError {
     }
 
     fn position(&self) -> Option<usize> {
-        self.inner().position()
+        match self {
+            Self::Placed { position, .. } => Some(*position),
+            _ => self.inner().position(),
+        }
     }
 
     fn hint(&self) -> Option<String> {

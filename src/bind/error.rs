@@ -1,6 +1,7 @@
 //! Errors of the bind stage.
 
 use crate::error::ClientError;
+use crate::sql::wording::Worded;
 
 /// What is wrong with a statement's names, types or use of measures. Positions are characters from
 /// 1 in the client's text.
@@ -84,6 +85,9 @@ pub enum BindError {
     /// What DataFusion's planner says of types and functions, in its words.
     #[error("{message}")]
     Types { message: String, sqlstate: &'static str },
+    /// What Postgres has words for.
+    #[error("{}", .0.message)]
+    Worded(Worded),
     #[error("internal error: {0}")]
     Internal(String),
 }
@@ -125,6 +129,7 @@ impl ClientError for BindError {
             Self::TooComplex => "54001",
             Self::UntypedParameter { .. } => "42P18",
             Self::Types { sqlstate, .. } => sqlstate,
+            Self::Worded(worded) => worded.sqlstate,
             Self::Function(error) => error.sqlstate,
             Self::Internal(_) => "XX000",
         }
@@ -158,6 +163,7 @@ impl ClientError for BindError {
             | Self::WrongArguments { .. }
             | Self::Function(_)
             | Self::Types { .. }
+            | Self::Worded(_)
             | Self::Internal(_) => None,
         }
     }
@@ -199,6 +205,7 @@ impl ClientError for BindError {
                 Some(format!("Write a cast, such as ${number}::text."))
             }
             Self::Function(error) => error.hint.clone(),
+            Self::Worded(worded) => worded.hint.map(str::to_owned),
             Self::WrongArguments { reason, .. } => Some(match reason {
                 Some(reason) => format!("{reason}."),
                 None => "You might need to add explicit type casts.".to_owned(),

@@ -1,8 +1,8 @@
 //! Expressions of a statement: names resolved to scans' columns, measures and aggregates marked.
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArguments, Ident, ObjectName,
-    ObjectNamePart, Value, ValueWithSpan, WindowType,
+    DuplicateTreatment, Expr, Function, FunctionArguments, Ident, ObjectName, ObjectNamePart,
+    Value, ValueWithSpan, WindowType,
 };
 
 use super::aggregate::{self, Call};
@@ -45,19 +45,6 @@ impl Binder<'_> {
             Expr::Value(value) => {
                 plain_string(&mut value.value);
                 Ok(Found::default())
-            }
-            Expr::IsDistinctFrom(_, right) | Expr::IsNotDistinctFrom(_, right)
-                if matches!(
-                    **right,
-                    Expr::BinaryOp { op: BinaryOperator::And | BinaryOperator::Or, .. }
-                ) =>
-            {
-                // The parser takes what follows for the operand, and the rest of the condition with it.
-                Err(BindError::NotSupported {
-                    what: "IS DISTINCT FROM before AND or OR".to_owned(),
-                    hint: Some("Put the comparison into parentheses.".to_owned()),
-                    position: self.position_of(expr),
-                })
             }
             Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
                 escape_by_backslash(pattern, escape_char);
@@ -160,6 +147,7 @@ impl Binder<'_> {
             function.name.0.last().and_then(|it| it.as_ident()).map(folded).unwrap_or_default();
         // Schemas in front of function names tell nothing: all functions are pg_catalog's.
         function.name = ObjectName(vec![ObjectNamePart::Identifier(quoted(&name))]);
+        self.write_row_out(function, &name, scope);
         if matches!(name.as_str(), "measure" | "agg" | "aggregate") {
             return self.resolve_measure_call(function, &name, scope, clause, position);
         }

@@ -25,6 +25,7 @@ mod preview;
 mod property;
 mod query;
 pub mod relation;
+mod rows;
 mod scope;
 pub mod segment;
 mod select;
@@ -167,6 +168,9 @@ pub(crate) fn types_error(error: &DataFusionError) -> BindError {
     let message = message.lines().next().unwrap_or_default();
     if let Some(error) = wrong_arguments(message) {
         return error;
+    }
+    if let Some(worded) = crate::sql::wording::of_error(error) {
+        return BindError::Worded(worded);
     }
     let message = ["Error during planning: ", "This feature is not implemented: "]
         .iter()

@@ -19,7 +19,7 @@ use super::pending::{Evaluation, arguments, is_call_of, settle};
 use super::preview::{Shown, Wanted};
 use super::query::{order_by_all, ordinal, output_position};
 use super::relation::{METRIC_INSTANT, METRIC_TIME};
-use super::scope::{Columns, Kind, MeasureUse, Origin, OutputColumn, Scope, folded, quoted};
+use super::scope::{Columns, Item, Kind, MeasureUse, Origin, OutputColumn, Scope, folded, quoted};
 use super::walk::{children_mut, subquery_mut};
 use crate::functions::registry;
 
@@ -308,16 +308,9 @@ impl Binder<'_> {
         })
     }
 
-    /// All columns of a FROM item that `*` shows; columns shared by USING once.
-    fn expand_item(
-        &mut self,
-        scope: &Scope<'_>,
-        index: usize,
-        qualified: bool,
-        outputs: &mut Vec<Output>,
-    ) -> Result<(), BindError> {
-        let item = &scope.items[index];
-        let names: Vec<String> = match &item.columns {
+    /// The names of the columns of a FROM item that `*` shows.
+    pub(crate) fn shown_columns(&self, item: &Item) -> Vec<String> {
+        match &item.columns {
             Columns::Relation(instance) => {
                 let relation = self.relation(*instance);
                 let columns = relation.into_iter().flat_map(|relation| {
@@ -327,7 +320,18 @@ impl Binder<'_> {
                 columns.map(|it| it.name.clone()).collect()
             }
             Columns::Derived(columns) => columns.iter().map(|it| it.name.clone()).collect(),
-        };
+        }
+    }
+
+    /// All columns of a FROM item that `*` shows; columns shared by USING once.
+    fn expand_item(
+        &mut self,
+        scope: &Scope<'_>,
+        index: usize,
+        qualified: bool,
+        outputs: &mut Vec<Output>,
+    ) -> Result<(), BindError> {
+        let names = self.shown_columns(&scope.items[index]);
         for (position, name) in names.into_iter().enumerate() {
             let shared =
                 scope.shared.iter().find(|it| it.name == name && it.items.contains(&index));

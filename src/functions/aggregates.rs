@@ -15,6 +15,7 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility,
 };
 
+use super::deviations;
 use super::numeric::QUOTIENT;
 use crate::sql::types::PG_TYPE_KEY;
 
@@ -35,7 +36,9 @@ pub(super) fn all() -> Vec<Arc<AggregateUDF>> {
             aliases: vec!["mean".to_owned()],
         };
         let own = [AggregateUDF::from(mode), AggregateUDF::from(average)];
-        replaced.chain(own.map(Arc::new)).collect()
+        let deviations =
+            float_deviations().map(|of_floats| Arc::new(Deviation { of_floats }.into()));
+        replaced.chain(own.map(Arc::new)).chain(deviations).collect()
     });
     ALL.clone()
 }
@@ -124,6 +127,61 @@ impl AggregateUDFImpl for Average {
 
     fn accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         not_impl_err!("avg here")
+    }
+}
+
+/// `variance` and its like, with Postgres's types: numeric of integers and numerics. It becomes sums
+/// and counts, or DataFusion's own.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Deviation {
+    of_floats: Arc<AggregateUDF>,
+}
+
+fn float_deviations() -> [Arc<AggregateUDF>; 4] {
+    use datafusion::functions_aggregate::stddev::{stddev_pop_udaf, stddev_udaf};
+    use datafusion::functions_aggregate::variance::{var_pop_udaf, var_samp_udaf};
+    [var_samp_udaf(), var_pop_udaf(), stddev_udaf(), stddev_pop_udaf()]
+}
+
+/// DataFusion's deviation of this name, which is that of floats, unless it is this already.
+pub(super) fn float_deviation(function: &AggregateUDF) -> Option<Arc<AggregateUDF>> {
+    let inner: &dyn std::any::Any = function.inner().as_ref();
+    let own = inner.downcast_ref::<Deviation>()?;
+    Some(Arc::clone(&own.of_floats))
+}
+
+impl AggregateUDFImpl for Deviation {
+    fn name(&self) -> &str {
+        self.of_floats.name()
+    }
+
+    fn aliases(&self) -> &[String] {
+        self.of_floats.aliases()
+    }
+
+    fn signature(&self) -> &Signature {
+        static SIGNATURE: LazyLock<Signature> =
+            LazyLock::new(|| Signature::user_defined(Volatility::Immutable));
+        &SIGNATURE
+    }
+
+    fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
+        match types {
+            [number] if deviations::of(self.name(), number).is_some() => Ok(types.to_vec()),
+            [number] if number.is_numeric() || number.is_null() => Ok(vec![DataType::Float64]),
+            _ => plan_err!("{} takes one number", self.name()),
+        }
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        Ok(match types {
+            [number] if deviations::of(self.name(), number).is_some() => QUOTIENT,
+            _ => DataType::Float64,
+        })
+    }
+
+    fn accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        not_impl_err!("{} here", self.name())
     }
 }
 

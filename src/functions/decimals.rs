@@ -6,10 +6,17 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Case, Expr, ExprSchemable};
 
+use super::floats;
+
 /// The values of which a call or CASE gives one, with the constants among them in the type of the
 /// decimals, where they fit: `coalesce(amount, 0)` is an amount then, and not of a wider type, whose
 /// sums cost twice as much.
 pub(super) fn alike(mut values: Vec<Expr>, schema: &DFSchema) -> Result<Transformed<Vec<Expr>>> {
+    let values_alike = floats::alike(values, schema)?;
+    if values_alike.transformed {
+        return Ok(values_alike);
+    }
+    values = values_alike.data;
     let mut common = None;
     for value in values.iter().filter(|value| !matches!(value, Expr::Literal(..))) {
         match (value.get_type(schema)?, common) {

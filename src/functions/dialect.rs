@@ -59,6 +59,25 @@ impl Dialect for Postgres {
         }
     }
 
+    /// sqlparser takes all that follows `IS DISTINCT FROM` for its right side, AND and OR included.
+    fn parse_infix(
+        &self,
+        parser: &mut Parser,
+        left: &Expr,
+        _: u8,
+    ) -> Option<Result<Expr, ParserError>> {
+        use Keyword::{DISTINCT, FROM, IS, NOT};
+        let made = if parser.parse_keywords(&[IS, DISTINCT, FROM]) {
+            Expr::IsDistinctFrom
+        } else if parser.parse_keywords(&[IS, NOT, DISTINCT, FROM]) {
+            Expr::IsNotDistinctFrom
+        } else {
+            return None;
+        };
+        let right = parser.parse_subexpr(self.prec_value(Precedence::Is));
+        Some(right.map(|right| made(Box::new(left.clone()), Box::new(right))))
+    }
+
     fn supports_named_fn_args_with_expr_name(&self) -> bool {
         false
     }
@@ -130,6 +149,9 @@ impl Dialect for Postgres {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::ControlFlow;
+
+    use datafusion::sql::sqlparser::ast::visit_expressions_mut;
     use datafusion::sql::sqlparser::tokenizer::Tokenizer;
 
     use super::*;
@@ -162,6 +184,30 @@ mod tests {
         ] {
             let text = nested(60, before, "b", after);
             assert!(read(&text).is_ok(), "{before}…: {:?}", read(&text));
+        }
+    }
+
+    fn without_parentheses(text: &str) -> Expr {
+        let mut expr = read(text).unwrap();
+        let _ = visit_expressions_mut(&mut expr, |expr| {
+            while let Expr::Nested(inner) = expr {
+                *expr = inner.as_ref().clone();
+            }
+            ControlFlow::<()>::Continue(())
+        });
+        expr
+    }
+
+    #[test]
+    fn is_distinct_from_ends_before_and() {
+        for (text, parenthesised) in [
+            ("a IS DISTINCT FROM b AND c", "(a IS DISTINCT FROM b) AND c"),
+            ("a OR b IS NOT DISTINCT FROM c OR d", "(a OR (b IS NOT DISTINCT FROM c)) OR d"),
+            ("NOT a IS DISTINCT FROM b AND c", "(NOT (a IS DISTINCT FROM b)) AND c"),
+            ("a IS DISTINCT FROM b = c OR d", "(a IS DISTINCT FROM (b = c)) OR d"),
+            ("a + 1 IS DISTINCT FROM b || c AND d", "((a + 1) IS DISTINCT FROM (b || c)) AND d"),
+        ] {
+            assert_eq!(without_parentheses(text), without_parentheses(parenthesised), "{text}");
         }
     }
 

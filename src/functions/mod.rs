@@ -10,10 +10,13 @@ mod arrays;
 mod calendar;
 mod casts;
 mod decimals;
+mod deviations;
 mod dialect;
 mod error;
 pub mod fiscal;
+mod floats;
 mod grain;
+mod greatest;
 mod growth;
 mod int4;
 mod interval;
@@ -113,13 +116,13 @@ impl Registry {
         for udf in SessionStateDefaults::default_aggregate_functions() {
             registry.add_aggregate(udf);
         }
+        for udf in aggregates::all() {
+            registry.add_aggregate(udf);
+        }
         for (alias, name) in [("every", "bool_and"), ("variance", "var_samp")] {
             if let Some(udf) = registry.aggregate.get(name).map(Arc::clone) {
                 registry.aggregate.insert(alias.to_owned(), udf);
             }
-        }
-        for udf in aggregates::all() {
-            registry.add_aggregate(udf);
         }
         registry.add_aggregate(Arc::clone(percentile::percentile_cont()));
         registry.add_aggregate(Arc::clone(percentile::percentile_disc()));

@@ -469,6 +469,7 @@ fn table() -> impl Iterator<Item = &'static RowFunction> {
         super::regex::FUNCTIONS,
         super::strings::FUNCTIONS,
         super::maths::FUNCTIONS,
+        super::deviations::FUNCTIONS,
         super::arrays::FUNCTIONS,
         super::json::FUNCTIONS,
     ]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, DFSchema, ScalarValue};
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::{
     AggregateFunction, AggregateFunctionParams, InList, ScalarFunction, WindowFunction,
 };
@@ -18,8 +18,8 @@ use datafusion::logical_expr::{
 
 use super::udf::call;
 use super::{
-    aggregates, decimals, fiscal, int4, is_comparison, numeric, percentile, quoted, regex,
-    registry, rows, text, time, types,
+    aggregates, decimals, deviations, fiscal, floats, greatest, int4, is_comparison, numeric,
+    percentile, quoted, regex, registry, rows, text, time, types,
 };
 use crate::sql::types::PgType;
 
@@ -94,7 +94,9 @@ fn binary_operator(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<
             let right = literal_as(*right, &left, schema)?;
             let left = literal_as(*left, &right.data, schema)?;
             let changed = left.transformed || right.transformed;
-            let (left, right) = (left.data, right.data);
+            let sides = floats::alike(vec![left.data, right.data], schema)?;
+            let changed = changed || sides.transformed;
+            let [left, right] = all_of(sides.data)?;
             let types = (left.get_type(schema)?, right.get_type(schema)?);
             let as_moment = |expr, own: &DataType, other: &DataType| match moment_beside(own, other)
             {
@@ -202,6 +204,15 @@ fn negative(inner: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let data_type = inner.get_type(schema)?;
     if is_interval(&data_type) {
         return Ok(Transformed::yes(call(rows::named("interval_negative")?, vec![inner])));
+    }
+    // The opposite of NaN would be less than all numbers, by its sign.
+    if is_float(&data_type) && inner.as_literal().is_none() {
+        let minus_one = match data_type {
+            DataType::Float32 => lit(-1.0_f32),
+            _ => lit(-1.0_f64),
+        };
+        let product = BinaryExpr::new(Box::new(inner), Operator::Multiply, Box::new(minus_one));
+        return Ok(Transformed::yes(Expr::BinaryExpr(product)));
     }
     if inner.as_literal().is_some() || !data_type.is_signed_integer() {
         return Ok(Transformed::no(Expr::Negative(Box::new(inner))));
@@ -383,21 +394,32 @@ fn literal_as(expr: Expr, other: &Expr, schema: &DFSchema) -> Result<Transformed
     Ok(Transformed::yes(Expr::Literal(text::read(&pg_type, &literal)?, None)))
 }
 
+/// As many expressions as went in.
+fn all_of<const COUNT: usize>(exprs: Vec<Expr>) -> Result<[Expr; COUNT]> {
+    exprs.try_into().map_err(|_| DataFusionError::Internal("expressions got lost".to_owned()))
+}
+
 fn bounds(between: Between, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let low = literal_as(between.low.as_ref().clone(), &between.expr, schema)?;
     let high = literal_as(between.high.as_ref().clone(), &between.expr, schema)?;
-    let changed = low.transformed || high.transformed;
     let Between { expr, negated, .. } = between;
-    let between = Between::new(expr, negated, Box::new(low.data), Box::new(high.data));
+    let beside_floats = floats::alike(vec![*expr, low.data, high.data], schema)?;
+    let changed = low.transformed || high.transformed || beside_floats.transformed;
+    let [expr, low, high] = all_of(beside_floats.data)?;
+    let between = Between::new(Box::new(expr), negated, Box::new(low), Box::new(high));
     let expr = Expr::Between(between);
     Ok(Transformed::new_transformed(expr, changed))
 }
 
 fn items(list: InList, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let InList { expr, mut list, negated } = list;
+    list.insert(0, *expr);
+    let beside_floats = floats::alike(list, schema)?;
+    let (mut changed, mut list) = (beside_floats.transformed, beside_floats.data);
+    let list = InList { expr: Box::new(list.remove(0)), list, negated };
     if !list.list.iter().any(|item| quoted(item).is_some()) {
-        return Ok(Transformed::no(Expr::InList(list)));
+        return Ok(Transformed::new_transformed(Expr::InList(list), changed));
     }
-    let mut changed = false;
     let mut items = Vec::with_capacity(list.list.len());
     for item in list.list {
         let item = literal_as(item, &list.expr, schema)?;
@@ -429,7 +451,12 @@ fn explicit_cast(cast: Cast, schema: &DFSchema) -> Result<Transformed<Expr>> {
     }
     if let Some(length) = types::length_of(&field) {
         let whole = explicit_cast(Cast::new(expr, DataType::Utf8), schema)?.data;
-        return Ok(Transformed::yes(call(rows::named("varchar_cut")?, vec![whole, lit(length)])));
+        let cut = call(rows::named("varchar_cut")?, vec![whole, lit(length)]);
+        // Blanks are added again only where a value is shown, which canon leaves.
+        return Ok(Transformed::yes(match types::is_blank_padded(&field) {
+            true => datafusion::functions::expr_fn::rtrim(vec![cut]),
+            false => cut,
+        }));
     }
     if PgType::of(&field) == PgType::Uuid && from == DataType::Utf8 {
         let is_read = matches!(&*expr, Expr::ScalarFunction(it) if it.func.name() == "uuid_text");
@@ -551,7 +578,7 @@ fn scalar(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Exp
             };
             Ok(Transformed::yes(call(function, vec![moment.clone(), zone.clone()])))
         }
-        ("coalesce" | "greatest" | "least", _) => {
+        ("coalesce" | "greatest" | "least" | "nullif", _) => {
             let args = decimals::alike(function.args, schema)?;
             let Transformed { data: args, transformed, .. } = args;
             let expr = Expr::ScalarFunction(ScalarFunction { func: function.func, args });
@@ -638,9 +665,32 @@ fn aggregate(function: AggregateFunction, schema: &DFSchema) -> Result<Transform
             let none = nullif_zero(count)?;
             call(rows::named("interval_divided")?, vec![over("sum", arg.clone())?, none])
         }
+        ("max", number) if is_float(number) && function.func != greatest::float_max() => {
+            let func = greatest::float_max();
+            Expr::AggregateFunction(AggregateFunction { func, ..function })
+        }
         ("avg", _) if function.func != aggregates::float_avg() => {
             let func = aggregates::float_avg();
             Expr::AggregateFunction(AggregateFunction { func, ..function })
+        }
+        (name, number)
+            if let Some((deviation, decimal)) = deviations::of(name, number)
+                && !function.params.distinct =>
+        {
+            let exact = cast_unless(arg.clone(), number, &decimal);
+            let squares = over("sum", exact.clone() * exact.clone())?;
+            let sums = vec![squares, over("sum", exact)?, over("count", arg.clone())?];
+            call(rows::named(deviation)?, sums)
+        }
+        (name, number) if let Some(func) = aggregates::float_deviation(&function.func) => {
+            let is_exact = deviations::of(name, number).is_some();
+            let deviation = Expr::AggregateFunction(AggregateFunction { func, ..function });
+            // Of distinct values the sums of squares aren't known.
+            if is_exact {
+                cast_unless(deviation, &DataType::Float64, &numeric::QUOTIENT)
+            } else {
+                deviation
+            }
         }
         ("json_agg", _) => call(rows::named("json_list")?, vec![over("array_agg", arg.clone())?]),
         ("json_object_agg", _) => {
@@ -731,6 +781,26 @@ fn window(function: WindowFunction, schema: &DFSchema) -> Result<Transformed<Exp
             numeric::numeric_mean(),
             vec![over("sum", summable(arg.clone(), integer))?, over("count", arg.clone())?],
         ),
+        (name, number)
+            if let Some((deviation, decimal)) = deviations::of(name, number)
+                && !function.params.distinct =>
+        {
+            let exact = cast_unless(arg.clone(), number, &decimal);
+            let squares = over("sum", exact.clone() * exact.clone())?;
+            let sums = vec![squares, over("sum", exact)?, over("count", arg.clone())?];
+            call(rows::named(deviation)?, sums)
+        }
+        (name, number) if let Some(func) = aggregates::float_deviation(aggregate) => {
+            let is_exact = deviations::of(name, number).is_some();
+            let mut window = function.clone();
+            window.fun = WindowFunctionDefinition::AggregateUDF(func);
+            let deviation = Expr::WindowFunction(Box::new(window));
+            if is_exact {
+                cast_unless(deviation, &DataType::Float64, &numeric::QUOTIENT)
+            } else {
+                deviation
+            }
+        }
         ("avg", _) if *aggregate != aggregates::float_avg() => {
             let mut window = function.clone();
             window.fun = WindowFunctionDefinition::AggregateUDF(aggregates::float_avg());

@@ -22,6 +22,7 @@ use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF};
 
 use super::calendar::{self, SECOND, Unit};
+use super::error::FunctionError;
 use super::interval::Interval as Span;
 use super::udf::{Function, result};
 use crate::sql::timezone::TimeZone;
@@ -284,7 +285,9 @@ fn field_of(scalars: &[Option<&ScalarValue>], of_date: bool) -> Result<Option<Un
     let unit = unit_of(scalars.first().copied().flatten())?;
     match unit {
         Some(unit) if of_date && !unit.in_dates() => {
-            plan_err!("a date has no field {unit:?}; cast it to timestamp")
+            let unit = format!("{unit:?}").to_lowercase();
+            let message = format!("unit \"{unit}\" not supported for type date");
+            Err(FunctionError::new("0A000", message).with_hint("Cast it to timestamp.").into())
         }
         unit => Ok(unit),
     }
@@ -297,7 +300,7 @@ fn unit_of(scalar: Option<&ScalarValue>) -> Result<Option<Unit>> {
     };
     match Unit::parse(text) {
         Some(unit) => Ok(Some(unit)),
-        None => plan_err!("unit \"{text}\" not recognized"),
+        None => Err(FunctionError::argument(format!("unit \"{text}\" not recognized")).into()),
     }
 }
 

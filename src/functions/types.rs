@@ -46,6 +46,14 @@ impl TypePlanner for PostgresTypes {
                 length,
                 ..
             })) => Some(Arc::new(of_length(Field::new("", DataType::Utf8, true), *length))),
+            ast::DataType::Char(length) | ast::DataType::Character(length) => {
+                let length = match length {
+                    Some(CharacterLength::IntegerLength { length, .. }) => *length,
+                    _ => 1,
+                };
+                let field = of_length(Field::new("", DataType::Utf8, true), length);
+                Some(Arc::new(blank_padded(field)))
+            }
             ast::DataType::Interval { .. } => plain(DataType::Interval(IntervalUnit::MonthDayNano)),
             ast::DataType::JSON | ast::DataType::Uuid => {
                 let name = if matches!(sql_type, ast::DataType::JSON) { "json" } else { "uuid" };
@@ -122,6 +130,20 @@ pub(crate) fn of_length(field: Field, length: u64) -> Field {
     let mut metadata = field.metadata().clone();
     metadata.insert(LENGTH.to_owned(), length.to_string());
     field.with_metadata(metadata)
+}
+
+/// Metadata of a cast's field: `char(n)`, whose blanks at the end mean nothing.
+const BLANK_PADDED: &str = "canon.blank_padded";
+
+fn blank_padded(field: Field) -> Field {
+    let mut metadata = field.metadata().clone();
+    metadata.insert(BLANK_PADDED.to_owned(), String::new());
+    field.with_metadata(metadata)
+}
+
+/// Whether a cast is to `char(n)`.
+pub(super) fn is_blank_padded(field: &Field) -> bool {
+    field.metadata().contains_key(BLANK_PADDED)
 }
 
 /// The characters that a cast keeps, where it is to a `varchar(n)`.

@@ -174,7 +174,7 @@ impl From<DataFusionError> for PlanError {
         let message = root.strip_backtrace();
         let message = message.lines().next().unwrap_or_default();
         let text = message.strip_prefix("Error during planning: ").unwrap_or(message);
-        if let Some(worded) = wording::of_planning(text) {
+        if let Some(worded) = wording::of_error(&error) {
             return Self::Worded(worded);
         }
         match root {

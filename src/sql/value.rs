@@ -53,7 +53,10 @@ impl BadCast {
     /// "Error parsing timestamp from 'x': …").
     pub fn of_arrow(text: &str) -> Self {
         let lower = text.to_lowercase();
-        if lower.contains("can't cast value") || lower.contains("overflow") {
+        if lower.contains("can't cast value")
+            || lower.contains("overflow")
+            || lower.contains("too large to store")
+        {
             return Self::OutOfRange;
         }
         let quoted = text.split_once('\'').and_then(|(_, rest)| rest.rsplit_once('\''));

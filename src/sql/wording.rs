@@ -3,6 +3,8 @@
 //! DataFusion's planning errors carry no code of their own, so they are told by their words
 //! (DataFusion 55); the tests hold them fast. What isn't known here keeps the words that it has.
 
+use datafusion::error::DataFusionError;
+
 /// A fault with its code, as Postgres tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Worded {
@@ -11,6 +13,7 @@ pub struct Worded {
     pub hint: Option<&'static str>,
 }
 
+const PREFIX_HINT: &str = "No operator matches the given name and argument type. You might need to add an explicit type cast.";
 const CAST_HINT: &str = "No operator matches the given name and argument types. You might need to add explicit type casts.";
 const FUNCTION_HINT: &str = "No function matches the given name and argument types. You might need to add explicit type casts.";
 
@@ -45,17 +48,84 @@ pub fn of_planning(message: &str) -> Option<Worded> {
     operator(message).or_else(|| function(message))
 }
 
-/// `Cannot coerce arithmetic expression Utf8 + Int64 to valid types`
+/// As [`of_planning`], of the error itself, of which the message alone doesn't tell all.
+pub fn of_error(error: &DataFusionError) -> Option<Worded> {
+    // `- cannot be used with Utf8`
+    let diagnostic =
+        error.diagnostic().and_then(|it| it.message.split_once(" cannot be used with "));
+    if let Some((operator @ ("-" | "+"), data_type)) = diagnostic {
+        let message = format!("operator does not exist: {operator} {}", type_name(data_type));
+        return Some(Worded { sqlstate: "42883", message, hint: Some(PREFIX_HINT) });
+    }
+    let message = error.find_root().strip_backtrace();
+    let message = message.lines().next().unwrap_or_default();
+    of_planning(message.strip_prefix("Error during planning: ").unwrap_or(message))
+}
+
+/// `Cannot coerce arithmetic expression Utf8 + Int64 to valid types`, `Cannot infer common argument type
+/// for comparison operation Int32 = Boolean`, and their like.
 fn operator(message: &str) -> Option<Worded> {
-    let rest = message.strip_prefix("Cannot coerce arithmetic expression ")?;
-    let (expression, _) = rest.split_once(" to valid types")?;
-    let (left, operator, right) = ["+", "-", "*", "/", "%"].into_iter().find_map(|operator| {
-        let (left, right) = expression.split_once(&format!(" {operator} "))?;
-        Some((left, operator, right))
+    const ARITHMETIC: [&str; 5] = ["+", "-", "*", "/", "%"];
+    const COMPARISON: [&str; 8] =
+        ["IS NOT DISTINCT FROM", "IS DISTINCT FROM", "<=", ">=", "!=", "=", "<", ">"];
+    const PATTERN: [&str; 4] = ["!~*", "~*", "!~", "~"];
+    const KINDS: [(&str, &[&str]); 9] = [
+        ("Cannot coerce arithmetic expression ", &ARITHMETIC),
+        ("Cannot get result type for arithmetic operation ", &ARITHMETIC),
+        ("Cannot get result type for temporal operation ", &ARITHMETIC),
+        ("Cannot get result type for decimal operation ", &ARITHMETIC),
+        ("Cannot infer common argument type for comparison operation ", &COMPARISON),
+        ("Cannot infer common argument type for regex operation ", &PATTERN),
+        ("Cannot infer common type for bitwise operation ", &["BIT_XOR", "<<", ">>", "&", "|"]),
+        ("Cannot infer common string type for string concat operation ", &["||"]),
+        ("Cannot infer common argument type for logical boolean operation ", &["AND", "OR"]),
+    ];
+    if let Some(given) =
+        message.strip_prefix("Unary operator 'NOT' requires a boolean expression, got ")
+    {
+        return not_boolean("NOT", given);
+    }
+    if let Some((pattern, rest)) = message
+        .strip_prefix("There isn't a common type to coerce ")
+        .and_then(|rest| rest.split_once(" in "))
+    {
+        let (left, right) = pattern.split_once(" and ")?;
+        let operator = match rest.strip_suffix(" expression")? {
+            "LIKE" => "~~",
+            "ILIKE" => "~~*",
+            _ => return None,
+        };
+        return missing_operator(left, operator, right);
+    }
+    let (rest, operators) = KINDS
+        .iter()
+        .find_map(|(words, operators)| Some((message.strip_prefix(words)?, *operators)))?;
+    let (left, operator, right) = operators.iter().find_map(|operator| {
+        let (left, right) = rest.split_once(&format!(" {operator} "))?;
+        Some((left, *operator, right))
     })?;
-    let message =
-        format!("operator does not exist: {} {operator} {}", type_name(left), type_name(right));
+    let right = right.split(" to valid types").next().unwrap_or(right);
+    let right = right.split(": ").next().unwrap_or(right);
+    match operator {
+        "AND" | "OR" if left == "Boolean" => not_boolean(operator, right),
+        "AND" | "OR" => not_boolean(operator, left),
+        "!=" => missing_operator(left, "<>", right),
+        "BIT_XOR" => missing_operator(left, "#", right),
+        "IS DISTINCT FROM" | "IS NOT DISTINCT FROM" => missing_operator(left, "=", right),
+        operator => missing_operator(left, operator, right),
+    }
+}
+
+fn missing_operator(left: &str, operator: &str, right: &str) -> Option<Worded> {
+    let (left, right) = (type_name(left), type_name(right));
+    let message = format!("operator does not exist: {left} {operator} {right}");
     Some(Worded { sqlstate: "42883", message, hint: Some(CAST_HINT) })
+}
+
+fn not_boolean(operator: &str, given: &str) -> Option<Worded> {
+    let given = type_name(given);
+    let message = format!("argument of {operator} must be type boolean, not type {given}");
+    Some(Worded { sqlstate: "42804", message, hint: None })
 }
 
 /// `… No function matches the given name and argument types 'upper(Int32, Int32)'. …`, or
@@ -131,6 +201,36 @@ mod tests {
                 "Cannot coerce arithmetic expression Utf8 + Int64 to valid types",
                 "42883",
                 "operator does not exist: text + bigint",
+            ),
+            (
+                "Cannot infer common argument type for comparison operation Timestamp(µs, \"UTC\") != Int32",
+                "42883",
+                "operator does not exist: timestamp with time zone <> integer",
+            ),
+            (
+                "Cannot infer common argument type for regex operation Utf8 !~* Int32",
+                "42883",
+                "operator does not exist: text !~* integer",
+            ),
+            (
+                "Cannot get result type for temporal operation Date32 * Int32: Invalid argument error: Invalid date arithmetic operation: Date32 * Interval(MonthDayNano)",
+                "42883",
+                "operator does not exist: date * integer",
+            ),
+            (
+                "There isn't a common type to coerce Utf8 and Int32 in LIKE expression",
+                "42883",
+                "operator does not exist: text ~~ integer",
+            ),
+            (
+                "Cannot infer common argument type for logical boolean operation Int32 AND Boolean",
+                "42804",
+                "argument of AND must be type boolean, not type integer",
+            ),
+            (
+                "Unary operator 'NOT' requires a boolean expression, got Int32",
+                "42804",
+                "argument of NOT must be type boolean, not type integer",
             ),
             (
                 "Function 'upper' expects 1 arguments but received 2. No function matches the given name and argument types 'upper(Int32, Decimal128(5, 2))'. You might need to add explicit type casts.",

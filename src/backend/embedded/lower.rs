@@ -12,6 +12,7 @@ use datafusion::logical_expr::{
     TableSource, Volatility, create_udf,
 };
 
+use super::floats;
 use super::schema::is_uuid;
 use super::unkeyed::unkeyed;
 use crate::backend::latest::latest_of;
@@ -41,10 +42,10 @@ pub(super) fn lower(plan: LogicalPlan, table_of: &TableOf) -> Result<LogicalPlan
                 None => Ok(Transformed::no(LogicalPlan::Extension(extension))),
             },
         },
-        other => match unkeyed(&other)? {
+        other => floats::as_in_postgres(other)?.transform_data(|other| match unkeyed(&other)? {
             Some(plan) => Ok(Transformed::yes(plan)),
             None => Ok(Transformed::no(other)),
-        },
+        }),
     })
     .data()
 }

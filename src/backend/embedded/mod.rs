@@ -6,6 +6,7 @@
 
 mod csv;
 mod files;
+mod floats;
 mod lower;
 mod memory;
 mod schema;

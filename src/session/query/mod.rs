@@ -7,6 +7,7 @@ mod definitions;
 mod error;
 mod explain;
 mod freshness;
+mod literals;
 mod live;
 mod measured;
 mod memory;
@@ -180,14 +181,18 @@ impl Engine for QueryEngine {
         params: &[Option<PgType>],
         context: &RequestContext,
     ) -> Result<Arc<PreparedQuery>, QueryError> {
+        let placed = |error| literals::placed(error, query);
         let (plan, params, columns) = match &query.statement {
-            ast::Statement::Query(inner) => self.prepare_query(inner, query, params, context)?,
+            ast::Statement::Query(inner) => {
+                self.prepare_query(inner, query, params, context).map_err(placed)?
+            }
             ast::Statement::Explain { analyze, statement, options, .. } => {
                 let options = explain::Options::of(options.as_deref(), *analyze)?;
                 let ast::Statement::Query(inner) = statement.as_ref() else {
                     return Err(EngineError::NotExplainable.into());
                 };
-                let (plan, params, columns) = self.prepare_query(inner, query, params, context)?;
+                let prepared = self.prepare_query(inner, query, params, context);
+                let (plan, params, columns) = prepared.map_err(placed)?;
                 let plan = match plan {
                     Plan::Data(planned) => Plan::Explain { planned, options },
                     _ => Plan::ExplainCatalog { options, columns },
@@ -212,12 +217,14 @@ impl Engine for QueryEngine {
         let plan = prepared.plan.downcast_ref::<Plan>().ok_or(EngineError::ForeignPlan)?;
         match plan {
             Plan::Catalog { definitions, query } => {
-                let batches = run_catalog(definitions, query, &params, context, cancel).await?;
+                let batches = run_catalog(definitions, query, &params, context, cancel).await;
+                let batches = batches.map_err(|error| literals::placed(error, &prepared.query))?;
                 Ok(QueryRows { batches, notices: Vec::new(), command: "SELECT" })
             }
             Plan::Data(planned) => {
                 let planned = self.still_meant(planned, &prepared.query, context)?;
-                self.run_data(&planned, params, context, cancel).await
+                let rows = self.run_data(&planned, params, context, cancel).await;
+                rows.map_err(|error| literals::placed(error, &prepared.query))
             }
             Plan::Explain { planned, options } => {
                 self.explain(planned, params, context, cancel, *options).await

@@ -64,7 +64,9 @@ impl CatalogError {
     pub(super) fn invalid_text(type_name: &str, text: &str) -> Self {
         let type_name = type_named(type_name)
             .map_or_else(|| type_name.to_owned(), |one| format_type(one.oid, -1));
-        let Fault { sqlstate, message } = crate::sql::value::invalid(&type_name, text);
+        // What reads a text calls itself so.
+        let type_name = type_name.strip_suffix(" without time zone").unwrap_or(&type_name);
+        let Fault { sqlstate, message } = crate::sql::value::invalid(type_name, text);
         Self::BadCast { sqlstate, message }
     }
 }
@@ -167,7 +169,9 @@ impl From<DataFusionError> for CatalogError {
             DataFusionError::SchemaError(schema_error, _) => of_schema(schema_error),
             DataFusionError::ArrowError(arrow, _) => of_arrow(&arrow.to_string()),
             DataFusionError::NotImplemented(what) => Self::NotSupported { what: what.clone() },
-            DataFusionError::Plan(message) => of_plan(message),
+            DataFusionError::Plan(message) => {
+                wording::of_error(&error).map_or_else(|| of_plan(message), CatalogError::Worded)
+            }
             DataFusionError::Execution(message) => of_execution(message),
             other => Self::Internal { message: first_line(&other.strip_backtrace()) },
         }
@@ -196,9 +200,6 @@ fn of_schema(error: &SchemaError) -> CatalogError {
 /// DataFusion's planning errors carry no code of their own; the one that has a code in Postgres is
 /// told by its words, which a test holds fast.
 fn of_plan(message: &str) -> CatalogError {
-    if let Some(worded) = wording::of_planning(&first_line(message)) {
-        return CatalogError::Worded(worded);
-    }
     let ungrouped = message
         .starts_with("Column in SELECT must be in GROUP BY")
         .then(|| message.split("column \"").nth(1)?.split('"').next())

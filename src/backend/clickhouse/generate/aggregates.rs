@@ -11,7 +11,7 @@ use super::expr::Scope;
 use super::functions;
 use super::nodes::{Generator, columns_of};
 use super::value::{Level, Value};
-use super::{NotPushable, Result};
+use super::{NotPushable, Result, nan};
 
 impl Generator<'_> {
     pub(crate) fn aggregate(&mut self, aggregate: &Aggregate, asked: &[bool]) -> Result<Block> {
@@ -37,7 +37,7 @@ impl Generator<'_> {
         let mut key_sql: Vec<String> = Vec::new();
         let mut columns = Vec::with_capacity(asked.len());
         for key in keys {
-            let value = self.expr(key, Scope { schema, columns: &block.columns })?;
+            let value = nan::key(self.expr(key, Scope { schema, columns: &block.columns })?)?;
             let sql = group_key(&value);
             if value.literal.is_none() && !key_sql.contains(&sql) {
                 key_sql.push(sql);
@@ -78,7 +78,8 @@ impl Generator<'_> {
 
         let mut widened = Vec::with_capacity(keys.len() + block.columns.len());
         for key in &keys {
-            widened.push(Some(self.expr(key, Scope { schema, columns: &block.columns })?));
+            let value = self.expr(key, Scope { schema, columns: &block.columns })?;
+            widened.push(Some(nan::key(value)?));
         }
         widened.append(&mut block.columns);
         block.columns = widened;

@@ -8,7 +8,7 @@ use datafusion::arrow::datatypes::TimeUnit::Microsecond;
 use super::functions::{self, REPEATED_MAX};
 use super::literal;
 use super::value::Value;
-use super::{NotPushable, Result};
+use super::{NotPushable, Result, nan};
 
 /// `CAST(value AS to)`.
 pub(crate) fn cast(value: Value, to: &DataType) -> Result<Value> {
@@ -28,9 +28,9 @@ pub(crate) fn cast(value: Value, to: &DataType) -> Result<Value> {
         (from, Decimal128(precision, scale)) if from.is_integer() => {
             integer_to_decimal(value, to, *precision, *scale)
         }
-        (from, Float64) if from.is_integer() => Ok(derived(&value, "toFloat64", to)),
-        (Float32, Float64) => Ok(derived(&value, "toFloat64", to)),
-        (Decimal128(_, _), Float64) => Ok(derived(&value, "toFloat64", to)),
+        (from, Float64) if from.is_integer() || matches!(from, Float32 | Decimal128(_, _)) => {
+            Ok(nan::computed(derived(&value, "toFloat64", to), [&value]))
+        }
         (from, Utf8) if from.is_integer() => Ok(derived(&value, "toString", to)),
         (Date32, Utf8) => Ok(derived(&value, "toString", to)),
         (Boolean, Utf8) => {

@@ -9,7 +9,7 @@ use datafusion::logical_expr::Operator;
 use super::literal::{self, DATE_RANGE, MICROS_PER_DAY, TIMESTAMP_RANGE};
 use super::native::{Native, Stored};
 use super::value::{Binding, Value};
-use super::{NotPushable, Result};
+use super::{NotPushable, Result, nan};
 
 /// `left op right`, both of one type.
 pub(crate) fn compare(op: Operator, left: Value, right: Value) -> Result<Value> {
@@ -205,6 +205,9 @@ pub(crate) fn in_constants(
     constants: &[ScalarValue],
     negated: bool,
 ) -> Result<Value> {
+    if nan::is_possible(&value) && constants.iter().any(nan::is_nan) {
+        return Err(NotPushable::new("NaN in a list"));
+    }
     let (column, constants) = unwrap_all(value, constants);
     let natives =
         column.native.as_ref().filter(|native| native.is_injective()).and_then(|native| {
@@ -219,7 +222,14 @@ pub(crate) fn in_constants(
                 .iter()
                 .map(|constant| literal::literal(constant).map(|value| value.sql))
                 .collect();
-            (column.at(Binding::Sum), items?)
+            // The list is looked up by bits, in which the zeros differ.
+            let has_zero = nan::is_float(&column.data_type)
+                && constants.iter().any(|constant| constant.to_string() == "0");
+            let sql = match has_zero {
+                true => format!("({} + 0.)", column.at(Binding::Sum)),
+                false => column.at(Binding::Sum),
+            };
+            (sql, items?)
         }
     };
     let keyword = if negated { "NOT IN" } else { "IN" };

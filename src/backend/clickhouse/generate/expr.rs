@@ -9,7 +9,7 @@ use datafusion::logical_expr::{
 
 use super::nodes::Generator;
 use super::value::{Binding, Value};
-use super::{NotPushable, Result, casts, compare, functions, literal};
+use super::{NotPushable, Result, casts, compare, functions, literal, nan};
 use crate::functions::is_comparison;
 
 /// Expressions deeper than this aren't pushed: the walk is recursive.
@@ -66,7 +66,7 @@ impl Generator<'_> {
             Expr::IsNotFalse(inner) => self.truth_test(inner, "", "true", scope),
             Expr::Negative(inner) => {
                 let value = self.expr(inner, scope)?;
-                functions::negative(&value)
+                Ok(nan::computed(functions::negative(&value)?, [&value]))
             }
             Expr::Between(between) => self.between(between, scope),
             Expr::InList(list) => self.in_list(list, scope),
@@ -101,7 +101,8 @@ impl Generator<'_> {
             op => {
                 let left = self.expr(&binary.left, scope)?;
                 let right = self.expr(&binary.right, scope)?;
-                functions::operator(op, left, right)
+                let sides = [left.clone(), right.clone()];
+                Ok(nan::computed(functions::operator(op, left, right)?, &sides))
             }
         }
     }
@@ -145,7 +146,7 @@ impl Generator<'_> {
         }
         let left = self.expr(left, scope)?;
         let right = self.expr(right, scope)?;
-        compare::compare(op, left, right)
+        nan::compare(op, left, right)
     }
 
     fn negation(&mut self, inner: &Expr, scope: Scope) -> Result<Value> {
@@ -192,7 +193,7 @@ impl Generator<'_> {
         };
         let above = self.comparison(expr, above, low, scope)?;
         let below = self.comparison(expr, below, high, scope)?;
-        let sql = format!("{} {keyword} {}", above.sql, below.sql);
+        let sql = format!("{} {keyword} {}", above.at(Binding::Not), below.at(Binding::Not));
         Ok(Value::condition(sql, false, binding).computed_from([&above, &below]))
     }
 
@@ -231,11 +232,11 @@ impl Generator<'_> {
         let mut parts = Vec::new();
         for item in &list.list {
             let item = self.expr(item, scope)?;
-            parts.push(compare::compare(op, value.clone(), item)?);
+            parts.push(nan::compare(op, value.clone(), item)?);
         }
         let (keyword, binding) =
             if list.negated { (" AND ", Binding::And) } else { (" OR ", Binding::Or) };
-        let sql: Vec<String> = parts.iter().map(|part| part.sql.clone()).collect();
+        let sql: Vec<String> = parts.iter().map(|part| part.at(Binding::Not)).collect();
         Ok(Value::condition(sql.join(keyword), false, binding).computed_from(&parts))
     }
 
@@ -391,7 +392,8 @@ fn case_value(sql: String, no_else: bool, results: &[Value]) -> Result<Value> {
             Some(Some(range.map_or((low, high), |(a, b)| (a.min(low), b.max(high)))))
         })
         .flatten();
-    Ok(Value { range, ..Value::new(sql, data_type, no_else) }.computed_from(results))
+    let value = Value { range, ..Value::new(sql, data_type, no_else) }.computed_from(results);
+    Ok(nan::computed(value, results))
 }
 
 /// The operands of a chain of one operator, from the left.

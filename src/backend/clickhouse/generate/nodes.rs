@@ -15,7 +15,7 @@ use super::expr::{Scope, conjuncts};
 use super::literal::{self, clickhouse_type};
 use super::native::{self, Native};
 use super::value::{Level, Value};
-use super::{NotPushable, Result};
+use super::{NotPushable, Result, nan};
 use crate::backend::clickhouse::facts::TableFactsSource;
 use crate::functions::shares;
 use crate::plan::history;
@@ -227,6 +227,8 @@ impl<'a> Generator<'a> {
             };
             let direction = if key.asc { "ASC" } else { "DESC" };
             let nulls = if key.nulls_first { "FIRST" } else { "LAST" };
+            let is_nan = nan::sort_key(&value, &expr, key.asc, key.nulls_first);
+            sql.extend(is_nan.map(|is_nan| format!("{is_nan} {direction} NULLS {nulls}")));
             sql.push(format!("{expr} {direction} NULLS {nulls}"));
         }
         Ok(sql)
@@ -255,6 +257,9 @@ impl<'a> Generator<'a> {
         if block.stage >= Stage::Distinct {
             block = self.nest(block)?;
         }
+        for column in block.columns.iter_mut().flatten() {
+            *column = nan::key(column.clone())?;
+        }
         block.distinct = true;
         block.enter(Stage::Distinct);
         Ok(block)
@@ -263,11 +268,15 @@ impl<'a> Generator<'a> {
     fn union(&mut self, union: &Union, asked: &[bool]) -> Result<Block> {
         let fields = union.schema.fields();
         let mut parts = Vec::with_capacity(union.inputs.len());
+        let mut may_be_nan = vec![false; fields.len()];
         for input in &union.inputs {
             let block = self.build(input, asked)?;
             let mut select = Vec::new();
-            for (column, field) in block.columns.iter().zip(fields) {
+            for ((column, field), may_be_nan) in
+                block.columns.iter().zip(fields).zip(&mut may_be_nan)
+            {
                 if let Some(value) = column {
+                    *may_be_nan |= nan::is_possible(value);
                     select.push(union_item(value, field.data_type())?);
                 }
             }
@@ -286,11 +295,13 @@ impl<'a> Generator<'a> {
         let columns = fields
             .iter()
             .zip(asked)
-            .map(|(field, asked)| {
+            .zip(may_be_nan)
+            .map(|((field, asked), may_be_nan)| {
                 asked.then(|| {
                     let sql = format!("{alias}.c{position}");
                     position += 1;
-                    Value::column(sql, field.data_type().clone(), true)
+                    let column = Value::column(sql, field.data_type().clone(), true);
+                    Value { is_number: !may_be_nan, ..column }
                 })
             })
             .collect();
@@ -415,6 +426,10 @@ impl<'a> Generator<'a> {
             let left = self.expr(left, scope)?;
             let scope = Scope { schema: join.right.schema(), columns: &columns[width..] };
             let right = self.expr(right, scope)?;
+            if equality == Operator::Eq && nan::is_possible(&left) && nan::is_possible(&right) {
+                return Err(NotPushable::new("a join on floats that may be NaN"));
+            }
+            let (left, right) = (nan::key(left)?, nan::key(right)?);
             conditions.push(compare::compare(equality, left, right)?.sql);
         }
         for condition in filter.into_iter().flat_map(conjuncts) {
@@ -476,6 +491,7 @@ fn nested(value: &Value, sql: String, distinct: bool) -> Result<(String, Value)>
         return Ok((native.sql.clone(), Value { range: value.range, ..outer }));
     }
     let outer = Value::column(sql, value.data_type.clone(), value.nullable);
+    let outer = nan::computed(outer, [value]);
     Ok((value.typed()?, Value { range: value.range, ..outer }))
 }
 

@@ -51,6 +51,8 @@ pub(crate) struct Value {
     pub(crate) range: Option<(i128, i128)>,
     /// Whether a Boolean is UInt8 in ClickHouse.
     pub(crate) loose_bool: bool,
+    /// Whether a float is known not to be NaN.
+    pub(crate) is_number: bool,
 }
 
 /// A wall clock: an instant, as short as it can be said, and the zone in which it is read.
@@ -77,6 +79,7 @@ impl Value {
             literal: None,
             range: None,
             loose_bool: false,
+            is_number: false,
         }
     }
 

@@ -12,7 +12,7 @@ use super::expr::Scope;
 use super::functions::{self, AggregateCall, WindowCall};
 use super::nodes::{Generator, repeats, with_columns_of};
 use super::value::{Level, Value};
-use super::{NotPushable, Result};
+use super::{NotPushable, Result, nan};
 
 impl Generator<'_> {
     pub(crate) fn window(&mut self, window: &Window, asked: &[bool]) -> Result<Block> {
@@ -74,7 +74,7 @@ impl Generator<'_> {
         if !params.partition_by.is_empty() {
             let mut keys = Vec::new();
             for key in &params.partition_by {
-                let key = self.expr(key, scope)?;
+                let key = nan::key(self.expr(key, scope)?)?;
                 if key.literal.is_none() {
                     keys.push(key.sql);
                 }

@@ -5,7 +5,7 @@ use datafusion::common::ScalarValue;
 
 use super::super::native::{self, Native};
 use super::super::value::{Binding, Value};
-use super::super::{NotPushable, Result};
+use super::super::{NotPushable, Result, nan};
 use super::{Entry, Form};
 
 /// The examples are over the table `numbers`, whose rows are written beside them in the test.
@@ -90,14 +90,15 @@ pub(crate) fn aggregate(name: &str, call: &AggregateCall) -> Result<Value> {
         Form::Aggregate(form) => Some(form),
         _ => None,
     });
-    form.ok_or_else(|| NotPushable::new(format!("the aggregate {name}")))?(call)
+    let value = form.ok_or_else(|| NotPushable::new(format!("the aggregate {name}")))?(call)?;
+    Ok(nan::computed(value, &call.args))
 }
 
 /// The stored column where it tells values apart as well as its reading.
 fn distinct_argument(arg: &Value) -> Result<String> {
     match arg.native.as_ref().filter(|native| native.is_injective()) {
         Some(native) => Ok(native.sql.clone()),
-        None => arg.typed(),
+        None => nan::key(arg.clone())?.typed(),
     }
 }
 
@@ -165,7 +166,15 @@ fn extreme(function: &str, call: &AggregateCall) -> Result<Value> {
             native::with_native(native, &arg.data_type, true)
         }
         None => {
-            let sql = call.of(function, &arg.typed()?);
+            let argument = arg.typed()?;
+            let sql = call.of(function, &argument);
+            // ClickHouse leaves NaN out, unless there is nothing else.
+            let sql = if function == "max" && nan::is_possible(arg) {
+                let is_nan = call.of("max", &format!("isNaN({argument})"));
+                format!("if({is_nan} = 1, {}, {sql})", nan::literal(&arg.data_type))
+            } else {
+                sql
+            };
             Ok(Value::new(sql, arg.data_type.clone(), true))
         }
     }
@@ -177,11 +186,16 @@ fn place_of(OrderKey { key, nulls_first, .. }: &OrderKey) -> String {
         Some(native) if native.is_ordered() => &native.sql,
         _ => &key.sql,
     };
+    let present = if key.nullable { format!("assumeNotNull({sql})") } else { sql.clone() };
+    let present = match nan::is_possible(key) {
+        true => format!("isNaN({present}), {present}"),
+        false => present,
+    };
     if !key.nullable {
-        return sql.clone();
+        return present;
     }
     let test = if *nulls_first { "IS NOT NULL" } else { "IS NULL" };
-    format!("{} {test}, assumeNotNull({sql})", key.at(Binding::Sum))
+    format!("{} {test}, {present}", key.at(Binding::Sum))
 }
 
 /// argMax skips NULLs, but not in a tuple.
@@ -260,7 +274,7 @@ fn percentile_disc(call: &AggregateCall) -> Result<Value> {
     let (share, arg) = (share_of(call)?, call.arg(0)?.typed()?);
     let ordered_number = call.data_type.is_numeric();
     #[allow(clippy::float_cmp)] // the constant itself
-    let sql = if share == 0.5 && ordered_number {
+    let sql = if share == 0.5 && ordered_number && !nan::is_possible(call.arg(0)?) {
         call.of("quantileExactLow(0.5)", &arg)
     } else {
         let count = call.of("count", &arg);

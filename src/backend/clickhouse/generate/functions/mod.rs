@@ -22,7 +22,7 @@ pub(super) use time::day_of;
 pub(super) use window::{WindowCall, window};
 
 use super::value::Value;
-use super::{NotPushable, Result};
+use super::{NotPushable, Result, nan};
 
 /// A function or operator with an exact twin in ClickHouse.
 #[derive(Debug)]
@@ -111,5 +111,10 @@ pub(super) fn scalar(name: &str, args: Vec<Value>, data_type: DataType) -> Resul
         _ => None,
     });
     let form = form.ok_or_else(|| NotPushable::new(format!("the function {name}")))?;
-    form(&Call { args, data_type })
+    let call = Call { args, data_type };
+    let value = form(&call)?;
+    Ok(match name {
+        "sqrt" => value,
+        _ => nan::computed(value, &call.args),
+    })
 }

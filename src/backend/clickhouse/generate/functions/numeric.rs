@@ -8,7 +8,7 @@ use datafusion::logical_expr::type_coercion::binary::BinaryTypeCoercer;
 
 use super::super::literal;
 use super::super::value::{Binding, Value, integer_range};
-use super::super::{NotPushable, Result};
+use super::super::{NotPushable, Result, nan};
 use super::{Call, Entry, Form};
 use crate::functions::numeric::QUOTIENT_SCALE;
 
@@ -57,6 +57,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         examples: &[("abs(-5)", Some("5")), ("abs(-5.25)", Some("5.25")), ("abs(-5.25::float8)", Some("5.25"))] },
     Entry { name: "sign", signature: "numeric | float8 -> the same", constants: &[], form: Form::Scalar(sign),
         examples: &[("sign(-5.25)", Some("-1")), ("sign(0.0)", Some("0")), ("sign(3::float8)", Some("1"))] },
+    Entry { name: "width_bucket", signature: "numeric, numeric, numeric, int -> int4; ascending bounds and the count constants", constants: &[1, 2, 3], form: Form::Scalar(width_bucket),
+        examples: &[("width_bucket(5.35, 0.024, 10.06, 5)", Some("3")), ("width_bucket(0.0, 0, 10, 5)", Some("1")), ("width_bucket(10.0, 0, 10, 5)", Some("6")), ("width_bucket(-0.1, 0, 10, 5)", Some("0")), ("width_bucket(9.99, 0, 10, 5)", Some("5"))] },
     Entry { name: "sqrt", signature: "float8 -> float8", constants: &[], form: Form::Scalar(|call| call.of("sqrt")),
         examples: &[("sqrt(2::float8)", Some("1.4142135623730951"))] },
 ];
@@ -354,6 +356,40 @@ fn digits(call: &Call, function: &str) -> Result<Value> {
     Ok(call.result(rounded.cast_sql(&call.data_type)?))
 }
 
+/// Of decimals: what is cut off behind the quotient's point doesn't matter.
+fn width_bucket(call: &Call) -> Result<Value> {
+    let value = call.arg(0)?;
+    let (Some((_, scale)), Some(count)) =
+        (decimal_of(&value.data_type), call.arg(3)?.literal_integer())
+    else {
+        return Err(NotPushable::new(
+            "width_bucket of floats, or of a count that isn't a constant",
+        ));
+    };
+    let bounds = (&call.arg(1)?.literal, &call.arg(2)?.literal);
+    let (Some(low), Some(high)) = bounds else {
+        return Err(NotPushable::new("width_bucket between bounds that aren't constants"));
+    };
+    let wide = DataType::Decimal256(76, scale.max(QUOTIENT_SCALE));
+    let is_ascending = match (low.cast_to(&wide), high.cast_to(&wide)) {
+        (Ok(low), Ok(high)) => low < high,
+        _ => false,
+    };
+    if count < 1 || count >= i64::from(i32::MAX) || !is_ascending {
+        return Err(NotPushable::new("width_bucket between such bounds"));
+    }
+    let (low, high) = (&call.arg(1)?.sql, &call.arg(2)?.sql);
+    let (sql, beyond) = (&value.sql, count + 1);
+    let place = format!(
+        "({} - {low}) * {count} / ({high} - {low})",
+        value.cast_sql(&DataType::Decimal256(50, scale))?
+    );
+    let sql = format!(
+        "toInt32(multiIf({sql} < {low}, 0, {sql} >= {high}, {beyond}, toInt64({place}) + 1))"
+    );
+    Ok(call.result(sql))
+}
+
 fn abs(call: &Call) -> Result<Value> {
     let number = call.arg(0)?;
     if number.data_type.is_integer() {
@@ -363,6 +399,11 @@ fn abs(call: &Call) -> Result<Value> {
 }
 
 fn sign(call: &Call) -> Result<Value> {
-    let sign = Value { sql: format!("sign({})", call.arg(0)?.sql), ..call.arg(0)?.clone() };
+    let number = call.arg(0)?;
+    if nan::is_possible(number) {
+        let sql = &number.sql;
+        return Ok(call.result(format!("if(isNaN({sql}), {sql}, sign({sql}))")));
+    }
+    let sign = Value { sql: format!("sign({})", number.sql), ..number.clone() };
     Ok(call.result(sign.cast_sql(&call.data_type)?))
 }

@@ -15,6 +15,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         examples: &[("'x' || 'y' || 'z'", Some("xyz")), ("'a' || 1", Some("a1")), ("'a' || nullif('b', 'b')", None)] },
     Entry { name: "concat", signature: "any, … -> text; NULLs are skipped", constants: &[], form: Form::Scalar(concat),
         examples: &[("concat('a', nullif('b', 'b'), 'c')", Some("ac")), ("concat('a', 1, true, 1.50)", Some("a1t1.50"))] },
+    Entry { name: "concat_ws", signature: "text, any, … -> text; NULLs are skipped; the separator a constant", constants: &[0], form: Form::Scalar(concat_with_separator),
+        examples: &[("concat_ws(', ', 'a', nullif('b', 'b'), 'c')", Some("a, c")), ("concat_ws('-', 'a', 1, true)", Some("a-1-t")), ("concat_ws('-', 'a')", Some("a")), ("concat_ws('-', nullif('a', 'a'))", Some(""))] },
     Entry { name: "character_length", signature: "text -> int4", constants: &[], form: Form::Scalar(|call| counted(call, "lengthUTF8")),
         examples: &[("length('ünï')", Some("3")), ("char_length('')", Some("0"))] },
     Entry { name: "octet_length", signature: "text -> int4", constants: &[], form: Form::Scalar(|call| counted(call, "length")),
@@ -96,6 +98,29 @@ fn concat(call: &Call) -> Result<Value> {
     parts.push("''".to_owned());
     parts.push("''".to_owned());
     let value = call.result(format!("concat({})", parts.join(", ")));
+    Ok(Value { nullable: false, ..value })
+}
+
+fn concat_with_separator(call: &Call) -> Result<Value> {
+    let separator = literal::text(call.text(0, "a separator")?);
+    let mut parts = Vec::new();
+    for arg in call.args.iter().skip(1).filter(|arg| !arg.is_null_literal()) {
+        if arg.data_type != DataType::Utf8 {
+            return Err(NotPushable::new("concat_ws of something that is no text"));
+        }
+        parts.push(arg.sql.clone());
+    }
+    if parts.is_empty() {
+        return Err(NotPushable::new("concat_ws of nothing"));
+    }
+    let parts = format!("[{}]", parts.join(", "));
+    let parts = match call.args.iter().any(|arg| arg.nullable) {
+        true => format!(
+            "arrayMap(item -> assumeNotNull(item), arrayFilter(item -> item IS NOT NULL, {parts}))"
+        ),
+        false => parts,
+    };
+    let value = call.result(format!("arrayStringConcat({parts}, {separator})"));
     Ok(Value { nullable: false, ..value })
 }
 
