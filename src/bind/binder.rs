@@ -10,7 +10,9 @@ use super::context::{RelationScan, ScanClock, ScanColumn, ScanKind};
 use super::error::BindError;
 use super::preview::Preview;
 use super::relation::{ColumnKind, MeasureColumn, Relation, RelationColumn, Relations};
-use super::scope::{Columns, Item, Kind, MeasureUse, Resolved, Scope, column, folded, nearest};
+use super::scope::{
+    Columns, Item, Kind, MeasureUse, Resolved, Scope, column, derived_name, folded, nearest,
+};
 use super::segment;
 use crate::model::{AfterClose, MetricVersion, Model, SegmentVersion};
 
@@ -405,7 +407,7 @@ impl<'m> Binder<'m> {
                 match (named.next(), named.next()) {
                     (None, _) => Ok(None),
                     (Some((index, it)), None) => Ok(Some(Resolved {
-                        expr: column(&item.alias, &format!("c{index}")),
+                        expr: column(&item.alias, &derived_name(columns, index)),
                         kind: it.kind.clone(),
                     })),
                     (Some(_), Some(_)) => Err(self.ambiguous(idents)),

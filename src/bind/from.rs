@@ -11,7 +11,9 @@ use super::binder::{Binder, Clause, OWN_SCHEMA, Reading};
 use super::error::BindError;
 use super::metric_query::Written;
 use super::query::rename;
-use super::scope::{Columns, Item, OutputColumn, Scope, Shared, folded, quoted};
+use super::scope::{
+    Columns, Item, OutputColumn, Scope, Shared, carries_measures, derived_name, folded, quoted,
+};
 use super::select::{object_name, table};
 use super::{series, table_function};
 
@@ -274,11 +276,10 @@ impl Binder<'_> {
             let position = self.place_of(&alias.name);
             self.refuse_duplicate(&folded(&alias.name), None, scope, position)?;
         }
-        let is_values = matches!(*query.body, datafusion::sql::sqlparser::ast::SetExpr::Values(_));
-        let list = match is_values {
-            // VALUES can't name its columns itself.
-            true => (0..columns.len()).map(|index| column_def(&format!("c{index}"))).collect(),
-            false => Vec::new(),
+        let names = (0..columns.len()).map(|index| derived_name(&columns, index));
+        let list = match carries_measures(&columns) {
+            true => Vec::new(),
+            false => names.map(|name| column_def(&name)).collect(),
         };
         scope.items.push(Item {
             name,

@@ -107,6 +107,20 @@ pub(crate) struct Resolved {
     pub(crate) kind: Kind,
 }
 
+/// The name of a subquery's column where it stands in FROM. Not that of an output, since DataFusion takes
+/// an ORDER BY of one that isn't shown for ambiguous; but measures are found under their own names.
+pub(crate) fn derived_name(columns: &[OutputColumn], index: usize) -> String {
+    match carries_measures(columns) {
+        true => format!("c{index}"),
+        false => format!("d{index}"),
+    }
+}
+
+/// Whether the columns of a subquery have measures among them that aren't values yet.
+pub(crate) fn carries_measures(columns: &[OutputColumn]) -> bool {
+    columns.iter().any(|column| matches!(column.kind, Kind::Measure(_)))
+}
+
 /// An identifier that means exactly this, whatever its case.
 pub(crate) fn quoted(name: &str) -> Ident {
     Ident::with_quote('"', name)

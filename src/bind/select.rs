@@ -19,7 +19,10 @@ use super::pending::{Evaluation, arguments, is_call_of, settle};
 use super::preview::{Shown, Wanted};
 use super::query::{order_by_all, ordinal, output_position};
 use super::relation::{METRIC_INSTANT, METRIC_TIME};
-use super::scope::{Columns, Item, Kind, MeasureUse, Origin, OutputColumn, Scope, folded, quoted};
+use super::scope::{
+    Columns, Item, Kind, MeasureUse, Origin, OutputColumn, Scope, column, derived_name, folded,
+    quoted,
+};
 use super::walk::{children_mut, subquery_mut};
 use crate::functions::registry;
 
@@ -368,7 +371,7 @@ impl Binder<'_> {
     ) -> Result<Expr, BindError> {
         let item = &scope.items[index];
         match &item.columns {
-            Columns::Derived(_) => Ok(super::scope::column(&item.alias, &format!("c{position}"))),
+            Columns::Derived(columns) => Ok(column(&item.alias, &derived_name(columns, position))),
             Columns::Relation(instance) => {
                 let missing = || BindError::Internal(format!("no column {name}"));
                 let found = self.position_in(item, *instance, name, &[])?;
