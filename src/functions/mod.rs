@@ -33,6 +33,7 @@ mod shape;
 pub mod shares;
 mod simplify;
 mod strings;
+mod sums;
 mod text;
 pub mod time;
 mod transparent;

@@ -16,10 +16,11 @@ use datafusion::logical_expr::{
     Projection, Window, WindowFunctionDefinition, lit,
 };
 
+use super::sums::{Number, numeric_if, summable};
 use super::udf::call;
 use super::{
-    aggregates, decimals, deviations, fiscal, floats, greatest, int4, is_comparison, numeric,
-    percentile, quoted, regex, registry, rows, text, time, types,
+    aggregates, decimals, deviations, fiscal, floats, greatest, is_comparison, numeric, percentile,
+    quoted, regex, registry, rows, text, time, types,
 };
 use crate::sql::types::PgType;
 
@@ -522,7 +523,7 @@ fn to_numeric(expr: Expr, from: &DataType) -> Result<Transformed<Expr>> {
     Ok(Transformed::yes(cast_unless(expr, from, &to)))
 }
 
-fn cast_unless(expr: Expr, from: &DataType, to: &DataType) -> Expr {
+pub(super) fn cast_unless(expr: Expr, from: &DataType, to: &DataType) -> Expr {
     if from == to { expr } else { Expr::Cast(Cast::new(Box::new(expr), to.clone())) }
 }
 
@@ -639,18 +640,11 @@ fn aggregate(function: AggregateFunction, schema: &DFSchema) -> Result<Transform
         let params = AggregateFunctionParams { args: vec![arg], ..function.params.clone() };
         Ok(Expr::AggregateFunction(AggregateFunction { func: aggregate_named(name)?, params }))
     };
+    let number = Number { arg, data_type: &arg_type, is_distinct: function.params.distinct };
+    if let Some(exact) = number.exact(function.func.name(), schema, over)? {
+        return Ok(Transformed::yes(exact));
+    }
     let rewritten = match (function.func.name(), &arg_type) {
-        ("sum", DataType::Int64 | DataType::UInt64 | DataType::UInt32) => {
-            over("sum", summed(arg, schema)?)?
-        }
-        ("avg", DataType::Decimal128(_, _)) => call(
-            numeric::numeric_mean(),
-            vec![over("sum", arg.clone())?, over("count", arg.clone())?],
-        ),
-        ("avg", integer) if integer.is_integer() => call(
-            numeric::numeric_mean(),
-            vec![over("sum", summable(arg.clone(), integer))?, over("count", arg.clone())?],
-        ),
         ("metric_avg", integer) if integer.is_integer() => call(
             numeric::float_mean(),
             vec![over("sum", summable(arg.clone(), integer))?, over("count", arg.clone())?],
@@ -673,24 +667,11 @@ fn aggregate(function: AggregateFunction, schema: &DFSchema) -> Result<Transform
             let func = aggregates::float_avg();
             Expr::AggregateFunction(AggregateFunction { func, ..function })
         }
-        (name, number)
-            if let Some((deviation, decimal)) = deviations::of(name, number)
-                && !function.params.distinct =>
-        {
-            let exact = cast_unless(arg.clone(), number, &decimal);
-            let squares = over("sum", exact.clone() * exact.clone())?;
-            let sums = vec![squares, over("sum", exact)?, over("count", arg.clone())?];
-            call(rows::named(deviation)?, sums)
-        }
         (name, number) if let Some(func) = aggregates::float_deviation(&function.func) => {
             let is_exact = deviations::of(name, number).is_some();
             let deviation = Expr::AggregateFunction(AggregateFunction { func, ..function });
             // Of distinct values the sums of squares aren't known.
-            if is_exact {
-                cast_unless(deviation, &DataType::Float64, &numeric::QUOTIENT)
-            } else {
-                deviation
-            }
+            numeric_if(is_exact, deviation)
         }
         ("json_agg", _) => call(rows::named("json_list")?, vec![over("array_agg", arg.clone())?]),
         ("json_object_agg", _) => {
@@ -720,30 +701,12 @@ fn aggregate(function: AggregateFunction, schema: &DFSchema) -> Result<Transform
     Ok(Transformed::yes(rewritten))
 }
 
-/// What Postgres sums integers as: those of four bytes are an int8, longer ones numeric.
-fn summed(integer: &Expr, schema: &DFSchema) -> Result<Expr> {
-    Ok(int4::narrowed(integer, schema)?.unwrap_or_else(|| wide(integer.clone())))
-}
-
 fn nullif_zero(count: Expr) -> Result<Expr> {
     let nullif = registry().scalar.get("nullif");
     let nullif = nullif.ok_or_else(|| {
         datafusion::error::DataFusionError::Internal("no function nullif".to_owned())
     })?;
     Ok(call(nullif, vec![count, lit(0.0)]))
-}
-
-/// Sums of narrower integers fit into int8.
-fn summable(integer: Expr, data_type: &DataType) -> Expr {
-    match data_type {
-        DataType::Int64 | DataType::UInt64 | DataType::UInt32 => wide(integer),
-        _ => integer,
-    }
-}
-
-/// Sums of this have 38 digits, which no sum of int8 exceeds.
-fn wide(integer: Expr) -> Expr {
-    Expr::Cast(Cast::new(Box::new(integer), DataType::Decimal128(28, 0)))
 }
 
 pub(super) fn aggregate_named(name: &str) -> Result<Arc<datafusion::logical_expr::AggregateUDF>> {
@@ -769,37 +732,16 @@ fn window(function: WindowFunction, schema: &DFSchema) -> Result<Transformed<Exp
         window.params.args = vec![arg];
         Ok(Expr::WindowFunction(Box::new(window)))
     };
+    let number = Number { arg, data_type: &arg_type, is_distinct: function.params.distinct };
+    if let Some(exact) = number.exact(aggregate.name(), schema, over)? {
+        return Ok(Transformed::yes(exact));
+    }
     let rewritten = match (aggregate.name(), &arg_type) {
-        ("sum", DataType::Int64 | DataType::UInt64 | DataType::UInt32) => {
-            over("sum", summed(arg, schema)?)?
-        }
-        ("avg", DataType::Decimal128(_, _)) => call(
-            numeric::numeric_mean(),
-            vec![over("sum", arg.clone())?, over("count", arg.clone())?],
-        ),
-        ("avg", integer) if integer.is_integer() => call(
-            numeric::numeric_mean(),
-            vec![over("sum", summable(arg.clone(), integer))?, over("count", arg.clone())?],
-        ),
-        (name, number)
-            if let Some((deviation, decimal)) = deviations::of(name, number)
-                && !function.params.distinct =>
-        {
-            let exact = cast_unless(arg.clone(), number, &decimal);
-            let squares = over("sum", exact.clone() * exact.clone())?;
-            let sums = vec![squares, over("sum", exact)?, over("count", arg.clone())?];
-            call(rows::named(deviation)?, sums)
-        }
         (name, number) if let Some(func) = aggregates::float_deviation(aggregate) => {
             let is_exact = deviations::of(name, number).is_some();
             let mut window = function.clone();
             window.fun = WindowFunctionDefinition::AggregateUDF(func);
-            let deviation = Expr::WindowFunction(Box::new(window));
-            if is_exact {
-                cast_unless(deviation, &DataType::Float64, &numeric::QUOTIENT)
-            } else {
-                deviation
-            }
+            numeric_if(is_exact, Expr::WindowFunction(Box::new(window)))
         }
         ("avg", _) if *aggregate != aggregates::float_avg() => {
             let mut window = function.clone();

@@ -170,7 +170,8 @@ fn periods(
     active: &Events,
     calendar: Calendar,
 ) -> Result<LogicalPlan, PlanError> {
-    let events = match cohort.are(active) {
+    let is_one = cohort.are(active);
+    let events = match is_one {
         true => united(from, &[cohort], &[])?,
         false => united(from, &[cohort, active], &[])?,
     };
@@ -184,7 +185,7 @@ fn periods(
     ];
     let keys = [members.clone(), vec![col(EVENT_PERIOD)]].concat();
     let periods = aggregated(events, keys.clone(), kinds)?;
-    match cohort.are(active) {
+    match is_one {
         true => {
             let kinds = vec![col(LEAST_KIND), lit(ACTIVE_KIND).alias(ACTIVE)];
             projected(periods, [keys, kinds].concat())

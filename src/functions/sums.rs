@@ -1,0 +1,78 @@
+//! Sums, means and deviations of exact numbers, in Postgres's types.
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::DFSchema;
+use datafusion::error::Result;
+use datafusion::logical_expr::{Cast, Expr};
+
+use super::semantics::cast_unless;
+use super::udf::call;
+use super::{deviations, int4, numeric, rows};
+
+/// What an aggregate or a window is over.
+pub(super) struct Number<'e> {
+    pub(super) arg: &'e Expr,
+    pub(super) data_type: &'e DataType,
+    pub(super) is_distinct: bool,
+}
+
+impl Number<'_> {
+    /// A sum, mean or deviation of exact numbers, from sums that hold all of their digits; `over` makes
+    /// an aggregate of the same rows. None for another.
+    pub(super) fn exact(
+        &self,
+        name: &str,
+        schema: &DFSchema,
+        over: impl Fn(&str, Expr) -> Result<Expr>,
+    ) -> Result<Option<Expr>> {
+        let Self { arg, data_type, is_distinct } = *self;
+        let count = || over("count", arg.clone());
+        Ok(Some(match (name, data_type) {
+            ("sum", DataType::Int64 | DataType::UInt64 | DataType::UInt32) => {
+                over("sum", summed(arg, schema)?)?
+            }
+            ("avg", DataType::Decimal128(_, _)) => {
+                call(numeric::numeric_mean(), vec![over("sum", arg.clone())?, count()?])
+            }
+            ("avg", integer) if integer.is_integer() => {
+                let sum = over("sum", summable(arg.clone(), integer))?;
+                call(numeric::numeric_mean(), vec![sum, count()?])
+            }
+            (name, number)
+                if let Some((deviation, decimal)) = deviations::of(name, number)
+                    && !is_distinct =>
+            {
+                let exact = cast_unless(arg.clone(), number, &decimal);
+                let squares = over("sum", exact.clone() * exact.clone())?;
+                call(rows::named(deviation)?, vec![squares, over("sum", exact)?, count()?])
+            }
+            _ => return Ok(None),
+        }))
+    }
+}
+
+/// A float deviation, numeric of exact numbers.
+pub(super) fn numeric_if(is_exact: bool, deviation: Expr) -> Expr {
+    match is_exact {
+        true => cast_unless(deviation, &DataType::Float64, &numeric::QUOTIENT),
+        false => deviation,
+    }
+}
+
+/// What Postgres sums integers as: those of four bytes are an int8, longer ones numeric.
+fn summed(integer: &Expr, schema: &DFSchema) -> Result<Expr> {
+    Ok(int4::narrowed(integer, schema)?.unwrap_or_else(|| wide(integer.clone())))
+}
+
+/// Sums of narrower integers fit into int8.
+pub(super) fn summable(integer: Expr, data_type: &DataType) -> Expr {
+    match data_type {
+        DataType::Int64 | DataType::UInt64 | DataType::UInt32 => wide(integer),
+        _ => integer,
+    }
+}
+
+/// Sums of this have 38 digits, which no sum of int8 exceeds.
+fn wide(integer: Expr) -> Expr {
+    Expr::Cast(Cast::new(Box::new(integer), DataType::Decimal128(28, 0)))
+}
