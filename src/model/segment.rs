@@ -98,8 +98,17 @@ pub struct SegmentValue {
     pub metric: MetricRef,
     /// None: over all rows.
     pub window: Option<Window>,
-    /// Of the metric's entity, the dimensions that hold the member's key, in the key's order.
-    pub key: Vec<usize>,
+    /// The dimensions that hold the member's key, in the key's order.
+    pub key: Vec<KeyDimension>,
+}
+
+/// A dimension that holds a part of a member's key.
+#[derive(Debug, Clone, PartialEq)]
+pub struct KeyDimension {
+    /// In the dimensions of the metric's entity.
+    pub index: usize,
+    /// By which all entities of the metric have it.
+    pub name: String,
 }
 
 /// What stands in a rule for a value.

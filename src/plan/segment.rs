@@ -338,11 +338,7 @@ fn scan_of(
     let mut columns: Vec<ScanColumn> = value
         .key
         .iter()
-        .enumerate()
-        .map(|(index, dimension)| ScanColumn {
-            name: key_name(index),
-            kind: ScanKind::Dimension(*dimension),
-        })
+        .map(|key| ScanColumn { name: key.name.clone(), kind: ScanKind::Dimension(key.index) })
         .collect();
     if value.window.is_some() {
         let name = METRIC_INSTANT.to_owned();
@@ -376,13 +372,13 @@ fn bound(
         let ended = column(METRIC_INSTANT).lt_eq(instant(at));
         plan = filtered(plan, begun.into_iter().fold(ended, |ended, begun| and(begun, ended)))?;
     }
-    let keys = (0..value.key.len()).map(|index| column(&key_name(index)));
-    let keys: Vec<Expr> = keys.collect();
+    let keys: Vec<Expr> = value.key.iter().map(|key| column(&key.name)).collect();
     let measure = markers::measure().call(vec![column(VALUE)]);
     let grouped = aggregated(plan, keys.clone(), vec![measure])?;
     let output = grouped.schema().qualified_field(keys.len());
     let output = Expr::Column(Column::new(output.0.cloned(), output.1.name())).alias(VALUE);
-    projected(grouped, keys.into_iter().chain([output]).collect())
+    let keys = keys.into_iter().enumerate().map(|(index, key)| key.alias(key_name(index)));
+    projected(grouped, keys.chain([output]).collect())
 }
 
 /// The value that was found, or else that of no rows, where it isn't NULL anyway.

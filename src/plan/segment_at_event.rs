@@ -184,6 +184,9 @@ fn value_at(
     };
     let unknown = || PlanError::Internal(format!("metric {} is missing", value.metric));
     let (_, metric) = model.version_of(&value.metric).ok_or_else(unknown)?;
+    if metric.drills_across() {
+        return Err(without_past(version, "a metric over several entities"));
+    }
     let mut atoms = Atoms::default();
     let formula = atoms.formula(model, metric, 0, None)?;
     let time = atoms.list.first().and_then(|atom| atom.time.clone());
@@ -194,8 +197,8 @@ fn value_at(
     }
     let entity = rewriter.entity(&metric.entity)?;
     let mut outputs: Vec<(String, Expr)> = Vec::new();
-    for (index, dimension) in value.key.iter().enumerate() {
-        outputs.push((key_name(index), entity.dimensions[*dimension].expr.clone()));
+    for (index, key) in value.key.iter().enumerate() {
+        outputs.push((key_name(index), entity.dimensions[key.index].expr.clone()));
     }
     outputs.push((AT.to_owned(), time.instant.clone()));
     for (index, atom) in atoms.list.iter().enumerate() {

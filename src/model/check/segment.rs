@@ -19,9 +19,11 @@ use crate::diagnostic::Finding;
 use crate::model::expr::{self, Compiled, Name, Resolved, Scope};
 use crate::model::load::{Body, Document};
 use crate::model::raw::{RawSegment, RawSegmentVersion, RawStatus};
-use crate::model::segment::{SegmentRule, SegmentValue, Window, value_column};
+use crate::model::segment::{KeyDimension, SegmentRule, SegmentValue, Window, value_column};
 use crate::model::types;
-use crate::model::{MetricKind, MetricRef, MetricVersion, Segment, SegmentVersion, Status, near};
+use crate::model::{
+    Entity, MetricKind, MetricRef, MetricVersion, Segment, SegmentVersion, Status, near, shared,
+};
 
 /// Columns that every segment's relation has beside the key and the segment itself.
 pub(crate) const COLUMNS: [&str; 3] = ["rule", "computed_at", "version"];
@@ -499,24 +501,63 @@ impl RuleScope<'_, '_, '_> {
             };
             let found = self.check.metrics.drafts[metric].versions.borrow()[index].clone();
             let found = found.ok_or(Resolved::Broken)?;
-            if found.entity != version.entity {
-                let message = format!(
-                    "a segment by {reference}, over several entities, is not supported yet"
-                );
-                let help = "Name the metrics that it is built on.".to_owned();
-                return Err(fault("not_supported_yet", message, Some(help)));
-            }
             self.refuse_kinds(part, &found, has_window)?;
         }
         Ok(())
     }
 
-    /// The dimensions of the metric's entity that hold the member's key.
-    fn key(&self, reference: &MetricRef, version: &MetricVersion) -> Result<Vec<usize>, Resolved> {
-        let entities = self.check.entities;
-        let Found::Entity(from) = entities.find(&version.entity) else {
-            return Err(Resolved::Broken);
+    /// The dimensions that hold the member's key in all entities of a metric, of its first one.
+    fn key(
+        &self,
+        reference: &MetricRef,
+        version: &MetricVersion,
+    ) -> Result<Vec<KeyDimension>, Resolved> {
+        let mut keys: Vec<(&Entity, Vec<usize>)> = Vec::new();
+        for name in &version.entities {
+            let Found::Entity(from) = self.check.entities.find(name) else {
+                return Err(Resolved::Broken);
+            };
+            keys.push((&from.entity, self.key_in(reference, from)?));
+        }
+        let [(first, own), others @ ..] = keys.as_slice() else { return Err(Resolved::Broken) };
+        if others.is_empty() {
+            let named = |index: &usize| {
+                let name = first.dimensions[*index].name.clone();
+                KeyDimension { index: *index, name }
+            };
+            return Ok(own.iter().map(named).collect());
+        }
+        let find = |name: &str| match self.check.entities.find(name) {
+            Found::Entity(draft) => Some(draft.entity.as_ref()),
+            Found::Broken | Found::Unknown => None,
         };
+        let all: Vec<&Entity> = keys.iter().map(|(entity, _)| *entity).collect();
+        let shared = shared::dimensions(&all, find);
+        let of_part = |(part, index): (usize, &usize)| {
+            let holds = |name: &&String| {
+                keys.iter().all(|(entity, key)| plain_index(entity, name) == Some(key[part]))
+            };
+            let name = shared.iter().find(holds)?.clone();
+            Some(KeyDimension { index: *index, name })
+        };
+        let key: Option<Vec<KeyDimension>> = own.iter().enumerate().map(of_part).collect();
+        key.ok_or_else(|| {
+            let member = &self.entity.draft.entity.name;
+            let message = format!(
+                "{reference} can't be counted for each {member}: its entities don't share the key"
+            );
+            let help = "Name the metrics that it is built on.".to_owned();
+            fault("unreachable_entity", message, Some(help))
+        })
+    }
+
+    /// The dimensions of an entity that hold the member's key.
+    fn key_in(
+        &self,
+        reference: &MetricRef,
+        from: &EntityDraft<'_>,
+    ) -> Result<Vec<usize>, Resolved> {
+        let entities = self.check.entities;
         let member = &self.entity.draft.entity;
         let paths = shortest_paths(entities, from, &member.name);
         let path = match paths.as_slice() {
@@ -524,7 +565,7 @@ impl RuleScope<'_, '_, '_> {
             [] => {
                 let message = format!(
                     "{reference} can't be counted for each {}: \"{}\" does not lead there",
-                    member.name, version.entity
+                    member.name, from.entity.name
                 );
                 let help = format!(
                     "Add a relationship to \"{}\", or name a metric of another entity.",
@@ -546,11 +587,21 @@ impl RuleScope<'_, '_, '_> {
         key_dimensions(entities, from, path, &member.key).ok_or_else(|| {
             let message = format!(
                 "{reference} can't be counted for each {}: \"{}\" hides the key",
-                member.name, version.entity
+                member.name, from.entity.name
             );
-            let help = format!("Show the attribute of \"{}\" that holds it.", version.entity);
+            let help = format!("Show the attribute of \"{}\" that holds it.", from.entity.name);
             fault("unreachable_entity", message, Some(help))
         })
+    }
+}
+
+/// The dimension of a name, where an entity's own attribute has two that which isn't an alias.
+fn plain_index(entity: &Entity, name: &str) -> Option<usize> {
+    let index = entity.dimension_index(name)?;
+    let dimension = &entity.dimensions[index];
+    match dimension.alias_only {
+        true => entity.dimension_index(&dimension.attribute),
+        false => Some(index),
     }
 }
 
