@@ -1,8 +1,9 @@
 //! Periods of time as statements cut it: what one is, where it begins, and what comes after.
 
 use chrono::Weekday;
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
-use datafusion::logical_expr::{Expr, lit};
+use datafusion::logical_expr::{Expr, cast, lit};
 
 use super::Unit;
 use super::calendar::{self, DAY};
@@ -93,6 +94,49 @@ impl Grain {
             },
         };
         Some(ScalarValue::new_interval_mdn(months, days, seconds * 1_000_000_000))
+    }
+
+    /// How many periods that of one timestamp is behind that of another; negative where it is before
+    /// it. None of periods that nothing is counted by.
+    pub fn between(self, from: Expr, to: Expr) -> Option<Expr> {
+        self.reach()?;
+        let whole = |unit: Unit, from: Expr, to: Expr| {
+            call(time::periods_between(), vec![lit(unit.name()), from, to])
+        };
+        // As if weeks began on Monday.
+        let weeks = |first: Weekday| {
+            let days = i64::from(first.num_days_from_monday());
+            let back = |moment: Expr| match i32::try_from(days) {
+                Ok(days @ 1..) => {
+                    moment - Expr::Literal(ScalarValue::new_interval_mdn(0, days, 0), None)
+                }
+                _ => moment,
+            };
+            whole(Unit::Week, back(from.clone()), back(to.clone()))
+        };
+        Some(match self {
+            Self::Of(unit) => whole(unit, from, to),
+            Self::WeekFrom(first) => weeks(first),
+            Self::Fiscal(
+                FiscalCalendar { years: Years::OfWeeks { first, .. }, .. },
+                Unit::Week,
+            ) => weeks(first),
+            Self::Fiscal(calendar, unit) => {
+                let part = |unit: Unit, moment: &Expr| {
+                    let args = vec![lit(calendar.to_string()), lit(unit.name()), moment.clone()];
+                    cast(call(fiscal::fiscal_part(), args), DataType::Int64)
+                };
+                let counted = |moment: &Expr| {
+                    let year = part(Unit::Year, moment);
+                    match unit {
+                        Unit::Month => year * lit(12i64) + part(Unit::Month, moment),
+                        Unit::Quarter => year * lit(4i64) + part(Unit::Quarter, moment),
+                        _ => year,
+                    }
+                };
+                counted(&to) - counted(&from)
+            }
+        })
     }
 
     /// What a time is cut to that was cut to this grain before; None where the periods of neither are

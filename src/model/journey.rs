@@ -25,7 +25,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 
 use super::entity::BASE;
 use super::{Entity, MetricRef, MetricTime};
-use crate::functions::Unit;
+use crate::functions::Grain;
 
 /// When a row counts, among the columns of a journey's rows: the base event, or that of step 1.
 pub const AT: &str = "__at";
@@ -83,7 +83,8 @@ pub enum JourneyKind {
     Retention {
         cohort: Events,
         active: Events,
-        grain: CohortGrain,
+        /// The period of cohorts and ages.
+        grain: Grain,
         zone: Tz,
     },
     Funnel {
@@ -140,33 +141,6 @@ pub enum BookedAt {
 pub enum Output {
     Rate,
     Count,
-}
-
-/// The period of cohorts and ages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CohortGrain {
-    Day,
-    Week,
-    Month,
-    Quarter,
-    Year,
-}
-
-impl CohortGrain {
-    pub fn unit(self) -> Unit {
-        match self {
-            Self::Day => Unit::Day,
-            Self::Week => Unit::Week,
-            Self::Month => Unit::Month,
-            Self::Quarter => Unit::Quarter,
-            Self::Year => Unit::Year,
-        }
-    }
-
-    /// As `date_trunc` takes it.
-    pub fn name(self) -> &'static str {
-        self.unit().name()
-    }
 }
 
 /// Whether a condition says that an expression equals a constant.

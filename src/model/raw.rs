@@ -433,9 +433,11 @@ pub struct RawVersion {
     /// retention: the count of events that are activity.
     #[serde(default)]
     pub active: Option<Text>,
-    /// retention: the period of cohorts and ages: day, week, month, quarter or year.
+    /// retention: the period of cohorts and ages: day, week, month, quarter or year, or one of a
+    /// calendar, such as retail.month.
     #[serde(default)]
-    pub grain: Option<RawGrain>,
+    #[schemars(example = &"month")]
+    pub grain: Option<Text>,
     /// funnel: counts in their order; each step at or after the one before, within the window from the first.
     #[serde(default)]
     pub steps: Option<OneOrMany>,
@@ -640,35 +642,6 @@ pub struct RawRatioFilter {
     /// Not supported yet.
     #[serde(default)]
     pub filter: Option<Text>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RawGrain {
-    Second,
-    Minute,
-    Hour,
-    Day,
-    Week,
-    Month,
-    Quarter,
-    Year,
-}
-
-impl RawGrain {
-    /// As written.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Second => "second",
-            Self::Minute => "minute",
-            Self::Hour => "hour",
-            Self::Day => "day",
-            Self::Week => "week",
-            Self::Month => "month",
-            Self::Quarter => "quarter",
-            Self::Year => "year",
-        }
-    }
 }
 
 #[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]

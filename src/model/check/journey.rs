@@ -13,18 +13,18 @@ use super::metric::{
     Draft, Metrics, Surroundings, Target, condition, dimensions, reference_label, successor_help,
     unknown_dimension,
 };
+use super::over_time::unknown_word;
 use super::scope::EntityScope;
 use super::{Context, time, values};
 use crate::diagnostic::Finding;
+use crate::functions::Grain;
 use crate::model::entity::BASE;
 use crate::model::expr::{Name, Resolved, Scope, cast};
 use crate::model::journey::{
-    AGE, AT, BookedAt, CohortGrain, Credit, Events, Journey, JourneyKind, Output, PERIOD, STEP,
-    STEP_NAME, member_column,
+    AGE, AT, BookedAt, Credit, Events, Journey, JourneyKind, Output, PERIOD, STEP, STEP_NAME,
+    member_column,
 };
-use crate::model::raw::{
-    RawBookedAt, RawCredit, RawGrain, RawMetricType, RawOutput, RawVersion, Text,
-};
+use crate::model::raw::{RawBookedAt, RawCredit, RawMetricType, RawOutput, RawVersion, Text};
 use crate::model::{
     AfterClose, Aggregation, AsOf, Attribute, Dimension, Entity, EntityFilter, LateData,
     MetricKind, MetricTime, MetricVersion, Relationship, Status, Zone,
@@ -324,7 +324,8 @@ impl One<'_, '_, '_, '_> {
             return None;
         }
         let mut rows = rows_of_members(&self.name, member, &cohort.events.member_types);
-        let description = format!("{}s since the cohort's", grain?.name());
+        let (grain, name) = grain?;
+        let description = format!("{name}s since the cohort's");
         let age = Own {
             name: "age",
             column: AGE,
@@ -346,7 +347,7 @@ impl One<'_, '_, '_, '_> {
             kind: JourneyKind::Retention {
                 cohort: cohort.events,
                 active: active.events,
-                grain: grain?,
+                grain,
                 zone,
             },
             rows,
@@ -577,22 +578,18 @@ impl One<'_, '_, '_, '_> {
         Some(within)
     }
 
-    fn cohort_grain(&mut self) -> Option<CohortGrain> {
-        match self.raw.grain? {
-            RawGrain::Day => Some(CohortGrain::Day),
-            RawGrain::Week => Some(CohortGrain::Week),
-            RawGrain::Month => Some(CohortGrain::Month),
-            RawGrain::Quarter => Some(CohortGrain::Quarter),
-            RawGrain::Year => Some(CohortGrain::Year),
-            other @ (RawGrain::Second | RawGrain::Minute | RawGrain::Hour) => {
-                let message = format!("cohorts can't be counted by the {}", other.name());
-                let finding = Finding::error("out_of_range", message)
-                    .at(self.at.key("grain").place("no whole days"))
-                    .help("Write day, week, month, quarter or year.");
-                self.context.push(finding);
-                None
-            }
+    /// The period of cohorts, and what it is called.
+    fn cohort_grain(&mut self) -> Option<(Grain, String)> {
+        let project = self.surroundings.project?;
+        let written = self.raw.grain.as_ref()?;
+        let fiscal: Vec<String> = project.fiscal_grains().collect();
+        let mut known = vec!["day", "week", "month", "quarter", "year"];
+        known.extend(fiscal.iter().map(String::as_str));
+        let grain = project.grain(written).ok().filter(|_| known.contains(&&*written.0));
+        if grain.is_none() {
+            unknown_word(self.context, written, self.at.key("grain"), &known);
         }
+        Some((grain?, written.0.clone()))
     }
 
     /// Adds a dimension that the entity doesn't have.

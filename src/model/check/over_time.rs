@@ -143,7 +143,7 @@ fn span(context: &mut Context<'_>, text: Option<&Text>, at: At<'_>) -> Option<Sp
     found
 }
 
-fn unknown_word(context: &mut Context<'_>, written: &str, at: At<'_>, known: &[&str]) {
+pub(super) fn unknown_word(context: &mut Context<'_>, written: &str, at: At<'_>, known: &[&str]) {
     let message = format!("\"{written}\" is not a value of this key");
     let help = near::help(written, known.iter().copied(), "The values are");
     let finding = Finding::error("unknown_value", message)

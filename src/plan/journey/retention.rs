@@ -11,10 +11,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use chrono::Weekday;
 use chrono_tz::Tz;
-use datafusion::arrow::datatypes::IntervalMonthDayNano;
-use datafusion::common::ScalarValue;
 use datafusion::functions::core::expr_fn::coalesce;
 use datafusion::logical_expr::{
     Expr, LogicalPlan, LogicalPlanBuilder, Operator, Union, and, binary_expr, cast, lit,
@@ -28,9 +25,7 @@ use super::col;
 use super::events::{KIND, Over, case, partition, united, windowed};
 use crate::functions::Grain;
 use crate::functions::time::timestamptz;
-use crate::model::journey::{
-    ACTIVE, AGE, AT, COMPLETE, CohortGrain, Events, PERIOD, member_column,
-};
+use crate::model::journey::{ACTIVE, AGE, AT, COMPLETE, Events, PERIOD, member_column};
 
 const COHORT_KIND: i64 = 0;
 const ACTIVE_KIND: i64 = 1;
@@ -55,16 +50,11 @@ pub(super) fn rows(
     from: Reading<'_>,
     cohort: &Events,
     active: &Events,
-    grain: CohortGrain,
+    grain: Grain,
     zone: Tz,
     needed: &BTreeSet<String>,
 ) -> Result<LogicalPlan, PlanError> {
-    let ages = active_ages(
-        from,
-        cohort,
-        active,
-        Calendar { grain, zone, week_start: from.model.project.week_start },
-    )?;
+    let ages = active_ages(from, cohort, active, Calendar { grain, zone })?;
     let over = Over { partition: partition(cohort), order: vec![col(OWN_AGE)], ascending: false };
     let next = over.before("min", col(OWN_AGE), NEXT)?;
     let rows = windowed(ages, vec![next])?;
@@ -91,9 +81,8 @@ pub(super) fn rows(
 /// How periods are counted.
 #[derive(Clone, Copy)]
 struct Calendar {
-    grain: CohortGrain,
+    grain: Grain,
     zone: Tz,
-    week_start: Weekday,
 }
 
 impl Calendar {
@@ -103,33 +92,8 @@ impl Calendar {
 
     /// Periods from that of one wall clock to that of another.
     fn between(self, from: Expr, to: Expr) -> Result<Expr, PlanError> {
-        let (from, to) = (self.monday_based(from), self.monday_based(to));
-        call("periods_between", vec![lit(self.grain.name()), from, to])
-    }
-
-    /// A wall clock as if weeks began on Monday.
-    fn monday_based(self, wall: Expr) -> Expr {
-        match (self.grain, self.week_start.num_days_from_monday()) {
-            (CohortGrain::Week, days @ 1..) => {
-                let days = ScalarValue::new_interval_mdn(0, days as i32, 0);
-                binary_expr(wall, Operator::Minus, Expr::Literal(days, None))
-            }
-            _ => wall,
-        }
-    }
-
-    /// A wall clock one period later, or late in that period's last days.
-    fn later(self, wall: Expr) -> Expr {
-        let (months, days) = match self.grain {
-            CohortGrain::Day => (0, 1),
-            CohortGrain::Week => (0, 7),
-            CohortGrain::Month => (1, 0),
-            CohortGrain::Quarter => (3, 0),
-            CohortGrain::Year => (12, 0),
-        };
-        let interval = IntervalMonthDayNano { months, days, nanoseconds: 0 };
-        let interval = ScalarValue::IntervalMonthDayNano(Some(interval));
-        binary_expr(wall, Operator::Plus, Expr::Literal(interval, None))
+        let uncounted = || PlanError::Internal("cohorts of what isn't counted".to_owned());
+        self.grain.between(from, to).ok_or_else(uncounted)
     }
 }
 
@@ -151,15 +115,16 @@ fn active_ages(
     let newest = watermark(from, cohort, active)?;
     let newest = projected(newest, vec![calendar.wall_clock(col(NEWEST))?.alias(NEWEST)])?;
     let known = LogicalPlanBuilder::from(grouped).cross_join(newest)?.build()?;
+    let open = calendar.between(col(PERIOD), col(NEWEST))?;
     let outputs = members.iter().cloned().chain([
         col(PERIOD),
         calendar.between(col(PERIOD), col(EVENT_PERIOD))?.alias(OWN_AGE),
         col(ACTIVE),
-        calendar.between(col(PERIOD), col(NEWEST))?.alias(OPEN),
-        calendar.between(col(PERIOD), calendar.later(col(NEWEST)))?.alias(END),
+        open.clone().alias(OPEN),
+        binary_expr(open, Operator::Plus, lit(1i64)).alias(END),
     ]);
     let ages = projected(known, outputs.collect())?;
-    filtered(ages, binary_expr(col(OWN_AGE), Operator::Lt, col(END)))
+    filtered(ages, binary_expr(col(OWN_AGE), Operator::LtEq, col(OPEN)))
 }
 
 /// One row for each member and period in which it had events: the member's key, [`EVENT_PERIOD`],
@@ -175,8 +140,7 @@ fn periods(
         true => united(from, &[cohort], &[])?,
         false => united(from, &[cohort, active], &[])?,
     };
-    let grain = Grain::new(calendar.grain.unit(), calendar.week_start);
-    let period = grain.truncated(calendar.wall_clock(col(AT))?).alias(EVENT_PERIOD);
+    let period = calendar.grain.truncated(calendar.wall_clock(col(AT))?).alias(EVENT_PERIOD);
     let members = partition(cohort);
     let events = projected(events, [members.clone(), vec![period, col(KIND)]].concat())?;
     let kinds = vec![
