@@ -222,7 +222,21 @@ async fn journeys_say_which_events_take_part() {
         assert_eq!(counts("SELECT conversion FROM metrics.conversion").await, sides);
         let sql = "SELECT age, retention FROM metrics.retention";
         let sessions = of("session_count", 15, &[1, 0], 14);
+        assert_eq!(counts(sql).await, [sessions.clone(), sessions.clone()]);
+        // Metrics that are built on them.
+        let sql = "SELECT orders_per_conversion FROM metrics.orders_per_conversion";
+        let baskets = of("order_count", 11, &[1, 0], 10);
+        let of_sides = [baskets, sides[0].clone(), sides[1].clone()];
+        assert_eq!(counts(sql).await, of_sides);
+        let sql = "SELECT second_month FROM metrics.second_month";
         assert_eq!(counts(sql).await, [sessions.clone(), sessions]);
+        let sql = "SELECT cart_rate FROM metrics.cart_rate";
+        assert_eq!(counts(sql).await, steps);
+        let said = explained(&client, sql).await;
+        assert_eq!(
+            said["metrics"][0]["computed_as"],
+            "checkout@1 where step = 2 over checkout@1 where step_name = 'visit_count', each added up first"
+        );
     }
 }
 

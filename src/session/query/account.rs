@@ -26,7 +26,9 @@ use crate::backend::Run;
 use crate::bind::relation::ColumnKind;
 use crate::bind::{RelationScan, ScanKind};
 use crate::error::QueryError;
-use crate::model::{Aggregation, MetricKind, MetricVersion, Model, Pick, Status, Window};
+use crate::model::{
+    Aggregation, EntityFilter, MetricKind, MetricVersion, Model, Pick, Side, Status, Window,
+};
 use crate::observe::Statement;
 use crate::plan::PlanError;
 use crate::plan::account::{self, Account, Counts, Join, Step};
@@ -344,6 +346,18 @@ fn chosen(
 }
 
 fn computed_as(model: &Model, version: &MetricVersion) -> String {
+    restricted(computed(model, version), &version.filter)
+}
+
+/// A filter is said once, of however many entities' rows.
+fn restricted(what: String, filter: &[EntityFilter]) -> String {
+    match filter.first() {
+        Some(filter) => format!("{what} where {}", filter.text),
+        None => what,
+    }
+}
+
+fn computed(model: &Model, version: &MetricVersion) -> String {
     let rows = || {
         let relation = model.entities.get(&version.entity).map(|entity| entity.relation.as_str());
         relation.unwrap_or(&version.entity).to_owned()
@@ -370,8 +384,8 @@ fn computed_as(model: &Model, version: &MetricVersion) -> String {
             format!("{what} of {}", rows())
         }
         MetricKind::Ratio { numerator, denominator } => {
-            let (numerator, denominator) = (&numerator.metric, &denominator.metric);
-            format!("{numerator} over {denominator}, each added up first")
+            let side = |side: &Side| restricted(side.metric.to_string(), &side.filter);
+            format!("{} over {}, each added up first", side(numerator), side(denominator))
         }
         MetricKind::Journey(journey) => {
             format!("{}, each member's events in order, in rows of {}", journey.name(), rows())
