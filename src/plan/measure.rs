@@ -38,6 +38,7 @@ mod last_day;
 mod moment;
 mod parts;
 mod rows;
+mod together;
 mod windows;
 
 pub(crate) use fill::KNOWN;
@@ -635,8 +636,7 @@ impl Evaluation<'_, '_, '_> {
         &mut self,
         branches: &[Branch],
     ) -> Result<(LogicalPlan, BTreeMap<String, Expr>), PlanError> {
-        let plans = branches.iter().map(|branch| self.branch(branch, branches));
-        let plans = plans.collect::<Result<Vec<_>, _>>()?;
+        let (plans, has_several) = self.plans(branches)?;
         let mut values = BTreeMap::new();
         let column = |name: &String| Expr::Column(Column::new_unqualified(name));
         let names: Vec<(String, bool)> = (0..self.atoms.len())
@@ -657,22 +657,35 @@ impl Evaluation<'_, '_, '_> {
             None => (plans, names),
         };
         let [single] = plans.as_slice() else {
-            let plan = self.united(&plans, &names)?;
-            for (name, counts) in names {
-                let value = column(&name);
-                let value = match counts {
-                    true => datafusion::functions::core::expr_fn::coalesce(vec![value, lit(0i64)]),
-                    false => value,
-                };
-                values.insert(name, value);
-            }
-            return Ok((plan, values));
+            return self.values_united(&plans, names);
         };
+        if has_several {
+            return self.values_united(&plans, names);
+        }
         for (name, _) in names {
             let value = column(&name);
             values.insert(name, value);
         }
         Ok((single.clone(), values))
+    }
+
+    /// Several plans, or one with several rows for some keys, as one row for each group.
+    fn values_united(
+        &self,
+        plans: &[LogicalPlan],
+        names: Vec<(String, bool)>,
+    ) -> Result<(LogicalPlan, BTreeMap<String, Expr>), PlanError> {
+        let plan = self.united(plans, &names)?;
+        let mut values = BTreeMap::new();
+        for (name, counts) in names {
+            let value = Expr::Column(Column::new_unqualified(&name));
+            let value = match counts {
+                true => datafusion::functions::core::expr_fn::coalesce(vec![value, lit(0i64)]),
+                false => value,
+            };
+            values.insert(name, value);
+        }
+        Ok((plan, values))
     }
 
     /// The branches' rows under each other, aggregated by the keys: at most one row of each branch
@@ -704,7 +717,10 @@ impl Evaluation<'_, '_, '_> {
             }
             inputs.push(Arc::new(projected(plan.clone(), exprs)?));
         }
-        let union = LogicalPlan::Union(Union::try_new_with_loose_types(inputs)?);
+        let union = match <[_; 1]>::try_from(inputs) {
+            Ok([only]) => Arc::unwrap_or_clone(only),
+            Err(several) => LogicalPlan::Union(Union::try_new_with_loose_types(several)?),
+        };
         let aggregates = names.iter().map(|(name, _)| {
             Ok(aggregate("max", Expr::Column(Column::new_unqualified(name)))?.alias(name))
         });

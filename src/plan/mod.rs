@@ -17,6 +17,7 @@ mod rewrite;
 mod rules;
 pub(crate) mod segment;
 mod segment_at_event;
+mod semi_joins;
 mod shares;
 mod shift;
 pub mod source;

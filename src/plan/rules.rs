@@ -17,7 +17,7 @@ use super::journey;
 use super::measure::marked;
 use super::rewrite::{Needs, Rewriter};
 use super::trace::judges_days;
-use super::{labels, subqueries, time_ranges, weeks};
+use super::{labels, semi_joins, subqueries, time_ranges, weeks};
 use crate::bind::{RelationScan, markers};
 use crate::functions;
 use crate::model::Model;
@@ -38,6 +38,7 @@ use crate::model::Model;
 ///    a filter of one table, but never below a dedupe.
 /// 7. Filters on wall clocks become ranges of the event column.
 /// 8. Ranges of a journey's first event become ranges of all its events, and move down too.
+/// 9. Joins of which only a filter is read become tests, now that filters are where they stay.
 pub(crate) fn apply(
     model: &Model,
     bound: &LogicalPlan,
@@ -65,7 +66,7 @@ pub(crate) fn pruned(model: &Model, bound: &LogicalPlan) -> Result<LogicalPlan, 
     debug_span!("prune").in_scope(|| let_go(without_unread(&keep_measures(resolved)?)?))
 }
 
-/// Rules 4 to 8: a plan over sources, finished.
+/// Rules 4 to 9: a plan over sources, finished.
 pub(crate) fn finished(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
     let plan = debug_span!("analyze").in_scope(|| functions::analyze(plan))?;
     let plan = debug_span!("simplify").in_scope(|| functions::simplify(plan))?;
@@ -74,10 +75,11 @@ pub(crate) fn finished(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
     let plan = debug_span!("push_filters").in_scope(push_filters)?;
     let plan = debug_span!("time_ranges").in_scope(|| time_ranges::apply(plan))?;
     let (plan, has_journeys) = debug_span!("journeys").in_scope(|| journey::narrow(plan))?;
-    match has_journeys {
-        true => optimized(plan, Arc::new(PushDownFilter::new())),
-        false => Ok(plan),
-    }
+    let plan = match has_journeys {
+        true => optimized(plan, Arc::new(PushDownFilter::new()))?,
+        false => plan,
+    };
+    debug_span!("semi_joins").in_scope(|| semi_joins::apply(plan))
 }
 
 /// The plan without columns that nobody reads.

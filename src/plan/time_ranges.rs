@@ -6,15 +6,17 @@ use std::sync::Arc;
 use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano};
-use datafusion::common::ScalarValue;
-use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::logical_expr::{BinaryExpr, Expr, Filter, LogicalPlan, Operator, and, binary_expr};
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeIterator};
+use datafusion::common::{Result, ScalarValue};
+use datafusion::logical_expr::{
+    BinaryExpr, Expr, Filter, LogicalPlan, Operator, Projection, and, binary_expr,
+};
 
 use super::error::PlanError;
-use crate::functions::{Grain, Unit};
+use crate::functions::{Grain, Unit, is_comparison};
 
-/// Rewrites the comparisons in every filter of a plan.
-pub(crate) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
+/// Rewrites the comparisons in every filter of a plan, and in columns that are conditions.
+pub(crate) fn apply(plan: LogicalPlan) -> std::result::Result<LogicalPlan, PlanError> {
     let rewritten = plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Filter(filter) => {
             let predicate = filter.predicate.clone().transform_up(|expr| {
@@ -26,35 +28,67 @@ pub(crate) fn apply(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
             let filter = Filter::try_new(predicate.data, Arc::clone(&filter.input))?;
             Ok(Transformed::new_transformed(LogicalPlan::Filter(filter), predicate.transformed))
         }
+        LogicalPlan::Projection(projection) if projection.expr.iter().any(is_condition) => {
+            of_instants(projection)
+        }
         other => Ok(Transformed::no(other)),
     })?;
     Ok(rewritten.data)
 }
 
+/// Whether a column of a projection is a condition that may have a range in it.
+fn is_condition(expr: &Expr) -> bool {
+    let Expr::Alias(alias) = expr else { return false };
+    matches!(alias.expr.as_ref(), Expr::BinaryExpr(BinaryExpr { op, .. })
+        if *op == Operator::And || is_comparison(*op))
+}
+
+/// The projection with its conditions on wall clocks as ranges of instants, where these say the
+/// same: a stored time is compared at less cost than a clock.
+fn of_instants(projection: Projection) -> Result<Transformed<LogicalPlan>> {
+    let Projection { expr: exprs, input, schema, .. } = projection;
+    let rewritten =
+        exprs.into_iter().map_until_stop_and_collect(|expr| match is_condition(&expr) {
+            true => expr.transform_up(|expr| {
+                Ok(match as_exact_range(&expr) {
+                    Some(range) => Transformed::yes(range),
+                    None => Transformed::no(expr),
+                })
+            }),
+            false => Ok(Transformed::no(expr)),
+        })?;
+    rewritten.map_data(|exprs| {
+        Ok(LogicalPlan::Projection(Projection::try_new_with_schema(exprs, input, schema)?))
+    })
+}
+
 /// `time op constant`, the time being a chain of truncations over a wall clock.
 fn as_range(expr: &Expr) -> Option<Expr> {
+    let (chain, op, constant) = compared(expr)?;
+    if let Some(event) = event_of_booked(chain.instant) {
+        return on_event(&Chain { instant: event, ..chain }, op, constant, expr);
+    }
+    let (on_instant, is_exact) = chain.range_of(op, constant)?;
+    Some(match is_exact {
+        true => on_instant,
+        false => and(on_instant, expr.clone()),
+    })
+}
+
+/// As [`as_range`], where the range says all.
+fn as_exact_range(expr: &Expr) -> Option<Expr> {
+    let (chain, op, constant) = compared(expr)?;
+    chain.range_of(op, constant).filter(|(_, is_exact)| *is_exact).map(|(range, _)| range)
+}
+
+fn compared(expr: &Expr) -> Option<(Chain<'_>, Operator, NaiveDateTime)> {
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = expr else { return None };
     let (chain, op, constant) = match (left.as_ref(), right.as_ref()) {
         (_, Expr::Literal(value, _)) => (left.as_ref(), *op, wall_of(value)?),
         (Expr::Literal(value, _), _) => (right.as_ref(), op.swap()?, wall_of(value)?),
         _ => return None,
     };
-    let chain = Chain::of(chain)?;
-    if let Some(event) = event_of_booked(chain.instant) {
-        return on_event(&Chain { instant: event, ..chain }, op, constant, expr);
-    }
-    if !matches!(chain.instant, Expr::Column(_)) {
-        return None;
-    }
-    let bounds = chain.bounds(op, constant)?;
-    let ranges = bounds.into_iter().map(|bound| chain.on_instant(bound));
-    let ranges = ranges.collect::<Option<Vec<_>>>()?;
-    let is_exact = ranges.iter().all(|range| range.is_exact);
-    let on_instant = ranges.into_iter().map(|range| range.predicate).reduce(and)?;
-    Some(match is_exact {
-        true => on_instant,
-        false => and(on_instant, expr.clone()),
-    })
+    Some((Chain::of(chain)?, op, constant))
 }
 
 /// The event of a time that is booked on arrival: `CASE WHEN arrival's day > … event's day … THEN
@@ -211,6 +245,18 @@ impl<'e> Chain<'e> {
             Some(known) if grain == Grain::Of(Unit::Day) && known.unit() >= Unit::Day => Some(self),
             Some(_) => None,
         }
+    }
+
+    /// A range of the stored time that the comparison lets through, and whether it says all.
+    fn range_of(&self, op: Operator, constant: NaiveDateTime) -> Option<(Expr, bool)> {
+        if !matches!(self.instant, Expr::Column(_)) {
+            return None;
+        }
+        let ranges = self.bounds(op, constant)?.into_iter().map(|bound| self.on_instant(bound));
+        let ranges = ranges.collect::<Option<Vec<_>>>()?;
+        let is_exact = ranges.iter().all(|range| range.is_exact);
+        let range = ranges.into_iter().map(|range| range.predicate).reduce(and)?;
+        Some((range, is_exact))
     }
 
     /// The range of wall clocks that the comparison lets through.

@@ -4,7 +4,7 @@
 use datafusion::arrow::datatypes::{DataType, TimeUnit};
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, cast};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, and, cast};
 
 use super::super::trace::reads;
 use super::Evaluation;
@@ -18,6 +18,15 @@ pub(super) struct Asked {
     pub(super) last: Vec<Expr>,
     /// Whether it shows all of that range.
     pub(super) is_exact: bool,
+}
+
+impl Asked {
+    /// Whether a wall clock is in the range; None where all are.
+    pub(super) fn holds(&self, wall: &Expr) -> Option<Expr> {
+        let from = self.from.iter().map(|from| wall.clone().gt_eq(from.clone()));
+        let last = self.last.iter().map(|last| wall.clone().lt(last.clone() + instant()));
+        from.chain(last).reduce(and)
+    }
 }
 
 impl Evaluation<'_, '_, '_> {

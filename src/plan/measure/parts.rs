@@ -1,132 +1,320 @@
-//! Windows over values of days alone: each day's value goes to the periods whose windows it is in,
-//! and the days themselves tell which periods are shown. So the rows are read once.
+//! Windows of which the rows are read once: each row, or the value of each day, goes to the periods
+//! whose windows it is in, or windows that only grow add to the one before. The rows themselves tell
+//! which periods are shown.
+
+use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::logical_expr::{Expr, LogicalPlan, and, cast, lit};
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan, and, cast, lit};
 
 use super::super::atoms::atom_name;
 use super::super::error::PlanError;
 use super::super::expand::call;
 use super::super::rewrite::{aggregate, aggregated, filtered, projected};
+use super::super::shares::over;
 use super::super::spread::Spread;
 use super::bounds::Asked;
-use super::windows::{PERIOD, Periods, WALL, as_timestamp, column};
-use super::{Branch, Evaluation};
+use super::windows::{
+    Kept, MOMENT, PERIOD, Periods, Shape, WALL, argument, as_timestamp, column, condition,
+    picked_value, series_key,
+};
+use super::{Branch, Evaluation, Window as WindowNode};
 use crate::functions::{Grain, Unit};
-use crate::model::Window;
+use crate::model::{Pick, Series, Window};
 
-/// Whether a day has a row that passes the statement's filters of time.
-const OWN: &str = "__own";
-/// How many periods after its own a day is counted in.
+/// Whether a row passes the statement's filters of time, or a day has one that does.
+pub(super) const OWN: &str = "__own";
+/// How many periods after its own a row is counted in.
 const AFTER: &str = "__after";
-/// A day's own period.
+/// A row's own period.
 const FIRST: &str = "__first";
-/// Beyond it a day is joined to the periods that are shown, rather than repeated.
+/// Beyond it rows are joined to the periods that are shown, rather than repeated.
 const PERIODS_MAX: i64 = 100;
+/// Beyond it rows are repeated for no other periods than those that the statement asks for.
+const UNASKED_MAX: i64 = 8;
 
-/// How many periods after its own a day's value may count in, its own included, and how many days
-/// a period has.
-pub(super) struct Repeats {
-    periods: i64,
-    days: i64,
+/// How rows that are read once come to the windows that they are in.
+pub(super) enum Once {
+    Repeated(Repeats),
+    /// The windows that begin together, those of a grain's period or all, grow from period to period.
+    Accumulated(Option<Grain>),
 }
 
-impl Repeats {
-    /// None where that isn't a small constant, or days come in groups: then there may be many.
+/// How many periods after its own a row may count in, its own included, and the periods' unit.
+pub(super) struct Repeats {
+    shape: Shape,
+    periods: i64,
+    unit: Unit,
+    /// Whether it counts in all of them.
+    is_exact: bool,
+}
+
+impl Once {
+    /// None where the windows aren't of such a kind, or periods come in groups: then a group may have
+    /// none of its own in a period that others show. `combines`: whether values can be put together
+    /// from parts.
     pub(super) fn of(
         evaluation: &Evaluation<'_, '_, '_>,
         instance: usize,
         periods: &Periods,
-        window: Window,
+        (shape, combines): (Shape, bool),
         asked: &Asked,
     ) -> Option<Self> {
-        // Gaps that are to be filled have no day of their own.
+        // Gaps that are to be filled have no row of their own.
         let is_filled = evaluation.spine.is_some();
         if is_filled || !asked.is_exact || !evaluation.other_keys(instance).is_empty() {
             return None;
         }
-        let days = match periods.grain_of_key()?.unit() {
-            Unit::Day => 1,
-            Unit::Week => 7,
+        let grain = periods.grain_of_key()?;
+        match shape.window {
+            Window::All if combines => Some(Self::Accumulated(None)),
+            Window::ToDate(to) if combines && grain.nested(to) == Some(to) => {
+                Some(Self::Accumulated(Some(to)))
+            }
+            _ => Repeats::of(grain, shape).map(Self::Repeated),
+        }
+    }
+}
+
+impl Repeats {
+    /// None where that isn't a small constant.
+    fn of(grain: Grain, shape: Shape) -> Option<Self> {
+        let (unit, days) = match grain.unit() {
+            Unit::Day => (Unit::Day, 1),
+            Unit::Week => (Unit::Week, 7),
             _ => return None,
         };
-        let reach = match window {
-            Window::Trailing(span) if span.months == 0 => i64::from(span.days),
-            Window::ToDate(grain) => longest(grain)?,
+        let (reach, is_whole) = match shape.window {
+            Window::Trailing(span) if span.months == 0 => {
+                (i64::from(span.days), i64::from(span.days) % days == 0)
+            }
+            Window::ToDate(grain) => (longest(grain)?, false),
             _ => return None,
         };
-        // A window that begins within a period reaches into one more.
-        let periods = match days {
-            1 => reach,
-            days => reach.div_euclid(days) + 2,
+        let periods = match (is_whole, shape.beside_period) {
+            (true, false) => reach / days,
+            (true, true) => reach / days + 1,
+            // A window that begins within a period reaches into one more.
+            (false, _) => reach.div_euclid(days) + 2,
         };
-        (periods <= PERIODS_MAX).then_some(Self { periods, days })
+        (periods <= PERIODS_MAX).then_some(Self { shape, periods, unit, is_exact: is_whole })
+    }
+
+    /// A number of periods as days.
+    fn days(&self, periods: Expr) -> Expr {
+        match self.unit {
+            Unit::Week => periods * lit(7i64),
+            _ => periods,
+        }
+    }
+
+    /// From which to which period after its own a row is counted, the end excluded.
+    fn range(&self, grain: Grain, asked: &Asked) -> Result<(Expr, Expr), PlanError> {
+        let (mut from, mut end) = (vec![lit(0i64)], vec![lit(self.periods)]);
+        if self.periods > UNASKED_MAX {
+            let own = grain.truncated(column(WALL));
+            let after = |moment: &Expr| {
+                let asked = grain.truncated(moment.clone());
+                call("periods_between", vec![lit(self.unit.name()), own.clone(), asked])
+            };
+            for moment in &asked.from {
+                from.push(after(moment)?);
+            }
+            for moment in &asked.last {
+                end.push(after(moment)? + lit(1i64));
+            }
+        }
+        let bound = |name: &str, mut bounds: Vec<Expr>| match bounds.len() {
+            1 => Ok(bounds.remove(0)),
+            _ => call(name, bounds),
+        };
+        Ok((bound("greatest", from)?, bound("least", end)?))
     }
 }
 
 impl Evaluation<'_, '_, '_> {
-    /// Narrowed rows with [`OWN`].
-    pub(super) fn with_own(
-        &self,
-        rows: LogicalPlan,
-        asked: &Asked,
-    ) -> Result<LogicalPlan, PlanError> {
-        let from = asked.from.iter().map(|from| column(WALL).gt_eq(from.clone()));
-        let last = asked.last.iter().map(|last| column(WALL).lt_eq(last.clone()));
-        let own = from.chain(last).reduce(and).unwrap_or_else(|| lit(true));
-        let mut exprs: Vec<Expr> = rows.schema().columns().into_iter().map(Expr::Column).collect();
-        exprs.push(own.alias(OWN));
-        projected(rows, exprs)
-    }
-
-    /// What a day has beside its values.
-    pub(super) fn own_of_day() -> Result<Expr, PlanError> {
-        Ok(any(column(OWN))?.alias(OWN))
-    }
-
-    /// The values of the windows from those of days: columns of the keys, `__a…`.
-    pub(super) fn windows_of_days(
+    /// The values of the windows over rows with [`OWN`], from those of days or of periods: columns of
+    /// the keys, `__a…`.
+    pub(super) fn windows_of_parts(
         &self,
         branch: &Branch,
-        days: LogicalPlan,
+        rows: LogicalPlan,
         periods: &Periods,
-        window: Window,
-        repeats: &Repeats,
-        values: Vec<Expr>,
+        once: Once,
+        functions: &[&str],
     ) -> Result<LogicalPlan, PlanError> {
-        let missing = || PlanError::Internal("windows of days without a period".to_owned());
-        let grain = periods.grain_of_key().ok_or_else(missing)?;
-        let first = grain.truncated(column(WALL));
-        let mut exprs: Vec<Expr> = days.schema().columns().into_iter().map(Expr::Column).collect();
-        exprs.push(cast(first, DataType::Date32).alias(FIRST));
-        let days = projected(days, exprs)?;
-        let days = Spread::plan(days, AFTER, lit(0i64), lit(repeats.periods))?;
-
-        let after = match repeats.days {
-            1 => column(AFTER),
-            days => column(AFTER) * lit(days),
+        let repeats = match once {
+            Once::Accumulated(to) => {
+                return self.accumulated(branch, rows, periods, to, functions);
+            }
+            Once::Repeated(repeats) => repeats,
         };
-        let period = call("add_days", vec![column(FIRST), after])?;
-        let data_type = periods.key_type(self.input.schema())?;
-        let period = match data_type {
+        let own = any(column(OWN))?.alias(OWN);
+        let days = self.by_part(branch, periods, rows, vec![own])?;
+        let kept = branch.atoms.iter().map(|index| column(atom_name(*index))).collect();
+        let unasked = Asked { from: Vec::new(), last: Vec::new(), is_exact: true };
+        let days = self.repeated(days, periods, &repeats, &unasked, kept)?;
+        let mut values = Vec::new();
+        for (function, index) in functions.iter().zip(&branch.atoms) {
+            let value = aggregate(function, column(atom_name(*index)))?;
+            values.push(value.alias(atom_name(*index)));
+        }
+        self.shown(branch, days, values)
+    }
+
+    /// The same where values can't be put together from parts.
+    pub(super) fn windows_of_rows(
+        &self,
+        branch: &Branch,
+        rows: LogicalPlan,
+        periods: &Periods,
+        once: Once,
+        asked: &Asked,
+    ) -> Result<LogicalPlan, PlanError> {
+        let Once::Repeated(repeats) = once else {
+            return Err(PlanError::Internal("windows of rows that grow".to_owned()));
+        };
+        let columns = |index: &usize| [column(argument(*index)), column(condition(*index))];
+        let kept = branch.atoms.iter().flat_map(columns).collect();
+        let rows = self.repeated(rows, periods, &repeats, asked, kept)?;
+        let mut values = Vec::new();
+        for index in &branch.atoms {
+            values.push(self.counting(branch, *index)?.alias(atom_name(*index)));
+        }
+        self.shown(branch, rows, values)
+    }
+
+    /// Rows with each of the periods whose windows they are in, [`PERIOD`], and whether that is
+    /// their own and asked for, [`OWN`]; `kept` are the other columns.
+    fn repeated(
+        &self,
+        rows: LogicalPlan,
+        periods: &Periods,
+        repeats: &Repeats,
+        asked: &Asked,
+        kept: Vec<Expr>,
+    ) -> Result<LogicalPlan, PlanError> {
+        let grain = periods.grain();
+        let first = cast(grain.truncated(column(WALL)), DataType::Date32).alias(FIRST);
+        let columns = kept.iter().cloned().chain([column(WALL), column(OWN), first]);
+        let rows = projected(rows, columns.collect())?;
+        let (from, end) = repeats.range(grain, asked)?;
+        let rows = Spread::plan(rows, AFTER, from, end)?;
+        let period = call("add_days", vec![column(FIRST), repeats.days(column(AFTER))])?;
+        let period = match periods.key_type(self.input.schema())? {
             Some(DataType::Date32) => period,
             _ => as_timestamp(period),
         };
-        let mut exprs = vec![column(WALL), period.alias(PERIOD)];
-        exprs.extend(branch.atoms.iter().map(|index| column(atom_name(*index))));
-        let own = and(column(OWN), column(AFTER).eq(lit(0i64)));
-        exprs.push(own.alias(OWN));
-        let days = projected(days, exprs)?;
-        let days = filtered(days, self.inside(column(PERIOD), periods, window)?)?;
+        let own = and(column(OWN), column(AFTER).eq(lit(0i64))).alias(OWN);
+        let columns = kept.into_iter().chain([column(WALL), period.alias(PERIOD), own]);
+        let rows = projected(rows, columns.collect())?;
+        match repeats.is_exact {
+            true => Ok(rows),
+            false => filtered(rows, self.inside(column(PERIOD), periods, repeats.shape)?),
+        }
+    }
 
-        let mut aggregates = values;
-        aggregates.push(any(column(OWN))?.alias(OWN));
-        let windows = aggregated(days, vec![column(PERIOD)], aggregates)?;
-        let shown = filtered(windows, column(OWN))?;
+    /// Rows with [`PERIOD`] and [`OWN`], aggregated by the periods that are shown.
+    fn shown(
+        &self,
+        branch: &Branch,
+        rows: LogicalPlan,
+        mut values: Vec<Expr>,
+    ) -> Result<LogicalPlan, PlanError> {
+        values.push(any(column(OWN))?.alias(OWN));
+        let windows = aggregated(rows, vec![column(PERIOD)], values)?;
         let mut exprs = vec![column(PERIOD)];
+        exprs.extend(branch.atoms.iter().map(|index| column(atom_name(*index))));
+        projected(filtered(windows, column(OWN))?, exprs)
+    }
+
+    /// The values of periods, each put together with those before it that are in its window.
+    fn accumulated(
+        &self,
+        branch: &Branch,
+        rows: LogicalPlan,
+        periods: &Periods,
+        to: Option<Grain>,
+        functions: &[&str],
+    ) -> Result<LogicalPlan, PlanError> {
+        let mut values = vec![any(column(OWN))?.alias(OWN)];
+        for index in &branch.atoms {
+            values.push(self.counting(branch, *index)?.alias(part(*index)));
+        }
+        let period = periods.grain().truncated(column(WALL)).alias(PERIOD);
+        let parts = aggregated(rows, vec![period], values)?;
+        let begin: Vec<Expr> = to.map(|to| to.truncated(column(PERIOD))).into_iter().collect();
+        let mut windows = Vec::new();
+        for (function, index) in functions.iter().zip(&branch.atoms) {
+            let order = vec![column(PERIOD).sort(true, false)];
+            let value = over(function, vec![column(part(*index))], &begin, order)?;
+            windows.push(value.alias(atom_name(*index)));
+        }
+        let windows = LogicalPlan::Window(WindowNode::try_new(windows, Arc::new(parts))?);
+        let shown = filtered(windows, column(OWN))?;
+        let period = match periods.key_type(self.input.schema())? {
+            Some(DataType::Date32) => cast(column(PERIOD), DataType::Date32),
+            _ => as_timestamp(column(PERIOD)),
+        };
+        let mut exprs = vec![period.alias(PERIOD)];
         exprs.extend(branch.atoms.iter().map(|index| column(atom_name(*index))));
         projected(shown, exprs)
     }
+
+    // ---- series ----
+
+    /// The value of each series in each period, with [`OWN`], of carried rows that are read once;
+    /// None where that isn't possible.
+    pub(super) fn carried_once(
+        &mut self,
+        branch: &Branch,
+        all: &[Branch],
+        instance: usize,
+        periods: &Periods,
+        series: &Series,
+        atom: usize,
+    ) -> Result<Option<LogicalPlan>, PlanError> {
+        let Some(carry) = series.carry.filter(|_| series.pick != Pick::First) else {
+            return Ok(None);
+        };
+        let shape = Window::Trailing(carry).beside_period();
+        let asked = self.asked_times(instance);
+        let once = self.once_read(branch, all, periods, shape, &asked);
+        let has_filter = self.atoms[atom].filter.is_some();
+        let Some(Once::Repeated(repeats)) = once.filter(|_| !has_filter) else { return Ok(None) };
+        let rows = self.own_rows(branch, instance, periods, (shape, Kept::Existing), &asked)?;
+        // A row without a value shows its period, but is none of the series' values.
+        if column(argument(atom)).nullable(rows.schema())? {
+            return Ok(None);
+        }
+        let of_series: Vec<Expr> =
+            (0..series.per.len()).map(|index| column(series_key(index))).collect();
+        let mut kept = of_series.clone();
+        kept.extend([column(argument(atom)), column(MOMENT)]);
+        let rows = self.repeated(rows, periods, &repeats, &asked, kept)?;
+        let keys = [vec![column(PERIOD)], of_series].concat();
+        let own = any(column(OWN))?.alias(OWN);
+        Ok(Some(aggregated(rows, keys, vec![picked_value(series.pick, atom)?, own])?))
+    }
+
+    /// The sums of series in the periods that have rows of their own.
+    pub(super) fn shown_sums(
+        &self,
+        rows: LogicalPlan,
+        keys: Vec<Expr>,
+        atom: usize,
+    ) -> Result<LogicalPlan, PlanError> {
+        let sum = aggregate("sum", column(argument(atom)))?.alias(atom_name(atom));
+        let own = any(column(OWN))?.alias(OWN);
+        let sums = aggregated(rows, keys.clone(), vec![sum, own])?;
+        let shown = filtered(sums, column(OWN))?;
+        projected(shown, keys.into_iter().chain([column(atom_name(atom))]).collect())
+    }
+}
+
+/// The name of an atom's value of one period.
+fn part(index: usize) -> String {
+    format!("__part{index}")
 }
 
 /// Days of the longest period, but for years.

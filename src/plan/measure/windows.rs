@@ -25,7 +25,7 @@ use super::super::shares::over;
 use super::super::shift::Shift;
 use super::super::trace::{followed, reads, scan_column};
 use super::bounds::Asked;
-use super::parts::Repeats;
+use super::parts::{OWN, Once};
 use super::{Branch, Evaluation, Window as WindowNode, key_name, located, moment, rows_schema};
 use crate::bind::ScanKind;
 use crate::functions::{Grain, Unit, registry};
@@ -37,7 +37,7 @@ pub(super) const PERIOD: &str = "__period";
 pub(super) const WALL: &str = "__wall";
 /// When a row of a series was taken: where the clock was set back, the wall clock doesn't tell which
 /// of two was the later one.
-const MOMENT: &str = "__moment";
+pub(super) const MOMENT: &str = "__moment";
 
 /// Which of a branch's rows are left.
 #[derive(Clone, Copy)]
@@ -48,6 +48,9 @@ pub(super) enum Kept {
     /// Those that any atom counts and its FILTER lets through.
     Counted,
 }
+
+/// What a condition makes of a wall clock.
+pub(super) type WallCondition<'c> = &'c dyn Fn(Expr) -> Expr;
 
 /// How a statement groups by a scan's time.
 pub(super) struct Periods {
@@ -128,7 +131,7 @@ impl Periods {
     }
 
     /// One period over all ends with the last day.
-    fn grain(&self) -> Grain {
+    pub(super) fn grain(&self) -> Grain {
         self.grain_of_key().unwrap_or(Grain::Of(Unit::Day))
     }
 
@@ -159,15 +162,15 @@ pub(super) fn column(name: impl Into<String>) -> Expr {
     Expr::Column(Column::new_unqualified(name))
 }
 
-fn other_key(index: usize) -> String {
+pub(super) fn other_key(index: usize) -> String {
     format!("__k{index}")
 }
 
-fn argument(index: usize) -> String {
+pub(super) fn argument(index: usize) -> String {
     format!("__v{index}")
 }
 
-fn condition(index: usize) -> String {
+pub(super) fn condition(index: usize) -> String {
     format!("__f{index}")
 }
 
@@ -221,7 +224,7 @@ impl Evaluation<'_, '_, '_> {
     }
 
     /// Whether an expression reads a scan's time.
-    fn reads_time(&self, expr: &Expr, instance: usize) -> bool {
+    pub(super) fn reads_time(&self, expr: &Expr, instance: usize) -> bool {
         reads(self.input, expr, instance).time
     }
 
@@ -264,25 +267,23 @@ impl Evaluation<'_, '_, '_> {
         periods: &Periods,
         window: Window,
     ) -> Result<LogicalPlan, PlanError> {
-        let rows = without_time(self.input, instance)?;
-        let rows = self.narrow(branch, instance, &rows, Kept::Existing, Vec::new())?;
         let asked = self.asked_times(instance);
-        let rows = self.within_reach(rows, branch, &asked, periods, window)?;
         let parts = branch.atoms.iter().map(|index| self.atoms[*index].combines());
         let parts: Option<Vec<&str>> = parts.collect();
-        if let (Some(functions), Some(repeats)) =
-            (&parts, self.repeats(branch, all, periods, window, &asked))
-        {
-            let rows = self.with_own(rows, &asked)?;
-            let days = self.by_part(branch, periods, rows, vec![Self::own_of_day()?])?;
-            let mut values = Vec::new();
-            for (function, index) in functions.iter().zip(&branch.atoms) {
-                let value = aggregate(function, column(atom_name(*index)))?;
-                values.push(value.alias(atom_name(*index)));
-            }
-            let plan = self.windows_of_days(branch, days, periods, window, &repeats, values)?;
+        if let Some(once) = self.once_read(branch, all, periods, window.into(), &asked) {
+            let kept = Kept::Existing;
+            let rows = self.own_rows(branch, instance, periods, (window.into(), kept), &asked)?;
+            let plan = match parts {
+                Some(functions) => {
+                    self.windows_of_parts(branch, rows, periods, once, &functions)?
+                }
+                None => self.windows_of_rows(branch, rows, periods, once, &asked)?,
+            };
             return self.counted(branch, plan);
         }
+        let rows = without_time(self.input, instance)?;
+        let rows = self.narrow(branch, instance, &rows, Kept::Existing, Vec::new())?;
+        let rows = self.within_reach(rows, branch, &asked, periods, window)?;
         let rows = match &parts {
             Some(_) => self.by_part(branch, periods, rows, Vec::new())?,
             None => rows,
@@ -301,23 +302,44 @@ impl Evaluation<'_, '_, '_> {
         self.counted(branch, plan)
     }
 
-    /// How days alone give the windows; None where other rows than the branch's own show periods.
-    fn repeats(
+    /// How rows that are read once give the windows; None where other rows than the branch's own show
+    /// periods.
+    pub(super) fn once_read(
         &self,
         branch: &Branch,
         all: &[Branch],
         periods: &Periods,
-        window: Window,
+        shape: Shape,
         asked: &Asked,
-    ) -> Option<Repeats> {
+    ) -> Option<Once> {
         let own_periods = branch.earlier.is_none() && self.shown_beside(branch, all).is_empty();
         let instance = branch.instance.filter(|_| own_periods)?;
-        Repeats::of(self, instance, periods, window, asked)
+        let combines = branch.atoms.iter().all(|index| self.atoms[*index].combines().is_some());
+        Once::of(self, instance, periods, (shape, combines), asked)
+    }
+
+    /// The rows in reach of the windows that are asked for, with whether the statement's filters of
+    /// time let them through.
+    pub(super) fn own_rows(
+        &mut self,
+        branch: &Branch,
+        instance: usize,
+        periods: &Periods,
+        (shape, kept): (Shape, Kept),
+        asked: &Asked,
+    ) -> Result<LogicalPlan, PlanError> {
+        let rows = without_time(self.input, instance)?;
+        let is_own = |wall: Expr| asked.holds(&wall).unwrap_or_else(|| lit(true));
+        let of_wall = vec![(&is_own as WallCondition<'_>, OWN.to_owned())];
+        let rows = self.narrowed(branch, instance, &rows, kept, (Vec::new(), of_wall))?;
+        let rows = self.within_reach(rows, branch, asked, periods, shape)?;
+        // A row without a time is in no period.
+        filtered(rows, column(WALL).is_not_null())
     }
 
     /// An atom's aggregate over narrowed rows. Those of a single atom are the ones that it counts,
     /// but for its FILTER.
-    fn counting(&self, branch: &Branch, index: usize) -> Result<Expr, PlanError> {
+    pub(super) fn counting(&self, branch: &Branch, index: usize) -> Result<Expr, PlanError> {
         let is_filtered = branch.atoms.len() > 1 || self.atoms[index].filter.is_some();
         let counts = is_filtered.then(|| column(condition(index)));
         self.atoms[index].aggregate(Some(column(argument(index))), counts)
@@ -444,6 +466,19 @@ impl Evaluation<'_, '_, '_> {
         kept: Kept,
         more: Vec<Expr>,
     ) -> Result<LogicalPlan, PlanError> {
+        self.narrowed(branch, instance, input, kept, (more, Vec::new()))
+    }
+
+    /// The same with what conditions say of the wall clock, under names: next to the sources, where
+    /// they become conditions of the stored time.
+    pub(super) fn narrowed(
+        &mut self,
+        branch: &Branch,
+        instance: usize,
+        input: &LogicalPlan,
+        kept: Kept,
+        (more, of_wall): (Vec<Expr>, Vec<(WallCondition<'_>, String)>),
+    ) -> Result<LogicalPlan, PlanError> {
         let mut needs = Needs::default();
         let time = branch.time.clone();
         let time = time.ok_or_else(|| PlanError::Internal("a window without a time".to_owned()))?;
@@ -460,6 +495,10 @@ impl Evaluation<'_, '_, '_> {
             needs.extras.entry(instance).or_default().push((name.clone(), expr));
             column(name)
         };
+        let mut conditions = Vec::new();
+        for (condition, name) in of_wall {
+            conditions.push(carried(self.rewriter, condition(wall.clone())).alias(name));
+        }
         let wall = carried(self.rewriter, wall);
         let mut series = Vec::new();
         if let Over::Series(it) = &branch.over {
@@ -496,7 +535,7 @@ impl Evaluation<'_, '_, '_> {
                 Some(known) => super::or(known, is_kept),
             });
         }
-        for expr in series.into_iter().chain(rows_key).chain(more) {
+        for expr in series.into_iter().chain(rows_key).chain(conditions).chain(more) {
             exprs.push(located(expr, &schema)?);
         }
         let rows = match counted {
@@ -513,7 +552,7 @@ impl Evaluation<'_, '_, '_> {
     }
 
     /// The statement's keys over narrowed rows.
-    fn outer_keys(&self, periods: &Periods) -> Vec<Expr> {
+    pub(super) fn outer_keys(&self, periods: &Periods) -> Vec<Expr> {
         let period = periods.key.as_ref().map(|(index, ..)| *index);
         let keys = 0..self.aggregate.group_expr.len();
         keys.map(|index| match Some(index) == period {
@@ -524,7 +563,7 @@ impl Evaluation<'_, '_, '_> {
     }
 
     /// The values of each part of time and the other keys.
-    fn by_part(
+    pub(super) fn by_part(
         &self,
         branch: &Branch,
         periods: &Periods,
@@ -686,6 +725,9 @@ impl Evaluation<'_, '_, '_> {
         let missing = || PlanError::Internal("a series without a value".to_owned());
         let atom = *branch.atoms.first().ok_or_else(missing)?;
         let keys = self.outer_keys(periods);
+        if let Some(rows) = self.carried_once(branch, all, instance, periods, series, atom)? {
+            return self.shown_sums(rows, keys, atom);
+        }
         let mut rows =
             self.picked(branch, all, instance, periods, (series, Kept::Counted), atom)?;
         if self.atoms[atom].filter.is_some() {
@@ -717,29 +759,31 @@ impl Evaluation<'_, '_, '_> {
             self.series_rows(branch, all, instance, periods, (series, kept))?;
         match series.pick {
             Pick::Last if self.other_keys(instance).is_empty() => {
-                aggregated(rows, of_series, vec![last_value(atom)?.alias(argument(atom))])
+                aggregated(rows, of_series, vec![picked_value(series.pick, atom)?])
             }
             Pick::Last | Pick::First => picked_row(rows, of_series, series.pick, atom),
             Pick::Min | Pick::Max | Pick::Avg => {
                 let others = self.other_keys(instance).into_iter();
                 of_series.extend(others.map(|(index, _)| column(other_key(index))));
-                let name = match series.pick {
-                    Pick::Min => "min",
-                    Pick::Max => "max",
-                    _ => "avg",
-                };
-                let value = column(argument(atom));
-                let value = match series.pick {
-                    Pick::Avg => cast(value, DataType::Float64),
-                    _ => value,
-                };
-                aggregated(rows, of_series, vec![aggregate(name, value)?.alias(argument(atom))])
+                aggregated(rows, of_series, vec![picked_value(series.pick, atom)?])
             }
         }
     }
 }
 
-fn series_key(index: usize) -> String {
+/// The value of a series in a group of its rows, as its argument.
+pub(super) fn picked_value(pick: Pick, atom: usize) -> Result<Expr, PlanError> {
+    let value = column(argument(atom));
+    let picked = match pick {
+        Pick::Last | Pick::First => last_value(atom)?,
+        Pick::Min => aggregate("min", value)?,
+        Pick::Max => aggregate("max", value)?,
+        Pick::Avg => aggregate("avg", cast(value, DataType::Float64))?,
+    };
+    Ok(picked.alias(argument(atom)))
+}
+
+pub(super) fn series_key(index: usize) -> String {
     format!("__s{index}")
 }
 
@@ -778,7 +822,7 @@ fn picked_row(
 
 impl Window {
     /// A window that also has the whole of the period that it ends with.
-    fn beside_period(self) -> Shape {
+    pub(super) fn beside_period(self) -> Shape {
         Shape { window: self, beside_period: true }
     }
 }
@@ -786,8 +830,8 @@ impl Window {
 /// A window, and whether its length is counted from the period's beginning rather than its end.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
-    window: Window,
-    beside_period: bool,
+    pub(super) window: Window,
+    pub(super) beside_period: bool,
 }
 
 impl From<Window> for Shape {
@@ -797,7 +841,7 @@ impl From<Window> for Shape {
 }
 
 /// The plan without its filters of a scan's time.
-fn without_time(plan: &LogicalPlan, instance: usize) -> Result<LogicalPlan, PlanError> {
+pub(super) fn without_time(plan: &LogicalPlan, instance: usize) -> Result<LogicalPlan, PlanError> {
     let mut mixed = false;
     let without = plan.clone().transform_up(|node| {
         let LogicalPlan::Filter(filter) = &node else { return Ok(Transformed::no(node)) };

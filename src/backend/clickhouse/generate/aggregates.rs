@@ -172,8 +172,12 @@ fn asked_aggregates<'e>(aggregate: &'e Aggregate, asked: &[bool]) -> Vec<Option<
     aggregate.aggr_expr.iter().zip(asked).map(|(expr, asked)| asked.then_some(expr)).collect()
 }
 
-/// Stored values group as their readings do, where each is read differently.
+/// Stored values group as their readings do, where each is read differently, and midnights as their
+/// days do.
 fn group_key(value: &Value) -> String {
+    if let Some(midnight) = &value.midnight {
+        return midnight.key.clone();
+    }
     match value.native.as_ref().filter(|native| native.is_injective()) {
         Some(native) => native.sql.clone(),
         None => value.sql.clone(),

@@ -7,7 +7,7 @@ use datafusion::arrow::datatypes::TimeUnit::Microsecond;
 
 use super::functions::{self, REPEATED_MAX};
 use super::literal;
-use super::value::Value;
+use super::value::{Midnight, Value};
 use super::{NotPushable, Result, nan};
 
 /// `CAST(value AS to)`.
@@ -54,7 +54,9 @@ pub(crate) fn cast(value: Value, to: &DataType) -> Result<Value> {
         ) => decimals(&value, to, (*from_precision, *from_scale), (*precision, *scale)),
         (Date32, Timestamp(Microsecond, _)) => {
             let sql = format!("toDateTime64({}, 6, 'UTC')", value.sql);
-            lossless(sql, value, to)
+            let (day, key) = (value.sql.clone(), value.sql.clone());
+            let midnight = Some(Arc::new(Midnight { day, key, is_first: false }));
+            Ok(Value { midnight, ..lossless(sql, value, to)? })
         }
         (Timestamp(Microsecond, _), Date32) => {
             let sql = functions::day_of(&value);

@@ -157,12 +157,13 @@ impl Generator<'_> {
 
     fn is_null(&mut self, inner: &Expr, test: &str, scope: Scope) -> Result<Value> {
         let value = self.expr(inner, scope)?;
-        let operand = match &value.native {
-            Some(native) => native.sql.clone(),
-            None => value.at(Binding::Sum),
+        // A clock shows something at every instant.
+        let operand = match (&value.native, &value.wall) {
+            (Some(native), _) => native.sql.clone(),
+            (None, Some(wall)) => wall.instant.clone(),
+            (None, None) => value.at(Binding::Sum),
         };
         let level = value.level;
-        // A clock always shows something.
         if value.wall.is_some() && !value.nullable {
             return literal::literal(&ScalarValue::Boolean(Some(test == IS_NOT_NULL)));
         }

@@ -23,6 +23,7 @@ mod expr;
 pub mod functions;
 mod latest;
 mod literal;
+mod membership;
 mod nan;
 mod native;
 mod nodes;

@@ -374,6 +374,9 @@ impl<'a> Generator<'a> {
         if matches!(join.join_type, JoinType::RightSemi | JoinType::RightAnti) {
             return self.join(&swapped(join)?, asked);
         }
+        if let Some(block) = self.membership_join(join, asked)? {
+            return Ok(block);
+        }
         let held = join.filter.as_ref().and_then(history::held);
         let held = held.filter(|_| join.join_type == JoinType::Left && !join.on.is_empty());
         let keyword = if held.is_some() { "ASOF LEFT JOIN" } else { join_keyword(join)? };

@@ -20,9 +20,10 @@ impl Generator<'_> {
         if block.stage > Stage::Where || block.has_windows() {
             block = self.nest(block)?;
         }
-        let mut numbers = Vec::with_capacity(2);
+        let (mut numbers, mut constants) = (Vec::with_capacity(2), Vec::with_capacity(2));
         for bound in bounds {
             let value = self.expr(bound, Scope { schema, columns: &block.columns })?;
+            constants.extend(value.literal_integer());
             // `range` takes no Nullable, which is what an expression over a window is.
             numbers.push(match value.nullable {
                 true => format!("assumeNotNull({})", value.sql),
@@ -30,7 +31,11 @@ impl Generator<'_> {
             });
         }
         let sql = format!("toInt64(arrayJoin(range({})))", numbers.join(", "));
-        block.columns.push(Some(Value::new(sql, DataType::Int64, false)));
+        let range = match constants.as_slice() {
+            [from, end] => Some((i128::from(*from), i128::from(*end))),
+            _ => None,
+        };
+        block.columns.push(Some(Value { range, ..Value::new(sql, DataType::Int64, false) }));
         self.nest(block)
     }
 }

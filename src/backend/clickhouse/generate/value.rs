@@ -46,6 +46,10 @@ pub(crate) struct Value {
     pub(crate) native: Option<Native>,
     /// What the clock shows that this is read from.
     pub(crate) wall: Option<Arc<Wall>>,
+    /// What it is a number of months and days after.
+    pub(crate) moved: Option<Arc<Moved>>,
+    /// The day whose beginning it is.
+    pub(crate) midnight: Option<Arc<Midnight>>,
     pub(crate) literal: Option<ScalarValue>,
     /// The least and greatest values that an integer can have, where narrower than its type's.
     pub(crate) range: Option<(i128, i128)>,
@@ -64,6 +68,25 @@ pub(crate) struct Wall {
     pub(crate) zone: String,
 }
 
+/// A timestamp from which months and then days lead to another.
+#[derive(Debug, Clone)]
+pub(crate) struct Moved {
+    pub(crate) from: Value,
+    pub(crate) months: i64,
+    pub(crate) days: i64,
+}
+
+/// A day whose beginning a timestamp is. Of type Date32, so groups by it are smaller than those by the
+/// timestamp.
+#[derive(Debug, Clone)]
+pub(crate) struct Midnight {
+    pub(crate) day: String,
+    /// A part of `day` that is equal exactly where the day is.
+    pub(crate) key: String,
+    /// Whether it is the first day of a month.
+    pub(crate) is_first: bool,
+}
+
 impl Value {
     pub(crate) fn new(sql: String, data_type: DataType, nullable: bool) -> Self {
         Self {
@@ -76,6 +99,8 @@ impl Value {
             origin: None,
             native: None,
             wall: None,
+            moved: None,
+            midnight: None,
             literal: None,
             range: None,
             loose_bool: false,

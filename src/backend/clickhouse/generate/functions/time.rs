@@ -8,7 +8,7 @@ use datafusion::logical_expr::Operator;
 
 use super::super::literal;
 use super::super::native::Stored;
-use super::super::value::{Binding, Value, Wall};
+use super::super::value::{Binding, Midnight, Moved, Value, Wall};
 use super::super::{NotPushable, Result};
 use super::{Call, Entry, Form};
 use crate::backend::clickhouse::errors::TOO_MANY_PERIODS;
@@ -118,8 +118,12 @@ fn date_trunc(call: &Call) -> Result<Value> {
         return Err(NotPushable::new("date_trunc of something that is no date or timestamp"));
     }
     let sql = &moment.sql;
-    if let Some(date) = moment.wall.as_deref().and_then(|wall| date_on(unit, wall)) {
-        return Ok(call.result(format!("toDateTime64({date}, 6, 'UTC')")));
+    if unit == Unit::Day && moment.midnight.is_some() {
+        return Ok(moment.clone());
+    }
+    if let Some(midnight) = first_day(unit, moment) {
+        let begin = call.result(format!("toDateTime64({}, 6, 'UTC')", midnight.day));
+        return Ok(Value { midnight: Some(Arc::new(midnight)), ..begin });
     }
     // Not toStartOfMinute and its like, which turn moments before 1970 into others (26.7).
     let name = match unit {
@@ -162,10 +166,41 @@ fn date_on(unit: Unit, Wall { instant, zone }: &Wall) -> Option<String> {
     Some(format!("dateTrunc('{name}', {instant}, {zone})"))
 }
 
+/// The first day of the period that a timestamp is in, where a wall clock shows it, or one that is
+/// whole periods away; None of periods shorter than a day.
+fn first_day(unit: Unit, moment: &Value) -> Option<Midnight> {
+    if let Some(wall) = &moment.wall {
+        let day = date_on(unit, wall)?;
+        return Some(Midnight { key: day.clone(), day, is_first: unit >= Unit::Month });
+    }
+    let Moved { from, months, days } = moment.moved.as_deref()?;
+    let is_whole = match unit {
+        Unit::Day => true,
+        Unit::Week => *months == 0 && days % 7 == 0,
+        Unit::Month => *days == 0,
+        Unit::Quarter => *days == 0 && months % 3 == 0,
+        Unit::Year => *days == 0 && months % 12 == 0,
+        _ => false,
+    };
+    let begin = first_day(unit, from).filter(|_| is_whole)?;
+    let mut day = begin.day;
+    for (function, count) in [("addMonths", *months), ("addDays", *days)] {
+        if count != 0 {
+            day = format!("{function}({day}, {count})");
+        }
+    }
+    // The last days of a long month have one day in common that is a month later.
+    let key = if *months == 0 || begin.is_first { begin.key } else { day.clone() };
+    Some(Midnight { day, key, is_first: begin.is_first && *days == 0 })
+}
+
 /// The day that a timestamp is on.
 pub(in super::super) fn day_of(moment: &Value) -> String {
-    let on_wall = moment.wall.as_deref().and_then(|wall| date_on(Unit::Day, wall));
-    on_wall.unwrap_or_else(|| format!("toDate32({})", moment.sql))
+    if let Some(midnight) = &moment.midnight {
+        return midnight.day.clone();
+    }
+    let midnight = first_day(Unit::Day, moment);
+    midnight.map_or_else(|| format!("toDate32({})", moment.sql), |midnight| midnight.day)
 }
 
 fn periods_between(call: &Call) -> Result<Value> {
@@ -473,6 +508,9 @@ fn shifted(moment: &Value, interval: &Value, op: Operator) -> Result<Value> {
             sql.push_str(&format!(" + {function}({})", sign * count));
         }
     }
+    let (months, days) = (sign * i64::from(interval.months), sign * i64::from(interval.days));
+    let moved = (interval.nanoseconds == 0 && (moment.wall.is_some() || moment.moved.is_some()))
+        .then(|| Arc::new(Moved { from: moment.clone(), months, days }));
     let shifted = Value::new(sql, moment.data_type.clone(), false).computed_from([moment]);
-    Ok(Value { binding: Binding::Sum, ..shifted })
+    Ok(Value { binding: Binding::Sum, moved, ..shifted })
 }
