@@ -44,6 +44,7 @@ use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::logical_expr::{Expr, ExprSchemable, Limit, LogicalPlan};
 use datafusion::sql::planner::SqlToRel;
 use datafusion::sql::sqlparser::ast::{Query, Statement};
+use datafusion::sql::sqlparser::tokenizer::Location;
 use tracing::debug_span;
 
 pub use binder::BindSettings;
@@ -66,6 +67,8 @@ pub struct BoundQuery {
     pub plan: LogicalPlan,
     /// The user's names of the output columns.
     pub names: Vec<String>,
+    /// Of each output column that is a relation's: which one.
+    pub plain: Vec<Option<PlainColumn>>,
     /// Types of the parameters as far as the statement tells, by number from 1.
     pub params: BTreeMap<usize, Option<DataType>>,
     /// Parameters that stand beside uuids, which are text by their types: uuids or arrays of uuids.
@@ -90,6 +93,7 @@ pub fn bind(
     text: &str,
 ) -> Result<BoundQuery, BindError> {
     let mut binder = binder::Binder::new(model, relations, settings, text);
+    let written = query;
     let mut query = query.clone();
     let names = || binder.bind_query(&mut query, None, true);
     let outputs = debug_span!("names").in_scope(names)?;

@@ -147,7 +147,15 @@ impl QueryEngine {
             }
         });
         let columns = bound.names.into_iter().zip(pg_types);
-        let columns = columns.map(|(name, pg_type)| Column { name, pg_type }).collect();
+        let catalog = definitions.catalog();
+        let columns = columns.zip(bound.plain).map(|((name, pg_type), plain)| {
+            let origin = plain.and_then(|PlainColumn { relation, column, optional }| {
+                let column = &relation.columns[column].name;
+                catalog.origin_of(relation.schema, &relation.name, column, optional)
+            });
+            Column { name, pg_type, origin }
+        });
+        let columns = columns.collect();
         let reads_clock = parameters::reads_clock(&bound.plan).map_err(PlanError::from)?
             || plan::judges_days(&bound.plan)?
             || runnable.as_ref().is_some_and(|runnable| runnable.reads_clock);
