@@ -11,7 +11,8 @@ use super::error::BindError;
 use super::preview::Preview;
 use super::relation::{ColumnKind, MeasureColumn, Relation, RelationColumn, Relations};
 use super::scope::{
-    Columns, Item, Kind, MeasureUse, Resolved, Scope, column, derived_name, folded, nearest,
+    Columns, Item, Kind, MeasureUse, PlainColumn, Resolved, Scope, column, derived_name, folded,
+    nearest,
 };
 use super::segment;
 use crate::model::{AfterClose, MetricVersion, Model, SegmentVersion};
@@ -412,7 +413,7 @@ impl<'m> Binder<'m> {
                 match (named.next(), named.next()) {
                     (None, _) => Ok(None),
                     (Some((index, it)), None) => Ok(Some(Resolved {
-                        expr: column(&item.alias, &derived_name(columns, index)),
+                        expr: column(&item.alias, &derived_name(&item.alias, columns, index)),
                         kind: it.kind.clone(),
                         plain: self.plain_column(item, name),
                     })),

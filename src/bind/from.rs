@@ -12,7 +12,8 @@ use super::error::BindError;
 use super::metric_query::Written;
 use super::query::rename;
 use super::scope::{
-    Columns, Item, OutputColumn, Scope, Shared, carries_measures, derived_name, folded, quoted,
+    Columns, Item, OutputColumn, PlainColumn, Scope, Shared, carries_measures, derived_name,
+    folded, quoted,
 };
 use super::select::{object_name, table};
 use super::{series, table_function};
@@ -280,9 +281,12 @@ impl Binder<'_> {
             let position = self.place_of(&alias.name);
             self.refuse_duplicate(&folded(&alias.name), None, scope, position)?;
         }
-        let names = (0..columns.len()).map(|index| derived_name(&columns, index));
+        let names = (0..columns.len()).map(|index| derived_name(&own, &columns, index));
         let list = match carries_measures(&columns) {
-            true => Vec::new(),
+            true => {
+                name_outputs(&mut query, names)?;
+                Vec::new()
+            }
             false => names.map(|name| column_def(&name)).collect(),
         };
         scope.items.push(Item {
@@ -346,6 +350,22 @@ impl Item {
             alias: self.alias.clone(),
             columns,
             part: self.part,
+            optional: self.optional,
+        }
+    }
+}
+
+/// Gives the outputs of a select other names than those by position.
+fn name_outputs(query: &mut Query, names: impl Iterator<Item = String>) -> Result<(), BindError> {
+    match query.body.as_mut() {
+        SetExpr::Query(inner) => name_outputs(inner, names),
+        SetExpr::Select(select) => {
+            for (item, name) in select.projection.iter_mut().zip(names) {
+                if let SelectItem::ExprWithAlias { alias, .. } = item {
+                    *alias = quoted(&name);
+                }
+            }
+            Ok(())
         }
         _ => Err(BindError::Internal("measures of something that is no select".to_owned())),
     }

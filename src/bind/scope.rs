@@ -124,13 +124,19 @@ pub(crate) struct Resolved {
     pub(crate) plain: Option<PlainColumn>,
 }
 
-/// The name of a subquery's column where it stands in FROM. Not that of an output, since DataFusion takes
-/// an ORDER BY of one that isn't shown for ambiguous; but measures are found under their own names.
-pub(crate) fn derived_name(columns: &[OutputColumn], index: usize) -> String {
+/// The name of a subquery's column where it stands in FROM under an alias of ours. Not that of an output,
+/// since DataFusion takes an ORDER BY of one that isn't shown for ambiguous. What carries measures isn't
+/// renamed by its alias, since they are found under their own names: there it is the output's own.
+pub(crate) fn derived_name(alias: &str, columns: &[OutputColumn], index: usize) -> String {
     match carries_measures(columns) {
         true => format!("{alias}c{index}"),
         false => format!("d{index}"),
     }
+}
+
+/// The position that [`derived_name`] has made a name of.
+pub(crate) fn derived_position(name: &str) -> Option<usize> {
+    name.rsplit(['c', 'd']).next()?.parse().ok()
 }
 
 /// Whether the columns of a subquery have measures among them that aren't values yet.

@@ -20,8 +20,8 @@ use super::preview::{Shown, Wanted};
 use super::query::{order_by_all, ordinal, output_position};
 use super::relation::{METRIC_INSTANT, METRIC_TIME};
 use super::scope::{
-    Columns, Item, Kind, MeasureUse, Origin, OutputColumn, Scope, column, derived_name, folded,
-    quoted,
+    Columns, Item, Kind, MeasureUse, Origin, OutputColumn, PlainColumn, Scope, Shared,
+    carries_measures, column, derived_name, derived_position, folded, quoted,
 };
 use super::walk::{children_mut, subquery_mut};
 use crate::functions::registry;
@@ -219,6 +219,7 @@ impl Binder<'_> {
                         return Err(BindError::NotSupported { what, hint: None, position: None });
                     }
                     for index in 0..scope.items.len() {
+                        self.expand_shared(scope, index, &mut outputs);
                         self.expand_item(scope, index, false, &mut outputs)?;
                     }
                 }
@@ -275,9 +276,8 @@ impl Binder<'_> {
                 };
                 Some(Origin { instance: *instance, dimension })
             }
-            Columns::Derived(columns) => {
-                let index: usize = name.value.strip_prefix('c')?.parse().ok()?;
-                columns.get(index)?.origin.clone()
+            Columns::Derived(columns) if carries_measures(columns) => {
+                columns.get(derived_position(&name.value)?)?.origin.clone()
             }
             Columns::Derived(_) => None,
         }
@@ -332,7 +332,31 @@ impl Binder<'_> {
         }
     }
 
-    /// All columns of a FROM item that `*` shows; columns shared by USING once.
+    /// The columns that the joins beginning with a FROM item share by USING: `*` shows them first,
+    /// those of the outermost join before the others.
+    fn expand_shared(&self, scope: &Scope<'_>, index: usize, outputs: &mut Vec<Output>) {
+        let is_shown = |item: &usize, name: &String| {
+            scope.items.get(*item).is_some_and(|item| self.shown_columns(item).contains(name))
+        };
+        let begins = |it: &&Shared| it.items.iter().min() == Some(&index);
+        let mut shared: Vec<&Shared> = scope.shared.iter().filter(begins).collect();
+        shared.retain(|it| it.items.iter().any(|item| is_shown(item, &it.name)));
+        shared.sort_by_key(|it| std::cmp::Reverse(it.items.len()));
+        for Shared { name, expr, plain, .. } in shared {
+            let found = Found { columns: vec![expr.clone()], ..Found::default() };
+            let origin = self.origin_of(expr, scope);
+            outputs.push(Output {
+                name: name.clone(),
+                expr: expr.clone(),
+                found,
+                origin,
+                plain: plain.clone(),
+                is_name: true,
+            });
+        }
+    }
+
+    /// All columns of a FROM item that `*` shows; of a bare `*` without those shared by USING.
     fn expand_item(
         &mut self,
         scope: &Scope<'_>,
@@ -380,7 +404,10 @@ impl Binder<'_> {
     ) -> Result<Expr, BindError> {
         let item = &scope.items[index];
         match &item.columns {
-            Columns::Derived(columns) => Ok(column(&item.alias, &derived_name(columns, position))),
+            Columns::Derived(columns) => {
+                let name = derived_name(&item.alias, columns, position);
+                Ok(column(&item.alias, &name))
+            }
             Columns::Relation(instance) => {
                 let missing = || BindError::Internal(format!("no column {name}"));
                 let found = self.position_in(item, *instance, name, &[])?;
@@ -575,8 +602,7 @@ impl Binder<'_> {
             }
             let column = match &item.columns {
                 Columns::Derived(columns) => {
-                    let index =
-                        name.value.strip_prefix('c').and_then(|it| it.parse::<usize>().ok());
+                    let index = derived_position(&name.value);
                     index.and_then(|it| columns.get(it)).map(|it| it.name.clone())
                 }
                 Columns::Relation(_) => Some(name.value.clone()),
