@@ -58,7 +58,9 @@ pub use uuids::uuid_columns;
 
 use crate::functions::parser_options;
 use crate::model::{MetricVersion, Model, SegmentVersion};
+use crate::sql::operators::{self, Misplaced};
 use crate::sql::types::PgType;
+use crate::sql::wording::Worded;
 
 /// A statement with every name resolved.
 #[derive(Debug)]
@@ -104,7 +106,9 @@ pub fn bind(
     let planner = SqlToRel::new_with_options(&context, parser_options());
     let statement = Statement::Query(Box::new(query));
     let plan = debug_span!("sql_to_plan").in_scope(|| planner.sql_statement_to_plan(statement));
-    let plan = plan.map_err(|error| types_error(&error))?;
+    let refused = |error: DataFusionError| placed(types_error(&error), &error, written, text);
+    let plan = plan.map_err(refused)?;
+    crate::functions::operators::check(&plan).map_err(refused)?;
     let params = parameters_of(&plan).map_err(|error| types_error(&error))?;
     let (plan, uuid_params) = uuids::read(plan).map_err(|error| types_error(&error))?;
     let names = outputs.into_iter().map(|column| column.name).collect();
@@ -174,7 +178,7 @@ pub(crate) fn types_error(error: &DataFusionError) -> BindError {
         return error;
     }
     if let Some(worded) = crate::sql::wording::of_error(error) {
-        return BindError::Worded(worded);
+        return BindError::Worded(worded, None);
     }
     let message = ["Error during planning: ", "This feature is not implemented: "]
         .iter()

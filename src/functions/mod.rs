@@ -24,6 +24,7 @@ mod json;
 mod maths;
 mod moments;
 pub mod numeric;
+pub mod operators;
 mod patterns;
 pub mod percentile;
 mod regex;

@@ -211,6 +211,8 @@ impl Catalog {
         let planner = SqlToRel::new_with_options(&context, options);
         let statement = ast::Statement::Query(Box::new(query));
         let plan = planner.sql_statement_to_plan_with_context(statement, &mut planner_context)?;
+        crate::functions::operators::check(&plan)?;
+        let origins = origins::of_columns(&plan);
         let plan = coercion::apply(plan, &self.casts)?;
         let plan = crate::functions::analyze(plan)?;
         let columns = columns_of(&plan, names);
