@@ -73,7 +73,8 @@ pub struct BoundQuery {
     pub plain: Vec<Option<PlainColumn>>,
     /// Types of the parameters as far as the statement tells, by number from 1.
     pub params: BTreeMap<usize, Option<DataType>>,
-    /// Parameters that stand beside uuids, which are text by their types: uuids or arrays of uuids.
+    /// Parameters that are text by their types: uuids and arrays of uuids, since they stand beside some,
+    /// and those that are cast to uuid or JSON.
     pub uuid_params: BTreeMap<usize, PgType>,
     /// Versions of the metrics that it asks for.
     pub versions: Vec<Arc<MetricVersion>>,
@@ -110,9 +111,27 @@ pub fn bind(
     let plan = plan.map_err(refused)?;
     crate::functions::operators::check(&plan).map_err(refused)?;
     let params = parameters_of(&plan).map_err(|error| types_error(&error))?;
-    let (plan, uuid_params) = uuids::read(plan).map_err(|error| types_error(&error))?;
-    let names = outputs.into_iter().map(|column| column.name).collect();
-    Ok(BoundQuery { plan, names, params, uuid_params, versions, segments, previews })
+    let (plan, mut uuid_params) = uuids::read(plan).map_err(|error| types_error(&error))?;
+    uuid_params.extend(told_by_casts(&plan).map_err(|error| types_error(&error))?);
+    let (names, plain) = outputs.into_iter().map(|column| (column.name, column.plain)).unzip();
+    Ok(BoundQuery { plan, names, plain, params, uuid_params, versions, segments, previews })
+}
+
+/// A missing operator at its place in the statement.
+fn placed(refused: BindError, error: &DataFusionError, query: &Query, text: &str) -> BindError {
+    let BindError::Worded(worded, None) = refused else { return refused };
+    let diagnostic = error.diagnostic();
+    let spans = diagnostic.into_iter().flat_map(|it| {
+        let notes = it.notes.iter().map(|note| note.span);
+        [it.span].into_iter().chain(notes).flatten()
+    });
+    let near = spans.map(|span| Location { line: span.start.line, column: span.start.column });
+    match operators::placed(text, query, &worded.message, near.into_iter().next()) {
+        Some(Misplaced { position, message }) => {
+            BindError::Worded(Worded { message, ..worded }, Some(position))
+        }
+        None => BindError::Worded(worded, None),
+    }
 }
 
 /// The parameters of a plan by number, with their types where the planner inferred them.
@@ -149,6 +168,28 @@ fn told_by_place(plan: &LogicalPlan) -> Result<Vec<(String, DataType)>, DataFusi
                     if let Some(Ok(item)) = input {
                         told.push((array.id.clone(), DataType::new_list(item, true)));
                     }
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(told)
+}
+
+/// Parameters that are cast to a type which Arrow's doesn't tell.
+fn told_by_casts(plan: &LogicalPlan) -> Result<Vec<(usize, PgType)>, DataFusionError> {
+    let mut told = Vec::new();
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::Cast(cast) = expr
+                    && let Expr::Placeholder(parameter) = cast.expr.as_ref()
+                    && let Some(number) = parameter.id.strip_prefix('$')
+                    && let Ok(number) = number.parse()
+                    && let to @ (PgType::Uuid | PgType::Json | PgType::Jsonb) =
+                        PgType::of(&cast.field)
+                {
+                    told.push((number, to));
                 }
                 Ok(TreeNodeRecursion::Continue)
             })

@@ -36,6 +36,7 @@ pub enum PgType {
     Uuid,
     Bytea,
     Json,
+    Jsonb,
     Array(Box<PgType>),
     /// A type that only Postgres's own catalogue has.
     System(&'static SystemType),
@@ -175,6 +176,7 @@ impl PgType {
             "uuid" => Self::Uuid,
             "bytea" => Self::Bytea,
             "json" => Self::Json,
+            "jsonb" => Self::Jsonb,
             _ => {
                 if let Some(system) = SystemType::named(name) {
                     return Some(Self::System(system));
@@ -219,6 +221,7 @@ impl PgType {
             | Self::OidVector
             | Self::Uuid
             | Self::Json
+            | Self::Jsonb
             | Self::System(_)
             | Self::Unknown => DataType::Utf8,
         }
@@ -240,6 +243,7 @@ impl PgType {
             Self::Oid => 26,
             Self::OidVector => 30,
             Self::Json => 114,
+            Self::Jsonb => 3802,
             Self::Float4 => 700,
             Self::Float8 => 701,
             Self::Unknown => 705,
@@ -281,6 +285,7 @@ impl PgType {
             Self::Timestamptz => 1185,
             Self::Interval => 1187,
             Self::Json => 199,
+            Self::Jsonb => 3807,
             Self::Numeric(_) => 1231,
             Self::Regclass => 2210,
             Self::Regtype => 2211,
@@ -292,7 +297,7 @@ impl PgType {
 
     /// The scalar or array type of an OID, as far as canon takes it in parameters.
     pub fn of_oid(oid: u32) -> Option<PgType> {
-        const SCALARS: [PgType; 26] = [
+        const SCALARS: [PgType; 27] = [
             PgType::Bool,
             PgType::Bytea,
             PgType::Char,
@@ -306,6 +311,7 @@ impl PgType {
             PgType::Oid,
             PgType::OidVector,
             PgType::Json,
+            PgType::Jsonb,
             PgType::Float4,
             PgType::Float8,
             PgType::Unknown,

@@ -218,6 +218,7 @@ fn type_size(pg_type: &PgType) -> i16 {
         | PgType::OidVector
         | PgType::Bytea
         | PgType::Json
+        | PgType::Jsonb
         | PgType::Array(_)
         | PgType::Unknown => -1,
     }

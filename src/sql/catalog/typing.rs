@@ -105,6 +105,7 @@ pub(super) fn type_name(pg_type: &PgType) -> String {
         PgType::Uuid => "uuid",
         PgType::Bytea => "bytea",
         PgType::Json => "json",
+        PgType::Jsonb => "jsonb",
         PgType::System(system) => system.name,
         PgType::Array(item) => return format!("_{}", type_name(item)),
     }
