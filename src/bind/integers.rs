@@ -20,6 +20,8 @@ pub fn int4_columns(plan: &LogicalPlan) -> Vec<bool> {
 struct Int4;
 
 impl Property for Int4 {
+    type Known = bool;
+
     fn made(node: &LogicalPlan) -> Vec<bool> {
         node.schema().fields().iter().map(|it| is_small(it.data_type())).collect()
     }

@@ -53,8 +53,8 @@ pub use error::BindError;
 pub use integers::int4_columns;
 pub use preview::Preview;
 pub use relation::Relations;
-pub use scope::nearest;
-pub use uuids::uuid_columns;
+pub use scope::{PlainColumn, nearest};
+pub use uuids::{Uuids, uuid_columns};
 
 use crate::functions::parser_options;
 use crate::model::{MetricVersion, Model, SegmentVersion};
