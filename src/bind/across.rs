@@ -51,14 +51,6 @@ impl Binder<'_> {
             let missing = || BindError::Internal(format!("no metric of {}", relation.name));
             let measure = relation.metric.as_ref().ok_or_else(missing)?;
             let version = Arc::clone(self.meant(measure).ok_or_else(missing)?);
-            if version.journey().is_some() {
-                return Err(BindError::NotSupported {
-                    what: "a join of a metric that follows members over time with others"
-                        .to_owned(),
-                    hint: Some("Aggregate each in a subquery, then join the results.".to_owned()),
-                    position: None,
-                });
-            }
             parts.push((relation, version));
         }
         let instance = self.new_alias(Some(Arc::new(Relation::across(self.model, parts)?)))?;

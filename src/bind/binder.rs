@@ -531,7 +531,9 @@ impl<'m> Binder<'m> {
         };
         let is_here = match relation.parts.is_empty() {
             true => version.rows_entity() == relation.entity.name,
-            false => relation.parts.iter().any(|part| part.relation.entity.name == version.entity),
+            false => {
+                relation.parts.iter().any(|part| part.relation.entity.name == version.rows_entity())
+            }
         };
         if !is_here {
             return Err(self.unknown_measure(idents));

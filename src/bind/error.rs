@@ -59,6 +59,9 @@ pub enum BindError {
     /// A dimension of one relation of metrics that another, joined to it, lacks.
     #[error("\"{relation}\" has no dimension \"{column}\"")]
     NotShared { column: String, relation: String, position: Option<usize> },
+    /// A dimension of metrics in one FROM clause that is something else in another of them.
+    #[error("\"{column}\" of \"{relation}\" is not the \"{column}\" of \"{other}\"")]
+    OtherMeaning { column: String, relation: String, other: String, position: Option<usize> },
     #[error("the level of a measure must be made of grouping keys")]
     LevelNotGrouped { position: Option<usize> },
     #[error("{clause} position {ordinal} is not in select list")]
@@ -99,6 +102,9 @@ impl BindError {
             Self::NotShared { column, relation, .. } => {
                 Self::NotShared { column, relation, position: place }
             }
+            Self::OtherMeaning { column, relation, other, .. } => {
+                Self::OtherMeaning { column, relation, other, position: place }
+            }
             other => other,
         }
     }
@@ -110,6 +116,7 @@ impl ClientError for BindError {
             Self::UnknownRelation { .. } | Self::UnknownTable { .. } => "42P01",
             Self::UnknownColumn { .. }
             | Self::NotShared { .. }
+            | Self::OtherMeaning { .. }
             | Self::RetiredVersion { .. }
             | Self::SegmentNotServed { .. } => "42703",
             Self::UnknownMetric { .. } => "42704",
@@ -151,6 +158,7 @@ impl ClientError for BindError {
             | Self::AggregateNotAllowed { position, .. }
             | Self::NotGrouped { position, .. }
             | Self::NotShared { position, .. }
+            | Self::OtherMeaning { position, .. }
             | Self::LevelNotGrouped { position }
             | Self::OrdinalOutOfRange { position, .. }
             | Self::UnknownPeriod { position, .. }
@@ -196,6 +204,10 @@ impl ClientError for BindError {
             }
             Self::NotShared { .. } => Some(
                 "Metrics are joined on the dimensions that all of them have: leave it out."
+                    .to_owned(),
+            ),
+            Self::OtherMeaning { .. } => Some(
+                "Metrics are joined on the dimensions that are the same in all of them: aggregate each in a subquery, then join the results."
                     .to_owned(),
             ),
             Self::LevelNotGrouped { .. } => Some(

@@ -163,7 +163,8 @@ impl Relation {
     /// The position of a column by its name in one of the parts.
     ///
     /// # Errors
-    /// [`BindError::NotShared`] for a dimension that another part lacks.
+    /// [`BindError::NotShared`] for a dimension that another part lacks,
+    /// [`BindError::OtherMeaning`] for one that is something else there.
     pub(crate) fn position_in(
         &self,
         part: Option<usize>,
@@ -177,9 +178,15 @@ impl Relation {
             Some(position) => Ok(Some(position)),
             None => {
                 let lacks = |other: &&Part| other.relation.position(name).is_none();
-                let other = self.parts.iter().find(lacks).unwrap_or(part);
-                let relation = other.relation.name.clone();
-                Err(BindError::NotShared { column: name.to_owned(), relation, position: None })
+                let column = name.to_owned();
+                if let Some(other) = self.parts.iter().find(lacks) {
+                    let relation = other.relation.name.clone();
+                    return Err(BindError::NotShared { column, relation, position: None });
+                }
+                let is_other = |other: &&Part| !Arc::ptr_eq(&other.relation, &part.relation);
+                let other = self.parts.iter().find(is_other).unwrap_or(part).relation.name.clone();
+                let relation = part.relation.name.clone();
+                Err(BindError::OtherMeaning { column, relation, other, position: None })
             }
         }
     }
@@ -201,7 +208,7 @@ impl Relation {
         model: &Model,
         relations: Vec<(Arc<Relation>, Arc<MetricVersion>)>,
     ) -> Result<Self, BindError> {
-        let find = |name: &str| model.entities.get(name).map(AsRef::as_ref);
+        let find = |name: &str| model.counted_entity(name).map(AsRef::as_ref);
         let mut entities: Vec<&Entity> = Vec::new();
         for name in relations.iter().flat_map(|(_, version)| &version.entities) {
             let missing = || BindError::Internal(format!("no entity {name}"));
@@ -216,7 +223,8 @@ impl Relation {
         let zone = |version: &MetricVersion| version.time.as_ref().map(|time| time.zone.clone());
         let zones: Vec<_> = relations.iter().map(|(_, version)| zone(version)).collect();
         if zones.iter().all(|zone| zone.is_some() && *zone == zones[0]) {
-            columns.extend(time_columns(false));
+            let instants = relations.iter().all(|(_, version)| has_instant(model, version));
+            columns.extend(time_columns(false).into_iter().take(if instants { 2 } else { 1 }));
         }
         let mut shared = shared::dimensions(&entities, find);
         shared.retain(|name| relations.iter().all(|(it, _)| it.position(name).is_some()));
@@ -295,11 +303,10 @@ impl Relation {
             Some(major) => metric.of_major(major)?,
             None => metric.default_version()?,
         };
-        let entity = version.own_rows().or_else(|| model.entities.get(&version.entity));
-        let entity = Arc::clone(entity?);
+        let entity = Arc::clone(model.counted_entity(version.rows_entity())?);
         let measure = MeasureColumn { metric: Arc::clone(metric), major };
         let mut columns = Vec::new();
-        let has_instant = version.journey().is_none_or(|journey| journey.has_instant());
+        let has_instant = has_instant(model, version);
         if version.time.is_some() {
             let all = if has_instant { 2 } else { 1 };
             columns.extend(time_columns(false).into_iter().take(all));
@@ -323,6 +330,11 @@ impl Relation {
         }
         Some(Self::new("metrics", name, entity, columns, Some(measure)))
     }
+}
+
+/// Whether all rows that a version counts have a moment.
+fn has_instant(model: &Model, version: &MetricVersion) -> bool {
+    model.journeys_in(version).into_iter().all(|journey| journey.has_instant())
 }
 
 /// `revenue` or `revenue_v1`.

@@ -300,6 +300,7 @@ fn engine(model: &Model, example: &Example, backend: Arc<dyn Backend>) -> QueryE
     let model = Arc::new(Model {
         project: model.project.clone(),
         entities: model.entities.clone(),
+        journeys: Model::journeys_of(&metrics),
         metrics,
         segments: BTreeMap::new(),
         consumers: BTreeMap::new(),

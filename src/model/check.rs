@@ -71,15 +71,19 @@ pub fn check(read: &Read, sources: &BTreeMap<String, Vec<SourceColumn>>) -> Chec
     diagnostic::sort(&mut findings);
     let failed = findings.iter().any(|finding| finding.severity == Severity::Error);
     let model = match (failed, read.project()) {
-        (false, Some(project)) => Some(Arc::new(Model {
-            project: project.clone(),
-            entities: entities.into_model(),
-            metrics: metrics.into_model(),
-            segments: segments.into_model(),
-            consumers,
-            examples,
-            fingerprint: fingerprint(read, sources),
-        })),
+        (false, Some(project)) => {
+            let metrics = metrics.into_model();
+            Some(Arc::new(Model {
+                project: project.clone(),
+                entities: entities.into_model(),
+                journeys: Model::journeys_of(&metrics),
+                metrics,
+                segments: segments.into_model(),
+                consumers,
+                examples,
+                fingerprint: fingerprint(read, sources),
+            }))
+        }
         _ => None,
     };
     Checked { model, findings }

@@ -10,16 +10,21 @@
 //! A row without a member (a NULL key) or without a time takes no part: there is nobody to follow.
 //! Time runs in instants, so `within: 7 days` is 168 hours, whatever clocks do; the end of the
 //! window itself is too late. Events at the same instant are in order: a target at the instant of
-//! its base counts, and so does a step at the instant of the one before.
+//! its base counts, and so does a step at the instant of the one before. A late event is one where and
+//! when its metric counts it: not at all, or when it came.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono_tz::Tz;
 use datafusion::arrow::datatypes::DataType;
-use datafusion::logical_expr::Expr;
+use datafusion::common::Column;
+use datafusion::common::tree_node::TreeNode;
+use datafusion::logical_expr::utils::split_conjunction;
+use datafusion::logical_expr::{BinaryExpr, Expr, Operator};
 
-use super::{Entity, MetricRef};
+use super::entity::BASE;
+use super::{Entity, MetricRef, MetricTime};
 use crate::functions::Unit;
 
 /// When a row counts, among the columns of a journey's rows: the base event, or that of step 1.
@@ -99,9 +104,9 @@ pub struct Events {
     pub member_types: Vec<DataType>,
     /// Dimensions in which base and target agree, in one order.
     pub constants: Vec<Expr>,
-    /// A row counts if all are true.
+    /// A row counts if all are true, beside what [`time`](Self::time) says of late ones.
     pub rules: Vec<Expr>,
-    pub at: Expr,
+    pub time: MetricTime,
 }
 
 impl Events {
@@ -109,7 +114,7 @@ impl Events {
     pub(crate) fn are(&self, other: &Self) -> bool {
         (&self.entity, &self.member, &self.constants)
             == (&other.entity, &other.member, &other.constants)
-            && (&self.rules, &self.at) == (&other.rules, &other.at)
+            && (&self.rules, &self.time) == (&other.rules, &other.time)
     }
 }
 
@@ -164,6 +169,20 @@ impl CohortGrain {
     }
 }
 
+/// Whether a condition says that an expression equals a constant.
+pub(crate) fn lets_one_through(condition: &Expr, is_meant: impl Fn(&Expr) -> bool) -> bool {
+    let is_constant = |expr: &Expr| {
+        let is_query = |node: &Expr| Ok(matches!(node, Expr::ScalarSubquery(_)));
+        !expr.any_column_refs() && !expr.exists(is_query).unwrap_or(true)
+    };
+    split_conjunction(condition).into_iter().any(|conjunct| match conjunct {
+        Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
+            (is_meant(left) && is_constant(right)) || (is_meant(right) && is_constant(left))
+        }
+        _ => false,
+    })
+}
+
 impl Journey {
     /// The type of its value, in words.
     pub fn name(&self) -> &'static str {
@@ -214,6 +233,28 @@ impl Journey {
             JourneyKind::Retention { .. } => &["age"],
             JourneyKind::Funnel { .. } => &["step", "step_name"],
         }
+    }
+
+    /// The columns of its rows that have these dimensions.
+    pub fn needed_columns(&self) -> &'static [&'static str] {
+        match self.kind {
+            JourneyKind::Conversion { .. } => &[],
+            JourneyKind::Retention { .. } => &[AGE],
+            JourneyKind::Funnel { .. } => &[STEP, STEP_NAME],
+        }
+    }
+
+    /// Whether a condition on its rows lets one value of these dimensions through.
+    pub fn is_fixed_by(&self, condition: &Expr) -> bool {
+        let is_base = |column: &Column| {
+            column.relation.as_ref().is_some_and(|relation| relation.table() == BASE)
+        };
+        lets_one_through(condition, |expr| match expr {
+            Expr::Column(column) => {
+                is_base(column) && self.needed_columns().contains(&column.name.as_str())
+            }
+            _ => false,
+        })
     }
 
     /// Whether a row's time is a moment; that of a cohort is a period of the calendar.

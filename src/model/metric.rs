@@ -10,7 +10,7 @@ use datafusion::logical_expr::Expr;
 use semver::Version;
 
 use super::journey::Journey;
-use super::{Entity, MetricTime, Owner, Series, Span, Window};
+use super::{MetricTime, Owner, Series, Span, Window};
 
 /// A named number.
 #[derive(Debug)]
@@ -62,9 +62,11 @@ pub struct MetricVersion {
     pub released: Option<NaiveDate>,
     pub sunset: Option<NaiveDate>,
     pub replaced_by: Option<Version>,
-    /// The entity whose rows it counts; for a ratio or derived metric that of its first part.
+    /// The entity whose rows it counts, of a journey that whose dimensions it has; for a metric built
+    /// on others that of its first part.
     pub entity: String,
-    /// All entities whose rows it counts, [`entity`](Self::entity) first.
+    /// All entities whose rows it counts, the first part's first. Those of journeys are in
+    /// [`Model::journeys`](super::Model::journeys).
     pub entities: Vec<String>,
     pub kind: MetricKind,
     /// A row counts if all are true. Empty for ratio and derived metrics, whose parts have their own.
@@ -99,12 +101,7 @@ impl MetricVersion {
 
     /// The name of the entity whose rows its relation has: its own, or that of a journey's rows.
     pub fn rows_entity(&self) -> &str {
-        self.journey().map_or(&self.entity, |journey| &journey.rows.name)
-    }
-
-    /// The entity whose rows its relation has, where no model has it.
-    pub fn own_rows(&self) -> Option<&Arc<Entity>> {
-        self.journey().map(|journey| &journey.rows)
+        self.entities.first().unwrap_or(&self.entity)
     }
 
     /// Whether it counts rows of several entities, each aggregated on its own.

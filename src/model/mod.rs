@@ -49,6 +49,8 @@ pub struct Model {
     pub entities: BTreeMap<String, Arc<Entity>>,
     /// By name.
     pub metrics: BTreeMap<String, Arc<Metric>>,
+    /// Those of all metrics, by the name of the entity of their rows.
+    pub journeys: BTreeMap<String, Arc<Journey>>,
     /// By name.
     pub segments: BTreeMap<String, Arc<Segment>>,
     /// By name.
@@ -75,6 +77,27 @@ impl Model {
 }
 
 impl Model {
+    /// The journeys of some metrics, as [`journeys`](Self::journeys) has them.
+    pub(crate) fn journeys_of(
+        metrics: &BTreeMap<String, Arc<Metric>>,
+    ) -> BTreeMap<String, Arc<Journey>> {
+        let versions = metrics.values().flat_map(|metric| &metric.versions);
+        let journeys = versions.filter_map(|version| version.journey());
+        journeys.map(|journey| (journey.rows.name.clone(), Arc::clone(journey))).collect()
+    }
+
+    /// The entity whose rows metrics count by this name: one of the definitions, or that of the rows
+    /// of a journey.
+    pub fn counted_entity(&self, name: &str) -> Option<&Arc<Entity>> {
+        let rows = || self.journeys.get(name).map(|journey| &journey.rows);
+        self.entities.get(name).or_else(rows)
+    }
+
+    /// The journeys that a version's value comes from: its own, or those of its parts.
+    pub fn journeys_in(&self, version: &MetricVersion) -> Vec<&Arc<Journey>> {
+        version.entities.iter().filter_map(|name| self.journeys.get(name)).collect()
+    }
+
     /// Whether a group of one row of its entity has a value of its own: a metric over the rows of one
     /// entity has.
     pub fn is_row_wise(&self, version: &MetricVersion) -> bool {

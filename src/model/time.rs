@@ -6,7 +6,7 @@ use chrono_tz::Tz;
 use datafusion::logical_expr::Expr;
 
 /// When a row counts. Expressions follow the rule at [`Entity`](super::Entity).
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct MetricTime {
     /// As written: a column or attribute.
     pub event: String,

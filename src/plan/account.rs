@@ -359,6 +359,9 @@ fn account_of_events(from: Reading<'_>, place: &Place, leaf: &Leaf) -> Result<Ac
     let entity = Arc::clone(model.entities.get(&events.entity).ok_or_else(missing)?);
     let mut steps = steps_of_source(&entity, from.clock);
     steps.extend((0..version.eligibility.len()).map(Step::Rule));
+    if leaf.late_data()?.is_some() {
+        steps.push(Step::Late(events.time.late_data.window_days));
+    }
     steps.extend([Step::NoMember, Step::NoTime]);
     let mut joins = Joins::new(model, &entity);
     for rule in &version.eligibility {
@@ -366,7 +369,7 @@ fn account_of_events(from: Reading<'_>, place: &Place, leaf: &Leaf) -> Result<Ac
     }
     events.member.iter().for_each(|expr| joins.add(expr, "the member"));
     events.constants.iter().for_each(|expr| joins.add(expr, "what stays the same"));
-    joins.add(&events.at, "the time");
+    joins.add(&events.time.expr, "the time");
     let joins = joins.found;
     Ok(Account {
         asked: vec![Arc::clone(&place.asked)],

@@ -221,7 +221,7 @@ impl Evaluation<'_, '_, '_> {
         let scans = scans_of(self.input);
         let clock = &scans.get(&lines.scan).ok_or_else(missing)?.relation.clock;
         let from = Reading { model: self.rewriter.model, clock };
-        let sources = joined_sources(from, entity, None, exprs.iter(), None)?;
+        let sources = joined_sources(from, entity, exprs.iter(), None)?;
         let each = projected(sources, exprs)?;
         let on = (0..keys)
             .map(|index| {

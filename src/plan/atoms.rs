@@ -12,6 +12,7 @@ use datafusion::logical_expr::{BinaryExpr, Expr, Operator, and, cast, lit, not, 
 use super::clock;
 use super::error::PlanError;
 use super::expand::TimeOf;
+use super::journey;
 use super::measure::{KNOWN, KnownBy};
 use super::shift::Shift;
 use crate::functions::{numeric, registry};
@@ -205,7 +206,7 @@ fn atom_index(name: &str) -> Option<usize> {
 
 /// Where a metric is evaluated.
 #[derive(Clone)]
-struct Place<'p> {
+pub(super) struct Place<'p> {
     model: &'p Model,
     /// The scan's number.
     instance: usize,
@@ -231,13 +232,48 @@ impl<'p> Place<'p> {
         Place { restricted, ..self.clone() }
     }
 
-    /// When rows of a version count here, and the condition that its late data puts on them.
-    fn time(&self, version: &MetricVersion) -> Result<(Option<TimeOf>, Option<Expr>), PlanError> {
-        let Some(time) = &version.time else { return Ok((None, None)) };
-        let of_row = TimeOf::of(time)?;
+    /// When rows of a version count here.
+    fn time(&self, version: &MetricVersion) -> Result<Option<TimeOf>, PlanError> {
+        let Some(time) = &version.time else { return Ok(None) };
+        let of_row = journey::time_of(self.model, version.rows_entity(), time)?;
         let window_days = self.window_days.unwrap_or(of_row.window_days);
-        let of_row = TimeOf { window_days, shift: self.shift.clone(), ..of_row };
-        Ok((Some(of_row), clock::counts(time)?))
+        Ok(Some(TimeOf { window_days, shift: self.shift.clone(), ..of_row }))
+    }
+
+    /// A count of the rows of a version over rows, by what is said of them here; the version's own
+    /// rules are left to it.
+    pub(super) fn count(
+        &self,
+        version: &MetricVersion,
+        series: Option<&Series>,
+    ) -> Result<Atom, PlanError> {
+        let counted = version.rows_entity();
+        let restrictions = self.restricted.iter().filter(|it| it.entity == counted);
+        let (over, by) = match (series, &self.window) {
+            (Some(series), _) => {
+                let by = self.shift.clone().filter(|_| series.carry.is_some());
+                (Over::Series(series.clone()), by)
+            }
+            (None, Some((window, by))) => (Over::Window(*window), by.clone()),
+            (None, None) => (Over::Group, None),
+        };
+        Ok(Atom {
+            instance: self.instance,
+            entity: counted.to_owned(),
+            metric: version.metric.clone(),
+            function: AtomFunction::Count,
+            argument: None,
+            conditions: restrictions.map(|it| it.expr.clone()).collect(),
+            time: self.time(version)?,
+            known_by: match over.ends_with_period() {
+                true => self.known_by.clone(),
+                false => Vec::new(),
+            },
+            over,
+            earlier: by.map(|by| Earlier { by, rows: self.inside.clone() }),
+            many_side: version.many_side.clone(),
+            filter: self.filter.cloned(),
+        })
     }
 }
 
@@ -385,9 +421,7 @@ impl Atoms {
                 }
                 derived(expr.clone(), &formulas)?
             }
-            MetricKind::Journey(journey) => {
-                self.journey(version, journey, place.instance, place.filter)?
-            }
+            MetricKind::Journey(journey) => self.journey(place.count(version, None)?, journey)?,
         };
         Ok(cast(formula, version.data_type.clone()))
     }
@@ -450,37 +484,12 @@ impl Atoms {
         present: Option<Expr>,
         series: Option<&Series>,
     ) -> Result<Expr, PlanError> {
-        let (time, late_data) = place.time(version)?;
+        let count = place.count(version, series)?;
         let rules = version.eligibility.iter().map(|rule| rule.expr.clone());
-        let restrictions = place.restricted.iter().copied();
-        let restrictions = restrictions.filter(|it| it.entity == version.entity);
-        let restrictions = restrictions.map(|it| it.expr.clone());
-        let conditions = rules.chain(present).chain(late_data).chain(restrictions);
-        let (over, by) = match (series, &place.window) {
-            (Some(series), _) => {
-                let by = place.shift.clone().filter(|_| series.carry.is_some());
-                (Over::Series(series.clone()), by)
-            }
-            (None, Some((window, by))) => (Over::Window(*window), by.clone()),
-            (None, None) => (Over::Group, None),
-        };
-        Ok(self.add(Atom {
-            instance: place.instance,
-            entity: version.entity.clone(),
-            metric: version.metric.clone(),
-            function,
-            argument: argument.cloned(),
-            conditions: conditions.collect(),
-            time,
-            known_by: match over.ends_with_period() {
-                true => place.known_by.clone(),
-                false => Vec::new(),
-            },
-            over,
-            earlier: by.map(|by| Earlier { by, rows: place.inside.clone() }),
-            many_side: version.many_side.clone(),
-            filter: place.filter.cloned(),
-        }))
+        let late_data = version.time.as_ref().map_or(Ok(None), clock::counts)?;
+        let conditions = rules.chain(present).chain(late_data).chain(count.conditions);
+        let conditions = conditions.collect();
+        Ok(self.add(Atom { function, argument: argument.cloned(), conditions, ..count }))
     }
 
     pub(super) fn add(&mut self, atom: Atom) -> Expr {

@@ -24,7 +24,7 @@ use crate::bind::relation::instant_type;
 use crate::bind::{RelationScan, ScanClock, ScanKind};
 use crate::functions::registry;
 use crate::model::entity::{AT_EVENT, BASE, reads_history};
-use crate::model::{Entity, Journey, Model, Source, SourceKind};
+use crate::model::{Entity, Model, Source, SourceKind};
 
 /// When a row counts: an instant over source columns, and the zone of its wall clock.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -65,7 +65,7 @@ pub(crate) fn row_time(model: &Model, scan: &RelationScan) -> Result<Option<Time
     if let Some(version) = scan.versions.first()
         && let Some(time) = &version.time
     {
-        return journey::time_of(version, time).map(Some);
+        return journey::time_of(model, version.rows_entity(), time).map(Some);
     }
     let Some(column) = &scan.relation.entity.source.event_time else { return Ok(None) };
     let instant = Expr::Column(Column::new(Some(TableReference::bare(BASE)), column));
@@ -85,7 +85,6 @@ fn no_instant() -> PlanError {
 #[derive(Clone, Copy)]
 pub(super) struct Facts<'f> {
     pub(super) entity: &'f Entity,
-    pub(super) journey: Option<&'f Journey>,
     pub(super) time: Option<&'f TimeOf>,
 }
 
@@ -134,17 +133,14 @@ pub(crate) fn expand_scan(
     for (_, expr) in &mut outputs {
         *expr = clock::resolved(std::mem::take(expr), &scan.clock)?;
     }
-    let is_own = entity.name == scan.relation.entity.name;
-    let version = scan.versions.first().filter(|_| is_own);
-    let journey = version.and_then(|version| version.journey()).map(Arc::as_ref);
     let mut read: Vec<Expr> = outputs.iter().map(|(_, expr)| expr.clone()).collect();
-    let hops = segment::hops(rewriter, scan, Facts { entity, journey, time }, &read)?;
+    let hops = segment::hops(rewriter, scan, Facts { entity, time }, &read)?;
     if !hops.is_empty() {
         read = segment::without_segments(&read);
         read.extend(hops.iter().flat_map(|hop| hop.needs()));
     }
     let from = Reading { model: rewriter.model, clock: &scan.clock };
-    let mut joined = joined_sources(from, entity, journey, read.iter(), time)?;
+    let mut joined = joined_sources(from, entity, read.iter(), time)?;
     for hop in hops {
         joined = hop.join(joined)?;
     }
@@ -167,7 +163,6 @@ pub(crate) struct Reading<'r> {
 pub(crate) fn joined_sources<'e>(
     from: Reading<'_>,
     entity: &Entity,
-    journey: Option<&Journey>,
     exprs: impl Iterator<Item = &'e Expr>,
     time: Option<&TimeOf>,
 ) -> Result<LogicalPlan, PlanError> {
@@ -190,7 +185,7 @@ pub(crate) fn joined_sources<'e>(
     }
     let hops = hops(from.model, entity, &mut needed)?;
     let columns = |path: &str| needed.get(path).cloned().unwrap_or_default();
-    let base = match journey {
+    let base = match from.model.journeys.get(&entity.name) {
         Some(journey) => journey::rows(from, journey, &columns(BASE))?,
         None => related_rows(entity, BASE, &columns(BASE), from.clock)?,
     };
@@ -237,9 +232,7 @@ pub(crate) fn newest(
             let rows = source_scan(&plain, BASE, &told, from.clock)?;
             (rows, source.ingested.as_ref().map(base), source.event_time.as_ref().map(base))
         }
-        true => {
-            (joined_sources(from, entity, None, [at].into_iter(), None)?, None, Some(at.clone()))
-        }
+        true => (joined_sources(from, entity, [at].into_iter(), None)?, None, Some(at.clone())),
     };
     let column = |index: usize| format!("{name}{index}");
     let times = ingested.iter().chain(&event).cloned().enumerate();

@@ -176,8 +176,10 @@ impl Evaluation<'_, '_, '_> {
             self.refuse_grains(*instance, version, &keys)?;
             let mut filters = Vec::new();
             collect_filters(self.input, &mut filters);
-            let (aggregate, atoms) = (self.aggregate, &self.atoms);
-            journey::refuse_totals(aggregate, &filters, *instance, version, atoms)?;
+            for journey in self.rewriter.model.journeys_in(version) {
+                let (aggregate, atoms) = (self.aggregate, &self.atoms);
+                journey::refuse_totals(aggregate, &filters, *instance, journey, atoms)?;
+            }
         }
         for atom in &self.atoms {
             for part in self.fanout.many_sides(atom.instance) {

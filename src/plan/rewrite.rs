@@ -63,7 +63,7 @@ impl<'m> Rewriter<'m> {
 
     pub(crate) fn entity(&self, name: &str) -> Result<&'m Entity, PlanError> {
         let missing = || PlanError::Internal(format!("entity {name} is missing"));
-        Ok(self.model.entities.get(name).ok_or_else(missing)?)
+        Ok(self.model.counted_entity(name).ok_or_else(missing)?)
     }
 
     /// The plan without measures; its output columns have the names and types that they had.

@@ -132,9 +132,9 @@ pub(super) fn hops(
             Some(instant) => {
                 let key = outer.iter().cloned().map(Expr::Column);
                 let read: Vec<Expr> = key.chain([instant.clone()]).collect();
-                let Facts { entity, journey, time } = facts;
+                let Facts { entity, time } = facts;
                 let from = Reading { model: rewriter.model, clock: &scan.clock };
-                let sources = joined_sources(from, entity, journey, read.iter(), time)?;
+                let sources = joined_sources(from, entity, read.iter(), time)?;
                 let pairs = at_event::pairs_of(sources, &outer, instant)?;
                 at_event::rows(rewriter, version, &scan.clock, pairs)?
             }
@@ -234,7 +234,7 @@ fn rows(
     let read = rules.iter().flat_map(|rule| rule.expr.column_refs());
     let read = read.filter(|column| column.relation.is_some());
     sources.extend(read.cloned().map(Expr::Column));
-    let mut plan = joined_sources(Reading { model, clock }, entity, None, sources.iter(), None)?;
+    let mut plan = joined_sources(Reading { model, clock }, entity, sources.iter(), None)?;
     let mut values: Vec<Expr> = Vec::new();
     let compared = if rules.is_empty() { &[] } else { version.values.as_slice() };
     for (index, value) in compared.iter().enumerate() {

@@ -208,7 +208,7 @@ fn value_at(
         *output = clock::resolved(std::mem::take(output), clock)?;
     }
     let from = Reading { model, clock };
-    let rows = joined_sources(from, entity, None, outputs.iter().map(|(_, it)| it), Some(&time))?;
+    let rows = joined_sources(from, entity, outputs.iter().map(|(_, it)| it), Some(&time))?;
     let rows = projected(rows, outputs.iter().map(|(name, it)| it.clone().alias(name)).collect())?;
     let named = |name: &String| outputs.iter().any(|(known, _)| known == name);
     let rows = aliased(rows, EVENTS)?;

@@ -1,5 +1,6 @@
 //! Conversions, funnels and retentions over both backends against their definitions, taken word by
-//! word: every target looks for its base, every chain of steps is tried, every member is followed.
+//! word: every target looks for its base, every chain of steps is tried, every member is followed. And
+//! metrics built on journeys.
 //!
 //! `CANON_PROPERTY_SEED` and `CANON_PROPERTY_CASES` choose which and how many.
 
@@ -34,10 +35,32 @@ struct Event {
     channel: Value,
 }
 
+/// What becomes of late events: its name, and for how many days a day stays open.
+#[derive(Debug, Clone, Copy)]
+struct Late {
+    after: &'static str,
+    days: i64,
+}
+
+impl Late {
+    /// When an event counts, if it does.
+    fn at(self, at: i64, ingested: i64) -> Option<i64> {
+        let day = |at| beginning("day", wall(at));
+        match self.after {
+            "drop" if day(ingested) > day(at) + self.days * 24 * HOUR => None,
+            "book_on_arrival" if day(ingested) > day(at) + self.days * 24 * HOUR => Some(ingested),
+            _ => Some(at),
+        }
+    }
+}
+
 /// A random company that is asked about.
 struct World {
     /// Of each table those with a member and a time.
     events: Vec<Vec<Event>>,
+    /// The times of those that count of each table, with a member or without.
+    times: Vec<Vec<i64>>,
+    late: Vec<Late>,
     /// The newest ingestion of each table.
     newest: Vec<Option<i64>>,
     tables: Vec<Table>,
@@ -55,6 +78,8 @@ impl World {
         let members = dice.between(1, 4);
         let mut world = Self {
             events: Vec::new(),
+            times: Vec::new(),
+            late: Vec::new(),
             newest: Vec::new(),
             tables: Vec::new(),
             within_hours: dice.between(1, 8) * unit / HOUR,
@@ -66,6 +91,9 @@ impl World {
         for name in TABLES {
             let mut rows = Vec::new();
             let mut events = Vec::new();
+            let mut times = Vec::new();
+            let after = *dice.pick(&["restate", "restate", "drop", "book_on_arrival"]);
+            let late = Late { after, days: dice.between(0, 3) };
             for id in 0..dice.between(0, 14) {
                 let member = dice.chance(95).then(|| dice.between(1, members));
                 let at = dice.chance(95).then(|| START + dice.between(0, 12) * unit);
@@ -74,7 +102,9 @@ impl World {
                     false => Value::Null,
                 };
                 let ingested = START + dice.between(0, 14) * unit;
-                if let (Some(member), Some(at)) = (member, at) {
+                let counts = at.and_then(|at| late.at(at, ingested));
+                times.extend(counts);
+                if let (Some(member), Some(at)) = (member, counts) {
                     events.push(Event { id, member, at, channel: channel.clone() });
                 }
                 let or_null = |value: Option<Value>| value.unwrap_or(Value::Null);
@@ -92,6 +122,8 @@ impl World {
             };
             world.newest.push(rows.iter().filter_map(instant).max());
             world.events.push(events);
+            world.times.push(times);
+            world.late.push(late);
             world.tables.push(Table {
                 name,
                 columns: vec![
@@ -116,7 +148,7 @@ impl World {
             "entity: member\nrelation: members\nowner: {team: t}\nversion: 1.0.0\nkey: id\n\
             source: {table: members, kind: state}\nattributes: [{name: country, type: text}]\n"
                 .to_owned();
-        for table in TABLES {
+        for (table, late) in TABLES.into_iter().zip(&self.late) {
             let name = table.trim_end_matches('s');
             let _ = write!(
                 yaml,
@@ -125,7 +157,11 @@ impl World {
                  attributes: [{{name: channel, type: text}}]\n\
                  relationships: [{{entity: member, key: member_id}}]\n"
             );
-            yaml += &metric(&format!("{name}_count"), &format!("entity: {name}, type: count"));
+            let late = format!("{{correction_window: {} days, after: {}}}", late.days, late.after);
+            let time =
+                format!("time: {{event: happened_at, ingested: _ingested_at, late_data: {late}}}");
+            yaml +=
+                &metric(&format!("{name}_count"), &format!("entity: {name}, type: count, {time}"));
         }
         let within = format!("entity: member, within: {} hours", self.within_hours);
         let pair = "type: conversion, base: first_event_count@1, target: second_event_count@1";
@@ -140,7 +176,15 @@ impl World {
         yaml += &metric("steps_count", &format!("{funnel}, output: count"));
         yaml += &metric("steps_rate", &format!("{funnel}, output: rate"));
         let cohort = "type: retention, cohort: first_event_count@1, active: second_event_count@1";
-        yaml += &metric("kept", &format!("{cohort}, entity: member, grain: {}", self.grain));
+        let kept = format!("{cohort}, entity: member, grain: {}", self.grain);
+        yaml += &metric("kept", &kept);
+        yaml += &metric("kept_after_one", &format!("{kept}, filter: age = 1"));
+        yaml += &metric("lost", "type: derived, expression: 1 - kept@1");
+        yaml += &metric("last_web", &format!("{pair}, {within}, filter: channel = 'web'"));
+        yaml += &metric("last_earlier", "type: offset, metric: last@1, by: 1 day");
+        yaml += &metric("last_of_days", "type: cumulative, metric: last@1, window: 3 days");
+        let sides = "numerator: second_event_count@1, denominator: first_booked@1";
+        yaml += &metric("per_conversion", &format!("type: ratio, {sides}"));
         yaml
     }
 
@@ -192,6 +236,72 @@ impl World {
             vec![unshown(&channel), Value::Wall(day), share(part, all), Value::Int(all)]
         };
         groups.into_iter().map(row).collect()
+    }
+
+    /// Base events by day, those of one channel or all: converted ones, and all.
+    fn by_day(&self, channel: Option<&str>) -> BTreeMap<i64, (i64, i64)> {
+        let converted = self.converted(false, false);
+        let is_meant =
+            |base: &&Event| channel.is_none_or(|name| base.channel == Value::Text(name.to_owned()));
+        let mut days: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
+        for base in self.events[0].iter().filter(is_meant) {
+            let day = days.entry(beginning("day", wall(base.at))).or_default();
+            day.0 += i64::from(converted.contains_key(&base.id));
+            day.1 += 1;
+        }
+        days
+    }
+
+    /// What is built on conversions by the last base event, and on retention.
+    fn built(&self, cells: &BTreeMap<(i64, i64), Option<(i64, i64)>>) -> Vec<(String, Rows)> {
+        let by_day = |metric: &str| {
+            format!(
+                "SELECT date_trunc('day', metric_time), MEASURE({metric}) FROM metrics.{metric}"
+            )
+        };
+        let rate = |(day, (part, all)): (i64, (i64, i64))| vec![Value::Wall(day), share(part, all)];
+        let all = self.by_day(None);
+        let web = self.by_day(Some("web")).into_iter().map(rate);
+        let earlier = all.iter().map(|(day, cell)| rate((following("day", *day), *cell)));
+        let of_days = all.keys().map(|day| {
+            let within = all.range(day - 2 * 24 * HOUR..=*day);
+            let add = |sum: (i64, i64), cell: &(i64, i64)| (sum.0 + cell.0, sum.1 + cell.1);
+            rate((*day, within.map(|(_, cell)| cell).fold((0, 0), add)))
+        });
+        let mut questions = vec![
+            (by_day("last_web") + " GROUP BY 1", web.collect()),
+            (by_day("last_earlier") + " GROUP BY 1", earlier.collect()),
+            (by_day("last_of_days") + " GROUP BY 1", of_days.collect()),
+        ];
+        let mut sides: BTreeMap<i64, (i64, i64)> = BTreeMap::new();
+        for at in self.times[1].iter().filter(|at| self.is_asked(**at)) {
+            sides.entry(beginning("day", wall(*at))).or_default().0 += 1;
+        }
+        for at in self.converted(true, false).values().filter(|at| self.is_asked(**at)) {
+            sides.entry(beginning("day", wall(*at))).or_default().1 += 1;
+        }
+        let over = |(day, (part, whole)): (i64, (i64, i64))| match whole {
+            0 => vec![Value::Wall(day), Value::Null],
+            whole => vec![Value::Wall(day), share(part, whole)],
+        };
+        let sql = format!("{} WHERE {} GROUP BY 1", by_day("per_conversion"), self.filter());
+        questions.push((sql, sides.into_iter().map(over).collect()));
+        let value = |cell: &Option<(i64, i64)>, of: fn(f64) -> f64| match cell {
+            Some((part, all)) => Value::Float(of(*part as f64 / *all as f64)),
+            None => Value::Null,
+        };
+        let lost = cells.iter().map(|((cohort, age), cell)| {
+            vec![Value::Wall(*cohort), Value::Int(*age), value(cell, |kept| 1.0 - kept)]
+        });
+        let sql = "SELECT metric_time, age, MEASURE(lost) FROM metrics.lost GROUP BY 1, 2";
+        questions.push((sql.to_owned(), lost.collect()));
+        let after_one = cells.iter().filter(|((_, age), _)| *age == 1);
+        let after_one =
+            after_one.map(|((cohort, _), cell)| vec![Value::Wall(*cohort), value(cell, |it| it)]);
+        let sql =
+            "SELECT metric_time, MEASURE(kept_after_one) FROM metrics.kept_after_one GROUP BY 1";
+        questions.push((sql.to_owned(), after_one.collect()));
+        questions
     }
 
     /// Conversions by the day of the first target.
@@ -323,6 +433,7 @@ impl World {
         let totals = totals.iter().map(|(age, cell)| vec![Value::Int(*age), value(cell)]);
         let sql = "SELECT age, kept FROM metrics.kept".to_owned();
         questions.push((sql, totals.collect()));
+        questions.extend(self.built(&cells));
         questions
     }
 

@@ -1,6 +1,7 @@
 //! Metrics built on metrics: ratios and derived ones.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
@@ -9,6 +10,7 @@ use datafusion::logical_expr::Expr;
 
 use super::aggregation::QUOTIENT_SCALE;
 use super::at::At;
+use super::journey::RowsScope;
 use super::metric::{
     Draft, Metrics, Surroundings, Target, condition, reference_label, successor_help,
     unknown_dimension,
@@ -21,8 +23,8 @@ use crate::model::expr::{self, Name, Resolved, Scope};
 use crate::model::raw::{RawMetricType, RawSide, RawVersion, Text};
 use crate::model::types::{self, DIGITS_128};
 use crate::model::{
-    Entity, EntityFilter, LateData, MetricKind, MetricRef, MetricTime, MetricVersion, Project,
-    Side, Status, near, shared,
+    Dimension, Entity, EntityFilter, Journey, LateData, MetricKind, MetricRef, MetricTime,
+    MetricVersion, Project, Side, Status, near, shared,
 };
 
 /// Metrics built on each other: deep chains are mistakes.
@@ -35,7 +37,15 @@ pub(super) fn check(
     metrics: &Metrics<'_>,
 ) {
     let done = metrics.drafts.iter().map(|draft| vec![false; draft.raw.versions.len()]).collect();
-    let mut walk = Walk { surroundings, metrics, done, open: Vec::new() };
+    let mut journeys = BTreeMap::new();
+    for version in metrics.drafts.iter().flat_map(|draft| draft.versions.borrow().clone()).flatten()
+    {
+        if let Some(journey) = version.journey() {
+            journeys
+                .insert(journey.rows.name.clone(), (version.entity.clone(), Arc::clone(journey)));
+        }
+    }
+    let mut walk = Walk { surroundings, metrics, journeys, done, open: Vec::new() };
     for (metric, draft) in metrics.drafts.iter().enumerate() {
         for version in 0..draft.raw.versions.len() {
             walk.version(context, metric, version);
@@ -57,6 +67,8 @@ pub(super) fn is_built(metric_type: RawMetricType) -> bool {
 struct Walk<'w, 'e, 'a> {
     surroundings: &'w Surroundings<'e, 'a>,
     metrics: &'w Metrics<'a>,
+    /// By the name of the entity of their rows: that whose dimensions they have, and the journey.
+    journeys: BTreeMap<String, (String, Arc<Journey>)>,
     done: Vec<Vec<bool>>,
     /// Versions being checked, outermost first.
     open: Vec<(usize, usize)>,
@@ -207,8 +219,14 @@ impl Walk<'_, '_, '_> {
     ) -> Option<Vec<EntityFilter>> {
         let Some(text) = text else { return Some(Vec::new()) };
         let filters = entities.iter().map(|entity| {
-            let scope = self.surroundings.scopes.get(entity)?;
-            let expr = condition(context, text, at, scope)?;
+            let expr = match self.journeys.get(*entity) {
+                None => condition(context, text, at, self.surroundings.scopes.get(entity)?)?,
+                Some((base, journey)) => {
+                    let base = self.surroundings.scopes.get(base.as_str())?;
+                    let scope = RowsScope { rows: &journey.rows, base };
+                    condition(context, text, at, &scope)?
+                }
+            };
             Some(EntityFilter { entity: (*entity).to_owned(), text: text.0.clone(), expr })
         });
         filters.collect()
@@ -280,16 +298,6 @@ impl Walk<'_, '_, '_> {
         if let Some(fault) = self.retired(reference, metric, version) {
             return fault;
         }
-        if super::journey::is_journey(self.metrics.drafts[metric].raw.versions[version].metric_type)
-        {
-            return Resolution::Fault {
-                code: "not_supported_yet",
-                message: format!(
-                    "a metric built on {reference}, which follows members over time, is not supported yet"
-                ),
-                help: Some("Ask for both, and calculate with the results.".to_owned()),
-            };
-        }
         self.version(context, metric, version);
         match &self.metrics.drafts[metric].versions.borrow()[version] {
             Some(version) => Resolution::Part(Arc::clone(version)),
@@ -321,7 +329,7 @@ impl Walk<'_, '_, '_> {
         whole: Whole,
     ) -> Option<MetricVersion> {
         let raw = &draft.raw.versions[index];
-        let entities = entities(context, raw, at, parts)?;
+        let entities = self.entities(context, raw, at, parts)?;
         let time = shared_time(context, raw, at, parts, self.surroundings.project);
         let dimensions = match entities.as_slice() {
             [entity] => self.dimensions(context, raw, at, parts, entity),
@@ -330,14 +338,14 @@ impl Walk<'_, '_, '_> {
         let names: Vec<&str> = entities.iter().map(String::as_str).collect();
         let filter = self.filter(context, raw.filter.as_ref(), at.key("filter"), &names);
         let life = draft.lives[index].clone()?;
-        Some(MetricVersion {
+        let version = MetricVersion {
             metric: draft.raw.metric.to_string(),
             version: life.version,
             status: life.status,
             released: life.released,
             sunset: life.sunset,
             replaced_by: life.replaced_by,
-            entity: entities.first()?.clone(),
+            entity: self.shown_entity(entities.first()?).to_owned(),
             entities,
             kind: whole.kind,
             eligibility: Vec::new(),
@@ -351,7 +359,117 @@ impl Walk<'_, '_, '_> {
             freshness: whole.freshness,
             fill: super::metric::fill(raw),
             change: raw.change.as_ref().map(|text| text.to_string()),
-        })
+        };
+        self.has_needed_dimensions(context, &version, at)?;
+        Some(version)
+    }
+
+    /// Refuses what no question could get a value of: a journey that needs one age or step, where the
+    /// other parts don't have such a dimension and no filter says which.
+    fn has_needed_dimensions(
+        &self,
+        context: &mut Context<'_>,
+        version: &MetricVersion,
+        at: At<'_>,
+    ) -> Option<()> {
+        if !version.drills_across() {
+            return Some(());
+        }
+        for name in &version.entities {
+            let Some((_, journey)) = self.journeys.get(name) else { continue };
+            let needed = journey.needed_dimensions();
+            let Some(first) = needed.first() else { continue };
+            let has =
+                |names: &Vec<String>| needed.iter().any(|it| names.iter().any(|own| own == it));
+            if version.dimensions.as_ref().is_some_and(has) || self.is_fixed(version, journey) {
+                continue;
+            }
+            let message = format!(
+                "{} has a value for one \"{first}\" at a time, which not all parts have",
+                journey.name()
+            );
+            let finding = Finding::error("needs_dimension", message)
+                .at(at.key("type").place(format!("over several values of \"{first}\" it has no value")))
+                .help(format!(
+                    "Say which one where the metric is named: {{metric: …, filter: \"{first} = 1\"}}, or in a filter of its own."
+                ));
+            context.push(finding);
+            return None;
+        }
+        Some(())
+    }
+
+    /// Whether filters say of a journey's rows, wherever a metric is built on them, which age or step.
+    fn is_fixed(&self, version: &MetricVersion, journey: &Journey) -> bool {
+        let name = &journey.rows.name;
+        let fixes = |filters: &[EntityFilter]| {
+            filters.iter().any(|it| it.entity == *name && journey.is_fixed_by(&it.expr))
+        };
+        if !version.entities.contains(name) || fixes(&version.filter) {
+            return true;
+        }
+        let part = |part: &MetricRef| match self.metrics.target(part) {
+            Target::Version(metric, index) => {
+                let known = self.metrics.drafts[metric].versions.borrow()[index].clone();
+                known.is_some_and(|part| self.is_fixed(&part, journey))
+            }
+            Target::Broken | Target::Fault { .. } => false,
+        };
+        match &version.kind {
+            MetricKind::Ratio { numerator, denominator } => [numerator, denominator]
+                .into_iter()
+                .all(|side| fixes(&side.filter) || part(&side.metric)),
+            MetricKind::Journey(_) => false,
+            kind => kind.parts().into_iter().all(part),
+        }
+    }
+
+    /// The entities of all parts, each once; the one that is written comes first.
+    fn entities(
+        &self,
+        context: &mut Context<'_>,
+        raw: &RawVersion,
+        at: At<'_>,
+        parts: &[Part],
+    ) -> Option<Vec<String>> {
+        let mut entities: Vec<String> = Vec::new();
+        for entity in parts.iter().flat_map(|part| &part.version.entities) {
+            if !entities.contains(entity) {
+                entities.push(entity.clone());
+            }
+        }
+        let Some(written) = &raw.entity else { return Some(entities) };
+        match entities.iter().position(|entity| *self.shown_entity(entity) == **written) {
+            Some(index) => {
+                entities[..=index].rotate_right(1);
+                Some(entities)
+            }
+            None => {
+                let of: Vec<&str> = entities.iter().map(|it| self.shown_entity(it)).collect();
+                let of = of.join("\" and \"");
+                let message =
+                    format!("the metric's parts are of entity \"{of}\", not \"{written}\"");
+                let finding = Finding::error("entity_mismatch", message)
+                    .at(at.key("entity").place("not its parts'"))
+                    .help("Leave the key out, or write an entity of its parts.");
+                context.push(finding);
+                None
+            }
+        }
+    }
+
+    /// The entity of the definitions whose dimensions those have that are counted.
+    fn shown_entity<'n>(&'n self, counted: &'n str) -> &'n str {
+        self.journeys.get(counted).map_or(counted, |(entity, _)| entity)
+    }
+
+    /// The entity whose rows are counted.
+    fn counted_entity(&self, name: &str) -> Option<&Entity> {
+        if let Some((_, journey)) = self.journeys.get(name) {
+            return Some(&journey.rows);
+        }
+        let scope: &EntityScope<'_, '_> = self.surroundings.scopes.get(name)?;
+        Some(scope.draft.entity.as_ref())
     }
 
     /// Over several entities: the names that they share and all parts allow, and of these the ones
@@ -364,16 +482,13 @@ impl Walk<'_, '_, '_> {
         parts: &[Part],
         entities: &[String],
     ) -> Option<Option<Vec<String>>> {
-        let find = |name: &str| {
-            let scope: Option<&EntityScope<'_, '_>> = self.surroundings.scopes.get(name);
-            scope.map(|scope| scope.draft.entity.as_ref())
-        };
+        let find = |name: &str| self.counted_entity(name);
         let found: Option<Vec<&Entity>> = entities.iter().map(|name| find(name)).collect();
         let mut shared = shared::dimensions(&found?, find);
         let allows = |part: &Part, name: &str| match &part.version.dimensions {
             None => true,
             Some(allowed) if part.version.drills_across() => allowed.iter().any(|it| it == name),
-            Some(allowed) => find(&part.version.entity).is_some_and(|entity| {
+            Some(allowed) => find(part.version.rows_entity()).is_some_and(|entity| {
                 let dimension = entity.dimension_named(name);
                 dimension.is_some_and(|it| {
                     let plain = if it.alias_only { &it.attribute } else { &it.name };
@@ -419,12 +534,15 @@ impl Walk<'_, '_, '_> {
             });
         }
         let Some(listed) = &raw.dimensions else { return Some(shared) };
-        let scope = self.surroundings.scopes.get(entity)?;
+        let scope = self.surroundings.scopes.get(self.shown_entity(entity))?;
+        let own = self.counted_entity(entity)?;
         let mut names = Vec::new();
         let mut sound = true;
         for (index, written) in listed.iter().enumerate() {
             let at = at.key("dimensions").item(index);
-            let Some(dimension) = scope.dimension(written) else {
+            let is_own = |it: &&Dimension| it.name == *written.0 && it.path.is_empty();
+            let of_rows = || own.dimensions.iter().find(is_own);
+            let Some(dimension) = scope.dimension(written).or_else(of_rows) else {
                 sound = false;
                 unknown_dimension(context, written, at, scope);
                 continue;
@@ -469,37 +587,6 @@ fn numeric_part(context: &mut Context<'_>, part: &Part, at: At<'_>) -> Option<()
     let message = format!("a ratio needs numbers; {} is {shown}", part.reference);
     context.push(Finding::error("wrong_type", message).at(at.place(shown)));
     None
-}
-
-/// The entities of all parts, each once; the one that is written comes first.
-fn entities(
-    context: &mut Context<'_>,
-    raw: &RawVersion,
-    at: At<'_>,
-    parts: &[Part],
-) -> Option<Vec<String>> {
-    let mut entities: Vec<String> = Vec::new();
-    for entity in parts.iter().flat_map(|part| &part.version.entities) {
-        if !entities.contains(entity) {
-            entities.push(entity.clone());
-        }
-    }
-    let Some(written) = &raw.entity else { return Some(entities) };
-    match entities.iter().position(|entity| **entity == **written) {
-        Some(index) => {
-            entities[..=index].rotate_right(1);
-            Some(entities)
-        }
-        None => {
-            let of = entities.join("\" and \"");
-            let message = format!("the metric's parts are of entity \"{of}\", not \"{written}\"");
-            let finding = Finding::error("entity_mismatch", message)
-                .at(at.key("entity").place("not its parts'"))
-                .help("Leave the key out, or write an entity of its parts.");
-            context.push(finding);
-            None
-        }
-    }
 }
 
 /// The time of the parts: each keeps its own event; the zone must be one.

@@ -10,13 +10,14 @@ use datafusion::logical_expr::Expr;
 use super::at::At;
 use super::entity::{Found, base_column, column};
 use super::metric::{
-    Draft, Metrics, Surroundings, Target, dimensions, reference_label, successor_help,
+    Draft, Metrics, Surroundings, Target, condition, dimensions, reference_label, successor_help,
     unknown_dimension,
 };
+use super::scope::EntityScope;
 use super::{Context, time, values};
 use crate::diagnostic::Finding;
 use crate::model::entity::BASE;
-use crate::model::expr::cast;
+use crate::model::expr::{Name, Resolved, Scope, cast};
 use crate::model::journey::{
     AGE, AT, BookedAt, CohortGrain, Credit, Events, Journey, JourneyKind, Output, PERIOD, STEP,
     STEP_NAME, member_column,
@@ -25,14 +26,15 @@ use crate::model::raw::{
     RawBookedAt, RawCredit, RawGrain, RawMetricType, RawOutput, RawVersion, Text,
 };
 use crate::model::{
-    AfterClose, Aggregation, AsOf, Attribute, Dimension, Entity, MetricKind, MetricRef, MetricTime,
-    MetricVersion, Relationship, Status, Zone,
+    AfterClose, Aggregation, AsOf, Attribute, Dimension, Entity, EntityFilter, LateData,
+    MetricKind, MetricTime, MetricVersion, Relationship, Status, Zone,
 };
 
 /// Each step is one more window over the events.
 const STEPS_MAX: usize = 10;
 /// Longer windows are mistakes.
 const WITHIN_MAX: Duration = Duration::from_secs(3_660 * 86_400);
+const SECONDS_PER_DAY: u64 = 86_400;
 /// Ways from one entity to another that are looked at, before a web of relationships is refused.
 const PATHS_MAX: usize = 1_000;
 
@@ -55,7 +57,8 @@ pub(super) fn check(
             let at = draft.at.key("versions").item(index);
             let is_retired =
                 draft.lives[index].as_ref().is_some_and(|life| life.status == Status::Retired);
-            let mut one = One { context, surroundings, metrics, raw, at, is_retired };
+            let name = format!("rows of {} {}", draft.raw.metric, raw.version);
+            let mut one = One { context, surroundings, metrics, raw, at, name, is_retired };
             if let Some(checked) = one.version(draft, index) {
                 draft.versions.borrow_mut()[index] = Some(Arc::new(checked));
             }
@@ -70,6 +73,8 @@ struct One<'o, 'c, 'e, 'a> {
     metrics: &'o Metrics<'a>,
     raw: &'o RawVersion,
     at: At<'o>,
+    /// Of the entity of its rows.
+    name: String,
     is_retired: bool,
 }
 
@@ -94,6 +99,16 @@ struct Shape {
     data_type: DataType,
 }
 
+/// A dimension of a journey's rows that their entity doesn't have.
+struct Own {
+    name: &'static str,
+    column: &'static str,
+    data_type: DataType,
+    description: String,
+    /// What it is an attribute of: equal for dimensions that mean the same.
+    of: String,
+}
+
 impl One<'_, '_, '_, '_> {
     fn version(&mut self, draft: &Draft<'_>, index: usize) -> Option<MetricVersion> {
         let (raw, at) = (self.raw, self.at);
@@ -106,6 +121,7 @@ impl One<'_, '_, '_, '_> {
             _ => self.funnel(&member),
         }?;
         let dimensions = self.dimensions(&shape);
+        let filter = self.filter(&shape);
         let life = draft.lives[index].clone()?;
         Some(MetricVersion {
             metric: draft.raw.metric.to_string(),
@@ -121,7 +137,7 @@ impl One<'_, '_, '_, '_> {
                 kind: shape.kind,
             })),
             eligibility: Vec::new(),
-            filter: Vec::new(),
+            filter: filter?,
             time: Some(MetricTime { grains: grains?.or(shape.time.grains), ..shape.time }),
             unit: raw.unit.as_ref().or(draft.raw.unit.as_ref()).map(|unit| unit.to_string()),
             data_type: shape.data_type,
@@ -183,26 +199,32 @@ impl One<'_, '_, '_, '_> {
         self.constants(&mut base, &mut target)?;
         let entity = self.entity_of(&base)?;
         let output = output(raw.output.unwrap_or(RawOutput::Rate));
+        let within = within?;
+        let booked_at = match raw.booked_at {
+            None | Some(RawBookedAt::Base) => BookedAt::Base,
+            Some(RawBookedAt::Conversion) => BookedAt::Conversion,
+        };
+        let late_data = match booked_at {
+            BookedAt::Base => closed_after(&[&base.time, &target.time], within),
+            BookedAt::Conversion => closed_after(&[&base.time, &target.time], Duration::ZERO),
+        };
         Some(Shape {
             kind: JourneyKind::Conversion {
                 base: base.events,
                 target: target.events,
-                within: within?,
+                within,
                 credit: match raw.credit {
                     None | Some(RawCredit::LastBase) => Credit::LastBase,
                     Some(RawCredit::FirstBase) => Credit::FirstBase,
                 },
-                booked_at: match raw.booked_at {
-                    None | Some(RawBookedAt::Base) => BookedAt::Base,
-                    Some(RawBookedAt::Conversion) => BookedAt::Conversion,
-                },
+                booked_at,
                 output,
             },
-            rows: Entity { name: format!("conversion of {}", entity.name), ..(*entity).clone() },
+            rows: Entity { name: self.name.clone(), ..(*entity).clone() },
             entity,
             own: Vec::new(),
             allowed: base.version.dimensions.clone(),
-            time: MetricTime { expr: base_column(AT), ..base.time },
+            time: MetricTime { expr: base_column(AT), ingested: None, late_data, ..base.time },
             data_type: value_type(output),
         })
     }
@@ -252,23 +274,33 @@ impl One<'_, '_, '_, '_> {
         let entity = self.entity_of(first)?;
         let output = output(raw.output.unwrap_or(RawOutput::Count));
         let (allowed, time) = (first.version.dimensions.clone(), first.time.clone());
-        let mut rows = Entity { name: format!("funnel of {}", entity.name), ..(*entity).clone() };
-        let description = "1 for the first step".to_owned();
-        self.add(&mut rows, "step", STEP, DataType::Int64, description)?;
-        let description = "the step's metric".to_owned();
-        self.add(&mut rows, "step_name", STEP_NAME, DataType::Utf8, description)?;
+        let within = within?;
+        let times: Vec<&MetricTime> = steps.iter().map(|step| &step.time).collect();
+        let late_data = closed_after(&times, within);
+        let mut rows = Entity { name: self.name.clone(), ..(*entity).clone() };
+        let own = |name, column, data_type, description: &str| Own {
+            name,
+            column,
+            data_type,
+            description: description.to_owned(),
+            of: self.name.clone(),
+        };
+        let step = own("step", STEP, DataType::Int64, "1 for the first step");
+        let step_name = own("step_name", STEP_NAME, DataType::Utf8, "the step's metric");
+        self.add(&mut rows, step)?;
+        self.add(&mut rows, step_name)?;
         rows.key.push("step".to_owned());
         Some(Shape {
             kind: JourneyKind::Funnel {
                 steps: steps.into_iter().map(|step| step.events).collect(),
-                within: within?,
+                within,
                 output,
             },
             rows,
             entity,
             own: vec!["step", "step_name"],
             allowed,
-            time: MetricTime { expr: base_column(AT), ..time },
+            time: MetricTime { expr: base_column(AT), ingested: None, late_data, ..time },
             data_type: value_type(output),
         })
     }
@@ -291,9 +323,17 @@ impl One<'_, '_, '_, '_> {
             self.context.push(finding);
             return None;
         }
-        let mut rows = rows_of_members(member, &cohort.events.member_types);
+        let mut rows = rows_of_members(&self.name, member, &cohort.events.member_types);
         let description = format!("{}s since the cohort's", grain?.name());
-        self.add(&mut rows, "age", AGE, DataType::Int64, description)?;
+        let age = Own {
+            name: "age",
+            column: AGE,
+            data_type: DataType::Int64,
+            // Ages in months are the same thing in every retention.
+            of: description.clone(),
+            description,
+        };
+        self.add(&mut rows, age)?;
         rows.key.push("age".to_owned());
         let Zone::Named(zone) = cohort.time.zone else {
             let finding = Finding::error("not_supported_yet", "a retention in no one time zone")
@@ -313,7 +353,13 @@ impl One<'_, '_, '_, '_> {
             entity: Arc::clone(member),
             own: vec!["age"],
             allowed: None,
-            time: MetricTime { expr: base_column(PERIOD), grains: None, ..cohort.time },
+            time: MetricTime {
+                expr: base_column(PERIOD),
+                ingested: None,
+                grains: None,
+                late_data: closed_after(&[&cohort.time, &active.time], Duration::ZERO),
+                ..cohort.time
+            },
             data_type: DataType::Float64,
         })
     }
@@ -363,9 +409,6 @@ impl One<'_, '_, '_, '_> {
             self.context.push(finding);
             return None;
         };
-        if !self.is_plain_time(&reference, &time, at) {
-            return None;
-        }
         rules.extend(version.eligibility.iter().map(|rule| rule.expr.clone()));
         if let MetricKind::Aggregate(Aggregation::CountDistinct { expr, .. }) = &version.kind {
             rules.push(expr.clone().is_not_null());
@@ -382,26 +425,9 @@ impl One<'_, '_, '_, '_> {
             member_types: key_types(member)?,
             constants: Vec::new(),
             rules,
-            at: time.expr.clone(),
+            time: time.clone(),
         };
         Some(Followed { version, time, events })
-    }
-
-    /// Whether an event's own time is when it counts.
-    fn is_plain_time(&mut self, reference: &MetricRef, time: &MetricTime, at: At<'_>) -> bool {
-        let after = time.late_data.after;
-        if after == AfterClose::Restate {
-            return true;
-        }
-        let message = format!(
-            "events of {reference}, which says {} of late ones, are not supported yet",
-            after.name()
-        );
-        let finding = Finding::error("not_supported_yet", message)
-            .at(at.place("its late events count otherwise"))
-            .help("Name a metric with late_data: {after: restate}.");
-        self.context.push(finding);
-        false
     }
 
     /// The columns of an entity's sources that hold the key of the member it belongs to.
@@ -570,14 +596,8 @@ impl One<'_, '_, '_, '_> {
     }
 
     /// Adds a dimension that the entity doesn't have.
-    fn add(
-        &mut self,
-        rows: &mut Entity,
-        name: &str,
-        column: &str,
-        data_type: DataType,
-        description: String,
-    ) -> Option<()> {
+    fn add(&mut self, rows: &mut Entity, own: Own) -> Option<()> {
+        let Own { name, column, data_type, description, of } = own;
         if rows.dimensions.iter().any(|other| other.name == name) {
             let kind = self.raw.metric_type.name();
             let message = format!("a {kind} has a dimension \"{name}\" of its own");
@@ -602,7 +622,7 @@ impl One<'_, '_, '_, '_> {
         rows.dimensions.push(Dimension {
             name: name.to_owned(),
             path: Vec::new(),
-            entity: rows.name.clone(),
+            entity: of,
             attribute: name.to_owned(),
             data_type,
             is_uuid: false,
@@ -612,6 +632,15 @@ impl One<'_, '_, '_, '_> {
             description: Some(description),
         });
         Some(())
+    }
+
+    /// The metric's own filter, over its rows.
+    fn filter(&mut self, shape: &Shape) -> Option<Vec<EntityFilter>> {
+        let Some(text) = &self.raw.filter else { return Some(Vec::new()) };
+        let base = self.surroundings.scopes.get(shape.entity.name.as_str())?;
+        let scope = RowsScope { rows: &shape.rows, base };
+        let expr = condition(self.context, text, self.at.key("filter"), &scope)?;
+        Some(vec![EntityFilter { entity: shape.rows.name.clone(), text: text.0.clone(), expr }])
     }
 
     /// Those that are listed, else those of the events; its own ones always. Some(None): all.
@@ -629,6 +658,47 @@ impl One<'_, '_, '_, '_> {
             names.extend(shape.own.iter().map(|name| (*name).to_owned()));
             names
         }))
+    }
+}
+
+/// When a day of a journey is closed: once all its events are known, and those that may follow within
+/// a window. How late ones count is decided event by event.
+fn closed_after(times: &[&MetricTime], within: Duration) -> LateData {
+    let known = times.iter().map(|time| time.late_data.window_days).max().unwrap_or_default();
+    let days = within.as_secs().div_ceil(SECONDS_PER_DAY);
+    let days = u32::try_from(days).unwrap_or(u32::MAX);
+    LateData { window_days: known.saturating_add(days), after: AfterClose::Restate }
+}
+
+/// What a condition on the rows of a journey may name: what the events of its base or its members have,
+/// and its own dimensions.
+pub(super) struct RowsScope<'s, 'e, 'a> {
+    pub(super) rows: &'s Entity,
+    /// Of the entity whose dimensions they are.
+    pub(super) base: &'s EntityScope<'e, 'a>,
+}
+
+impl Scope for RowsScope<'_, '_, '_> {
+    fn resolve(&self, parts: &[String]) -> Resolved {
+        let attribute = match parts {
+            [name] => self.rows.attributes.iter().find(|it| it.name == *name),
+            _ => None,
+        };
+        if let Some(Attribute { data_type, expr, .. }) = attribute {
+            let (data_type, expr) = (data_type.clone(), expr.clone());
+            return Resolved::Name(Box::new(Name { data_type, expr }));
+        }
+        let member = &self.base.draft.entity;
+        let is_of_members = self.rows.relationships.first().is_some_and(|it| {
+            it.entity == member.name && it.key.first() == Some(&member_column(0))
+        });
+        match self.base.resolve(parts) {
+            Resolved::Name(name) if is_of_members => {
+                let expr = moved(&name.expr, &member.name);
+                Resolved::Name(Box::new(Name { expr, ..*name }))
+            }
+            resolved => resolved,
+        }
     }
 }
 
@@ -661,9 +731,9 @@ fn listed(paths: &[Vec<Relationship>]) -> String {
 
 /// The members as one relationship away from rows that hold their keys: so a member that the
 /// entity's source doesn't have keeps its key, and is one more with unknown attributes.
-fn rows_of_members(member: &Entity, key_types: &[DataType]) -> Entity {
+fn rows_of_members(name: &str, member: &Entity, key_types: &[DataType]) -> Entity {
     let mut rows = member.clone();
-    rows.name = format!("retention of {}", member.name);
+    rows.name = name.to_owned();
     let moved = |expr: &Expr| moved(expr, &member.name);
     let key_of = |attribute: &str| {
         let index = member.key.iter().position(|name| name == attribute)?;

@@ -15,7 +15,7 @@ use super::scope::EntityScope;
 use super::status::{self, Life};
 use super::{Context, aggregation, journey, many_side, over_time, time, units, values};
 use crate::diagnostic::Finding;
-use crate::model::expr::{self, Compiled};
+use crate::model::expr::{self, Compiled, Scope};
 use crate::model::load::{Body, Document};
 use crate::model::raw::{RawFill, RawMetric, RawMetricType, RawVersion, Text};
 use crate::model::types::{self};
@@ -328,10 +328,10 @@ fn keys_of(
         }
         RawMetricType::Conversion => Some((
             &["base", "target", "entity", "within"],
-            &["credit", "booked_at", "output", "constant"],
+            &["credit", "booked_at", "output", "constant", "filter"],
         )),
-        RawMetricType::Retention => Some((&["cohort", "active", "entity", "grain"], &[])),
-        RawMetricType::Funnel => Some((&["steps", "entity", "within"], &["output"])),
+        RawMetricType::Retention => Some((&["cohort", "active", "entity", "grain"], &["filter"])),
+        RawMetricType::Funnel => Some((&["steps", "entity", "within"], &["output", "filter"])),
     }
 }
 
@@ -487,7 +487,7 @@ pub(super) fn condition(
     context: &mut Context<'_>,
     text: &str,
     at: At<'_>,
-    scope: &EntityScope<'_, '_>,
+    scope: &dyn Scope,
 ) -> Option<Expr> {
     let Compiled { expr, data_type } = compiled(context, text, at, scope)?;
     if data_type == DataType::Boolean {
@@ -505,7 +505,7 @@ pub(super) fn compiled(
     context: &mut Context<'_>,
     text: &str,
     at: At<'_>,
-    scope: &EntityScope<'_, '_>,
+    scope: &dyn Scope,
 ) -> Option<Compiled> {
     match expr::compile(text, scope) {
         Ok(compiled) => Some(compiled),

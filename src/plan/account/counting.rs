@@ -9,6 +9,7 @@ use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, TableScanBuilder, Union, and, lit};
 
 use super::super::atoms::Over;
+use super::super::clock;
 use super::super::error::PlanError;
 use super::super::expand::{Reading, TimeOf, joined_sources, known_rows};
 use super::super::latest::Latest;
@@ -118,12 +119,15 @@ pub(super) fn of_events(
         exprs.iter().map(|expr| expr.clone().is_not_null()).reduce(and).unwrap_or_else(|| lit(true))
     };
     let mut conditions: Vec<Expr> = rules.iter().map(|rule| rule.expr.clone()).collect();
+    let resolved = |expr: Expr| clock::resolved(expr, from.clock);
+    let at = resolved(TimeOf::of(&events.time)?.instant)?;
+    conditions.extend(clock::counts(&events.time)?.map(resolved).transpose()?);
     conditions.push(all(&events.member));
-    conditions.push(events.at.clone().is_not_null());
+    conditions.push(at.clone().is_not_null());
     let zeros = conditions.len();
     let zone = lit(Tz::UTC.name());
-    let time = TimeOf { instant: events.at.clone(), zone, window_days: 0, shift: None };
-    let rows = joined_sources(from, entity, None, conditions.iter(), Some(&time))?;
+    let time = TimeOf { instant: at, zone, window_days: 0, shift: None };
+    let rows = joined_sources(from, entity, conditions.iter(), Some(&time))?;
     let name = |index: usize| format!("__is{index}");
     let named = conditions.into_iter().enumerate();
     let rows = projected(rows, named.map(|(index, expr)| expr.alias(name(index))).collect())?;

@@ -11,6 +11,7 @@ use datafusion::logical_expr::{
     WindowFrameBound, WindowFrameUnits, WindowFunctionDefinition, and, binary_expr, lit,
 };
 
+use super::super::clock;
 use super::super::error::PlanError;
 use super::super::expand::{Reading, TimeOf, joined_sources};
 use super::super::rewrite::{filtered, projected};
@@ -62,20 +63,23 @@ fn of_metric(
 ) -> Result<LogicalPlan, PlanError> {
     let missing = || PlanError::Internal(format!("no entity {}", events.entity));
     let entity = from.model.entities.get(&events.entity).ok_or_else(missing)?;
+    let resolved = |expr: Expr| clock::resolved(expr, from.clock);
+    let at = resolved(TimeOf::of(&events.time)?.instant)?;
+    let late_data = clock::counts(&events.time)?.map(resolved).transpose()?;
     let members = events.member.iter().enumerate();
     let mut outputs: Vec<(String, Expr)> =
         members.map(|(index, key)| (member_column(index), key.clone())).collect();
     let constants = events.constants.iter().enumerate();
     outputs.extend(constants.map(|(index, expr)| (constant_column(index), expr.clone())));
-    outputs.push((AT.to_owned(), events.at.clone()));
+    outputs.push((AT.to_owned(), at.clone()));
     outputs.push((KIND.to_owned(), lit(kind)));
     outputs.extend(further.iter().cloned());
-    let present = events.member.iter().chain([&events.at]).map(|it| it.clone().is_not_null());
-    let rules: Vec<Expr> = events.rules.iter().cloned().chain(present).collect();
+    let present = events.member.iter().chain([&at]).map(|it| it.clone().is_not_null());
+    let rules: Vec<Expr> = events.rules.iter().cloned().chain(late_data).chain(present).collect();
     let used = rules.iter().chain(outputs.iter().map(|(_, expr)| expr));
     let zone = lit(chrono_tz::Tz::UTC.name());
-    let time = TimeOf { instant: events.at.clone(), zone, window_days: 0, shift: None };
-    let mut plan = joined_sources(from, entity, None, used, Some(&time))?;
+    let time = TimeOf { instant: at, zone, window_days: 0, shift: None };
+    let mut plan = joined_sources(from, entity, used, Some(&time))?;
     if let Some(predicate) = rules.iter().cloned().reduce(and) {
         plan = filtered(plan, predicate)?;
     }

@@ -1,20 +1,17 @@
 //! The values of journeys over the rows that they have.
 
 use datafusion::common::Column;
-use datafusion::common::tree_node::TreeNode;
-use datafusion::logical_expr::utils::split_conjunction;
-use datafusion::logical_expr::{Aggregate, BinaryExpr, Expr, LogicalPlan, Operator, and, lit};
+use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, and, lit};
 
-use super::super::atoms::{Atom, AtomFunction, Atoms, Over, ratio};
+use super::super::atoms::{Atom, AtomFunction, Atoms, ratio};
 use super::super::error::PlanError;
 use super::super::trace::scan_column;
 use super::events::case;
-use super::time_of;
 use crate::bind::ScanKind;
-use crate::model::MetricVersion;
 use crate::model::entity::BASE;
 use crate::model::journey::{
-    ACTIVE, BookedAt, COMPLETE, CONVERTED_AT, Journey, JourneyKind, Output, REACHED, member_column,
+    ACTIVE, BookedAt, COMPLETE, CONVERTED_AT, Journey, JourneyKind, Output, REACHED,
+    lets_one_through, member_column,
 };
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::TableReference;
@@ -25,30 +22,10 @@ fn column(name: &str) -> Expr {
 }
 
 impl Atoms {
-    /// The formula of a journey over atoms. Rows that aren't converted, active or there are counted
-    /// out inside the aggregates, not filtered away: their groups exist, with 0.
-    pub(crate) fn journey(
-        &mut self,
-        version: &MetricVersion,
-        journey: &Journey,
-        instance: usize,
-        filter: Option<&Expr>,
-    ) -> Result<Expr, PlanError> {
-        let time = version.time.as_ref().map(|time| time_of(version, time)).transpose()?;
-        let plain = Atom {
-            instance,
-            entity: journey.rows.name.clone(),
-            metric: version.metric.clone(),
-            function: AtomFunction::Count,
-            argument: None,
-            conditions: Vec::new(),
-            time,
-            over: Over::Group,
-            earlier: None,
-            known_by: Vec::new(),
-            many_side: None,
-            filter: filter.cloned(),
-        };
+    /// The formula of a journey over atoms like a count of its rows. Rows that aren't converted,
+    /// active or there are counted out inside the aggregates, not filtered away: their groups exist,
+    /// with 0.
+    pub(crate) fn journey(&mut self, plain: Atom, journey: &Journey) -> Result<Expr, PlanError> {
         let counted = |condition: Expr| Atom {
             argument: Some(case(condition, lit(1i64), None)),
             ..plain.clone()
@@ -69,7 +46,9 @@ impl Atoms {
                             time.instant = column(CONVERTED_AT);
                             time
                         });
-                        Atom { conditions: vec![is_converted], time, ..plain.clone() }
+                        let mut part = Atom { time, ..plain.clone() };
+                        part.conditions.push(is_converted);
+                        part
                     }
                 };
                 (part, plain.clone(), *output)
@@ -95,16 +74,17 @@ impl Atoms {
     }
 }
 
-/// Refuses a journey's value over several ages or steps, which would have no meaning: one of the
-/// dimensions that it needs must be a key of every grouping set, or set equal to a constant.
+/// Refuses a value over several ages or steps of a journey, which would have no meaning: one of the
+/// dimensions that it needs must be a key of every grouping set, or equal to a constant by a condition
+/// of the statement or of the definition.
 pub(crate) fn refuse_totals(
     aggregate: &Aggregate,
     filters: &[(&LogicalPlan, &Expr)],
     instance: usize,
-    version: &MetricVersion,
+    journey: &Journey,
     atoms: &[Atom],
 ) -> Result<(), PlanError> {
-    let needed = version.journey().map_or(&[][..], |journey| journey.needed_dimensions());
+    let needed = journey.needed_dimensions();
     let Some(first) = needed.first() else { return Ok(()) };
     let input = aggregate.input.as_ref();
     let is_needed = |plan: &LogicalPlan, expr: &Expr| {
@@ -118,14 +98,7 @@ pub(crate) fn refuse_totals(
         })
     };
     let is_one = |plan: &LogicalPlan, condition: &Expr| {
-        split_conjunction(condition).into_iter().any(|conjunct| match conjunct {
-            Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
-                let is_constant = |expr: &Expr| !expr.any_column_refs() && !is_volatile(expr);
-                (is_needed(plan, left) && is_constant(right))
-                    || (is_needed(plan, right) && is_constant(left))
-            }
-            _ => false,
-        })
+        lets_one_through(condition, |expr| is_needed(plan, expr))
     };
     let grouped = match aggregate.group_expr.as_slice() {
         [Expr::GroupingSet(sets)] => {
@@ -135,21 +108,21 @@ pub(crate) fn refuse_totals(
         keys => keys.iter().any(|key| is_needed(input, key)),
     };
     let filtered = filters.iter().any(|(plan, predicate)| is_one(plan, predicate));
-    let own =
-        atoms.iter().filter(|atom| atom.instance == instance && atom.metric == version.metric);
-    let each = |atom: &Atom| atom.filter.as_ref().is_some_and(|filter| is_one(input, filter));
-    if grouped || filtered || own.clone().count() > 0 && own.clone().all(each) {
-        return Ok(());
+    let mut own = atoms
+        .iter()
+        .filter(|atom| atom.instance == instance && atom.entity == journey.rows.name)
+        .filter(|atom| {
+            let asked = atom.filter.as_ref().is_some_and(|filter| is_one(input, filter));
+            !asked && !atom.conditions.iter().any(|condition| journey.is_fixed_by(condition))
+        });
+    match own.next() {
+        Some(atom) if !grouped && !filtered => Err(PlanError::NeedsDimension {
+            metric: atom.metric.clone(),
+            dimension: (*first).to_owned(),
+            kind: journey.name(),
+        }),
+        _ => Ok(()),
     }
-    Err(PlanError::NeedsDimension {
-        metric: version.metric.clone(),
-        dimension: (*first).to_owned(),
-        kind: version.journey().map_or("a journey", |journey| journey.name()),
-    })
-}
-
-fn is_volatile(expr: &Expr) -> bool {
-    expr.exists(|node| Ok(matches!(node, Expr::ScalarSubquery(_)))).unwrap_or(true)
 }
 
 /// The keys of each grouping set.

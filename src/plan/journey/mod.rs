@@ -26,7 +26,7 @@ use super::error::PlanError;
 use super::expand::{Reading, TimeOf};
 use crate::model::entity::BASE;
 use crate::model::journey::{Journey, JourneyKind};
-use crate::model::{MetricTime, MetricVersion};
+use crate::model::{MetricTime, Model};
 
 /// The rows of a journey under the alias [`BASE`], with the columns of these names: those of
 /// [`crate::model::journey`], and source columns of the base event's entity.
@@ -49,10 +49,14 @@ pub(crate) fn rows(
     Ok(LogicalPlan::SubqueryAlias(SubqueryAlias::try_new(Arc::new(rows), alias)?))
 }
 
-/// When a row of a metric counts. A cohort's period is a wall clock already.
-pub(crate) fn time_of(version: &MetricVersion, time: &MetricTime) -> Result<TimeOf, PlanError> {
+/// When a row of an entity counts, or of a journey. A cohort's period is a wall clock already.
+pub(crate) fn time_of(
+    model: &Model,
+    counted: &str,
+    time: &MetricTime,
+) -> Result<TimeOf, PlanError> {
     let of_row = TimeOf::of(time)?;
-    let has_instant = version.journey().is_none_or(|journey| journey.has_instant());
+    let has_instant = model.journeys.get(counted).is_none_or(|journey| journey.has_instant());
     Ok(match has_instant {
         true => of_row,
         false => TimeOf { zone: lit(chrono_tz::Tz::UTC.name()), ..of_row },

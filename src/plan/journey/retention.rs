@@ -213,5 +213,5 @@ fn watermark(
 fn newest(from: Reading<'_>, events: &Events) -> Result<LogicalPlan, PlanError> {
     let missing = || PlanError::Internal(format!("no entity {}", events.entity));
     let entity = from.model.entities.get(&events.entity).ok_or_else(missing)?;
-    expand::newest(from, entity, &events.at, NEWEST)
+    expand::newest(from, entity, &events.time.expr, NEWEST)
 }
