@@ -26,6 +26,10 @@ impl Property for Int4 {
         node.schema().fields().iter().map(|it| is_small(it.data_type())).collect()
     }
 
+    fn unnested(_: bool, item: &DataType) -> bool {
+        is_small(item)
+    }
+
     fn computed(rows: &Rows<'_, Self>, expr: &Expr) -> bool {
         let type_of = |expr: &Expr| expr.get_type(rows.schema);
         let is_date = |expr: &Expr| type_of(expr).is_ok_and(|it| it == DataType::Date32);

@@ -3,6 +3,7 @@
 
 use std::marker::PhantomData;
 
+use datafusion::arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::expr::{
     AggregateFunction, Case, Placeholder, ScalarFunction, WindowFunction,
@@ -22,6 +23,9 @@ pub(super) trait Property: Sized {
 
     /// Of an expression that doesn't just pick one of several values.
     fn computed(rows: &Rows<'_, Self>, expr: &Expr) -> Self::Known;
+
+    /// Of the items of a list, as rows of this type.
+    fn unnested(list: Self::Known, item: &DataType) -> Self::Known;
 }
 
 /// For each column of a plan, what is known of its values.
@@ -66,6 +70,15 @@ pub(super) fn columns<P: Property>(plan: &LogicalPlan) -> Vec<P::Known> {
                 one.into_iter().zip(other).map(common).collect()
             };
             parts.reduce(both).unwrap_or_default()
+        }
+        LogicalPlan::Unnest(unnest) => {
+            let (input, fields) = (columns::<P>(&unnest.input), unnest.schema.fields());
+            let known = |(index, field): (&usize, &FieldRef)| {
+                let known = input.get(*index).copied().unwrap_or_default();
+                let is_list = unnest.list_type_columns.iter().any(|(list, _)| list == index);
+                if is_list { P::unnested(known, field.data_type()) } else { known }
+            };
+            unnest.dependency_indices.iter().zip(fields.iter()).map(known).collect()
         }
         LogicalPlan::Values(values) => {
             let rows = Rows::<P>::with(&values.schema, Vec::new());

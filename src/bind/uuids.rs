@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{AggregateFunction, InList, Placeholder};
@@ -88,6 +89,10 @@ impl Property for Uuid {
             false => Uuids::None,
         };
         fields.iter().map(|field| of(field.name())).collect()
+    }
+
+    fn unnested(list: Uuids, _: &DataType) -> Uuids {
+        if list == Uuids::List { Uuids::One } else { Uuids::None }
     }
 
     fn computed(rows: &Rows<'_, Self>, expr: &Expr) -> Uuids {
