@@ -88,6 +88,28 @@ async fn plain_columns_say_which_relation_they_are_of() {
         assert_eq!(ours, theirs, "{sql}");
         known += ours.iter().filter(|(table, _, _)| !table.is_empty()).count();
     }
+    // By which sqlx finds the names of tables and columns.
+    let mut answers = Vec::new();
+    for client in [&ours, &theirs] {
+        let oid = client.query_one("SELECT 'orders'::regclass::oid", &[]).await.unwrap();
+        let oid: u32 = oid.get(0);
+        let sql = format!(
+            "SELECT attrelid::regclass::text table_name, array_agg(ROW(attnum, attname)) AS columns \
+             FROM (VALUES ({oid}, 1), ({oid}, 2)) lookup(table_oid, attribute_num) \
+             INNER JOIN pg_catalog.pg_attribute \
+             ON lookup.table_oid = attrelid AND lookup.attribute_num = attnum GROUP BY attrelid"
+        );
+        let statement = client.prepare(&sql).await.unwrap();
+        let types: Vec<u32> = statement.columns().iter().map(|it| it.type_().oid()).collect();
+        let mut rows = Vec::new();
+        for message in client.simple_query(&sql).await.unwrap() {
+            if let tokio_postgres::SimpleQueryMessage::Row(row) = message {
+                rows.push((row.get(0).map(str::to_owned), row.get(1).map(str::to_owned)));
+            }
+        }
+        answers.push((types, rows));
+    }
+    assert_eq!(answers[0], answers[1]);
     assert!(known > 100, "only {known} columns of relations");
 }
 
