@@ -33,7 +33,7 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
         Overload::new(&[Kind::Any], rows::text, build_object).variadic().of_nulls().jsonb(),
     ] },
     RowFunction { name: "jsonb_build_array", overloads: &[
-        Overload::new(&[Kind::Any], rows::text, |args| list(args)).variadic().of_nulls().jsonb(),
+        Overload::new(&[Kind::Any], rows::text, list).variadic().of_nulls().jsonb(),
     ] },
     RowFunction { name: "jsonb_list", overloads: &[
         Overload::new(&[Kind::Any], rows::text, |args| list(args[0].items())).jsonb(),
