@@ -11,7 +11,8 @@ use super::error::BindError;
 use super::preview::Preview;
 use super::relation::{ColumnKind, MeasureColumn, Relation, RelationColumn, Relations};
 use super::scope::{
-    Columns, Item, Kind, MeasureUse, Resolved, Scope, column, derived_name, folded, nearest,
+    Columns, Item, Kind, MeasureUse, PlainColumn, Resolved, Scope, column, derived_name, folded,
+    nearest,
 };
 use super::segment;
 use crate::model::{AfterClose, MetricVersion, Model, SegmentVersion};
@@ -110,6 +111,8 @@ pub(crate) struct Found {
     pub(crate) window: bool,
     /// Columns outside of aggregates that aren't measures, resolved.
     pub(crate) columns: Vec<Expr>,
+    /// Where the expression is a column's name and nothing else.
+    pub(crate) plain: Option<PlainColumn>,
 }
 
 impl Found {
@@ -366,7 +369,8 @@ impl<'m> Binder<'m> {
         if table.is_none()
             && let Some(shared) = scope.shared.iter().find(|shared| shared.name == name)
         {
-            return Ok(Some(Resolved { expr: shared.expr.clone(), kind: Kind::Value }));
+            let (expr, plain) = (shared.expr.clone(), shared.plain.clone());
+            return Ok(Some(Resolved { expr, kind: Kind::Value, plain }));
         }
         let mut found = None;
         for item in &scope.items {
@@ -400,20 +404,45 @@ impl<'m> Binder<'m> {
         match &item.columns {
             Columns::Relation(instance) => {
                 let position = self.position_in(item, *instance, name, idents)?;
-                position.map(|position| self.use_column(*instance, position, idents)).transpose()
+                let Some(position) = position else { return Ok(None) };
+                let resolved = self.use_column(*instance, position, idents)?;
+                Ok(Some(Resolved { plain: self.plain_column(item, name), ..resolved }))
             }
             Columns::Derived(columns) => {
                 let mut named = columns.iter().enumerate().filter(|(_, it)| it.name == name);
                 match (named.next(), named.next()) {
                     (None, _) => Ok(None),
                     (Some((index, it)), None) => Ok(Some(Resolved {
-                        expr: column(&item.alias, &derived_name(columns, index)),
+                        expr: column(&item.alias, &derived_name(&item.alias, columns, index)),
                         kind: it.kind.clone(),
+                        plain: self.plain_column(item, name),
                     })),
                     (Some(_), Some(_)) => Err(self.ambiguous(idents)),
                 }
             }
         }
+    }
+
+    /// The column of an item as the catalogue has it; none of what only answers to its name.
+    pub(crate) fn plain_column(&self, item: &Item, name: &str) -> Option<PlainColumn> {
+        let plain = match &item.columns {
+            Columns::Derived(columns) => {
+                let plain = columns.iter().find(|it| it.name == name)?.plain.clone()?;
+                return Some(PlainColumn { optional: plain.optional || item.optional, ..plain });
+            }
+            Columns::Relation(instance) => {
+                let whole = self.relation(*instance)?;
+                let part = item.part.and_then(|part| whole.parts.get(part));
+                let relation = part.map_or(whole, |part| &part.relation);
+                let column = relation.position(name)?;
+                let optional = item.optional;
+                PlainColumn { relation: Arc::clone(relation), column, optional }
+            }
+        };
+        let PlainColumn { relation, column, .. } = &plain;
+        let known = self.relations.get(relation.schema, &relation.name);
+        let is_seen = known.is_some_and(|known| Arc::ptr_eq(known, relation));
+        (is_seen && !relation.columns[*column].hidden).then_some(plain)
     }
 
     /// The position of an item's column in its scan.
@@ -467,7 +496,7 @@ impl<'m> Binder<'m> {
             it.segments.extend(read.map(|version| (version.segment.clone(), version)));
         }
         let expr = column(&format!("r{instance}"), &declared.name);
-        Ok(Resolved { expr, kind })
+        Ok(Resolved { expr, kind, plain: None })
     }
 
     /// The version that the session means by a metric; None where it isn't served.

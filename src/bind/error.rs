@@ -90,7 +90,7 @@ pub enum BindError {
     Types { message: String, sqlstate: &'static str },
     /// What Postgres has words for.
     #[error("{}", .0.message)]
-    Worded(Worded),
+    Worded(Worded, Option<usize>),
     #[error("internal error: {0}")]
     Internal(String),
 }
@@ -136,7 +136,7 @@ impl ClientError for BindError {
             Self::TooComplex => "54001",
             Self::UntypedParameter { .. } => "42P18",
             Self::Types { sqlstate, .. } => sqlstate,
-            Self::Worded(worded) => worded.sqlstate,
+            Self::Worded(worded, _) => worded.sqlstate,
             Self::Function(error) => error.sqlstate,
             Self::Internal(_) => "XX000",
         }
@@ -162,7 +162,8 @@ impl ClientError for BindError {
             | Self::LevelNotGrouped { position }
             | Self::OrdinalOutOfRange { position, .. }
             | Self::UnknownPeriod { position, .. }
-            | Self::NotSupported { position, .. } => *position,
+            | Self::NotSupported { position, .. }
+            | Self::Worded(_, position) => *position,
             Self::UnknownMetric { .. }
             | Self::BadArgument { .. }
             | Self::SetOperationWidth { .. }
@@ -171,7 +172,6 @@ impl ClientError for BindError {
             | Self::WrongArguments { .. }
             | Self::Function(_)
             | Self::Types { .. }
-            | Self::Worded(_)
             | Self::Internal(_) => None,
         }
     }
@@ -217,7 +217,7 @@ impl ClientError for BindError {
                 Some(format!("Write a cast, such as ${number}::text."))
             }
             Self::Function(error) => error.hint.clone(),
-            Self::Worded(worded) => worded.hint.map(str::to_owned),
+            Self::Worded(worded, _) => worded.hint.map(str::to_owned),
             Self::WrongArguments { reason, .. } => Some(match reason {
                 Some(reason) => format!("{reason}."),
                 None => "You might need to add explicit type casts.".to_owned(),

@@ -100,7 +100,7 @@ impl Binder<'_> {
             // Later faults of this column are shown where the user named it.
             written.iter_mut().for_each(|ident| ident.span = first.span);
         }
-        let mut found = Found::default();
+        let mut found = Found { plain: resolved.plain.take(), ..Found::default() };
         match resolved.kind {
             Kind::Value => {
                 found.columns.push(resolved.expr.clone());
@@ -193,6 +193,7 @@ impl Binder<'_> {
         let [argument] = arguments(function).try_into().map_err(|_| not_a_measure())?;
         let mut argument: Expr = argument;
         let mut found = self.resolve(&mut argument, scope, clause)?;
+        found.plain = None;
         if found.measures.is_none() {
             return Err(not_a_measure());
         }

@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, JoinConstraint, JoinOperator, ObjectName, Query, TableAlias, TableFactor,
-    TableWithJoins,
+    BinaryOperator, Expr, JoinConstraint, JoinOperator, ObjectName, Query, SelectItem, SetExpr,
+    TableAlias, TableFactor, TableWithJoins,
 };
 
 use super::across::Across;
@@ -12,7 +12,8 @@ use super::error::BindError;
 use super::metric_query::Written;
 use super::query::rename;
 use super::scope::{
-    Columns, Item, OutputColumn, Scope, Shared, carries_measures, derived_name, folded, quoted,
+    Columns, Item, OutputColumn, PlainColumn, Scope, Shared, carries_measures, derived_name,
+    folded, quoted,
 };
 use super::select::{object_name, table};
 use super::{series, table_function};
@@ -59,11 +60,13 @@ impl Binder<'_> {
                 continue;
             }
             let merge = merge_of(&join.join_operator);
+            let optional = optional_sides(&join.join_operator, &left, &right);
             let Some(constraint) = constraint_mut(&mut join.join_operator) else {
                 let what = format!("the join {}", join.join_operator_name());
                 return Err(BindError::NotSupported { what, hint: None, position: None });
             };
             self.bind_constraint(constraint, scope, left, right, merge)?;
+            optional.into_iter().for_each(|side| scope.make_optional(side));
             // Equal columns of relations that are scanned as one are one column.
             if bound == Bound::Scanned {
                 item.joins.push(join);
@@ -98,20 +101,20 @@ impl Binder<'_> {
         };
         let mut condition: Option<Expr> = None;
         for name in names {
-            let mine = self.side(&name, scope, left.clone())?;
-            let theirs = self.side(&name, scope, right.clone())?;
+            let (mine, my_plain) = self.side(&name, scope, left.clone())?;
+            let (theirs, their_plain) = self.side(&name, scope, right.clone())?;
             let equal = equals(mine.clone(), theirs.clone());
             condition = Some(match condition {
                 None => equal,
                 Some(known) => both(known, equal),
             });
-            let expr = match merge {
-                Merge::Left => mine,
-                Merge::Right => theirs,
+            let (expr, plain) = match merge {
+                Merge::Left => (mine, my_plain),
+                Merge::Right => (theirs, their_plain),
             };
             scope.shared.retain(|shared| shared.name != name);
             let items = left.clone().chain(right.clone()).collect();
-            scope.shared.push(Shared { name, expr, items });
+            scope.shared.push(Shared { name, expr, plain, items });
         }
         if let Some(condition) = condition {
             *constraint = JoinConstraint::On(condition);
@@ -125,18 +128,18 @@ impl Binder<'_> {
         name: &str,
         scope: &Scope<'_>,
         items: std::ops::Range<usize>,
-    ) -> Result<Expr, BindError> {
+    ) -> Result<(Expr, Option<PlainColumn>), BindError> {
         let shared = scope.shared.iter().find(|it| it.name == name);
         if let Some(shared) = shared.filter(|it| it.items.iter().any(|item| items.contains(item))) {
-            return Ok(shared.expr.clone());
+            return Ok((shared.expr.clone(), shared.plain.clone()));
         }
         let side = Scope {
             items: scope.items[items].iter().map(Item::share).collect(),
             ..Scope::default()
         };
         let mut expr = Expr::Identifier(quoted(name));
-        self.resolve(&mut expr, &side, Clause::On)?;
-        Ok(expr)
+        let found = self.resolve(&mut expr, &side, Clause::On)?;
+        Ok((expr, found.plain))
     }
 
     fn bind_factor(
@@ -177,7 +180,8 @@ impl Binder<'_> {
                 self.reading = Reading { as_of, fill: fill.unwrap_or(reading.fill) };
                 let columns = self.bind_query(&mut query, None, false);
                 self.reading = reading;
-                let columns = columns?;
+                let mut columns = columns?;
+                columns.iter_mut().for_each(|column| column.plain = None);
                 let called = name.0.last().and_then(|part| part.as_ident()).cloned();
                 let own = called.map(|name| TableAlias {
                     explicit: true,
@@ -256,13 +260,14 @@ impl Binder<'_> {
             alias: own.clone(),
             columns: Columns::Relation(instance),
             part,
+            optional: false,
         });
         Ok(table(object_name(&own)))
     }
 
     fn derived(
         &mut self,
-        query: Query,
+        mut query: Query,
         mut columns: Vec<OutputColumn>,
         alias: Option<TableAlias>,
         lateral: bool,
@@ -276,9 +281,12 @@ impl Binder<'_> {
             let position = self.place_of(&alias.name);
             self.refuse_duplicate(&folded(&alias.name), None, scope, position)?;
         }
-        let names = (0..columns.len()).map(|index| derived_name(&columns, index));
+        let names = (0..columns.len()).map(|index| derived_name(&own, &columns, index));
         let list = match carries_measures(&columns) {
-            true => Vec::new(),
+            true => {
+                name_outputs(&mut query, names)?;
+                Vec::new()
+            }
             false => names.map(|name| column_def(&name)).collect(),
         };
         scope.items.push(Item {
@@ -287,6 +295,7 @@ impl Binder<'_> {
             alias: own.clone(),
             columns: Columns::Derived(columns),
             part: None,
+            optional: false,
         });
         let alias = TableAlias { explicit: true, name: quoted(&own), columns: list, at: None };
         Ok(TableFactor::Derived {
@@ -341,7 +350,24 @@ impl Item {
             alias: self.alias.clone(),
             columns,
             part: self.part,
+            optional: self.optional,
         }
+    }
+}
+
+/// Gives the outputs of a select other names than those by position.
+fn name_outputs(query: &mut Query, names: impl Iterator<Item = String>) -> Result<(), BindError> {
+    match query.body.as_mut() {
+        SetExpr::Query(inner) => name_outputs(inner, names),
+        SetExpr::Select(select) => {
+            for (item, name) in select.projection.iter_mut().zip(names) {
+                if let SelectItem::ExprWithAlias { alias, .. } = item {
+                    *alias = quoted(&name);
+                }
+            }
+            Ok(())
+        }
+        _ => Err(BindError::Internal("measures of something that is no select".to_owned())),
     }
 }
 
@@ -374,6 +400,29 @@ fn merge_of(operator: &JoinOperator) -> Merge {
     match operator {
         JoinOperator::Right(_) | JoinOperator::RightOuter(_) => Merge::Right,
         _ => Merge::Left,
+    }
+}
+
+/// The sides of which a join may find no row.
+fn optional_sides(
+    operator: &JoinOperator,
+    left: &std::ops::Range<usize>,
+    right: &std::ops::Range<usize>,
+) -> Vec<std::ops::Range<usize>> {
+    match operator {
+        JoinOperator::Left(_) | JoinOperator::LeftOuter(_) => vec![right.clone()],
+        JoinOperator::Right(_) | JoinOperator::RightOuter(_) => vec![left.clone()],
+        JoinOperator::FullOuter(_) => vec![left.clone(), right.clone()],
+        _ => Vec::new(),
+    }
+}
+
+impl Scope<'_> {
+    fn make_optional(&mut self, side: std::ops::Range<usize>) {
+        let shared = self.shared.iter_mut();
+        let shared = shared.filter(|it| it.items.iter().all(|item| side.contains(item)));
+        shared.filter_map(|it| it.plain.as_mut()).for_each(|plain| plain.optional = true);
+        self.items[side].iter_mut().for_each(|item| item.optional = true);
     }
 }
 

@@ -20,8 +20,14 @@ pub fn int4_columns(plan: &LogicalPlan) -> Vec<bool> {
 struct Int4;
 
 impl Property for Int4 {
+    type Known = bool;
+
     fn made(node: &LogicalPlan) -> Vec<bool> {
         node.schema().fields().iter().map(|it| is_small(it.data_type())).collect()
+    }
+
+    fn unnested(_: bool, item: &DataType) -> bool {
+        is_small(item)
     }
 
     fn computed(rows: &Rows<'_, Self>, expr: &Expr) -> bool {

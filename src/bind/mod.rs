@@ -44,6 +44,7 @@ use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::logical_expr::{Expr, ExprSchemable, Limit, LogicalPlan};
 use datafusion::sql::planner::SqlToRel;
 use datafusion::sql::sqlparser::ast::{Query, Statement};
+use datafusion::sql::sqlparser::tokenizer::Location;
 use tracing::debug_span;
 
 pub use binder::BindSettings;
@@ -52,12 +53,14 @@ pub use error::BindError;
 pub use integers::int4_columns;
 pub use preview::Preview;
 pub use relation::Relations;
-pub use scope::nearest;
-pub use uuids::uuid_columns;
+pub use scope::{PlainColumn, nearest};
+pub use uuids::{Uuids, uuid_columns};
 
 use crate::functions::parser_options;
 use crate::model::{MetricVersion, Model, SegmentVersion};
+use crate::sql::operators::{self, Misplaced};
 use crate::sql::types::PgType;
+use crate::sql::wording::Worded;
 
 /// A statement with every name resolved.
 #[derive(Debug)]
@@ -66,9 +69,12 @@ pub struct BoundQuery {
     pub plan: LogicalPlan,
     /// The user's names of the output columns.
     pub names: Vec<String>,
+    /// Of each output column that is a relation's: which one.
+    pub plain: Vec<Option<PlainColumn>>,
     /// Types of the parameters as far as the statement tells, by number from 1.
     pub params: BTreeMap<usize, Option<DataType>>,
-    /// Parameters that stand beside uuids, which are text by their types: uuids or arrays of uuids.
+    /// Parameters that are text by their types: uuids and arrays of uuids, since they stand beside some,
+    /// and those that are cast to uuid or JSON.
     pub uuid_params: BTreeMap<usize, PgType>,
     /// Versions of the metrics that it asks for.
     pub versions: Vec<Arc<MetricVersion>>,
@@ -90,6 +96,7 @@ pub fn bind(
     text: &str,
 ) -> Result<BoundQuery, BindError> {
     let mut binder = binder::Binder::new(model, relations, settings, text);
+    let written = query;
     let mut query = query.clone();
     let names = || binder.bind_query(&mut query, None, true);
     let outputs = debug_span!("names").in_scope(names)?;
@@ -100,11 +107,31 @@ pub fn bind(
     let planner = SqlToRel::new_with_options(&context, parser_options());
     let statement = Statement::Query(Box::new(query));
     let plan = debug_span!("sql_to_plan").in_scope(|| planner.sql_statement_to_plan(statement));
-    let plan = plan.map_err(|error| types_error(&error))?;
+    let refused = |error: DataFusionError| placed(types_error(&error), &error, written, text);
+    let plan = plan.map_err(refused)?;
+    crate::functions::operators::check(&plan).map_err(refused)?;
     let params = parameters_of(&plan).map_err(|error| types_error(&error))?;
-    let (plan, uuid_params) = uuids::read(plan).map_err(|error| types_error(&error))?;
-    let names = outputs.into_iter().map(|column| column.name).collect();
-    Ok(BoundQuery { plan, names, params, uuid_params, versions, segments, previews })
+    let (plan, mut uuid_params) = uuids::read(plan).map_err(|error| types_error(&error))?;
+    uuid_params.extend(told_by_casts(&plan).map_err(|error| types_error(&error))?);
+    let (names, plain) = outputs.into_iter().map(|column| (column.name, column.plain)).unzip();
+    Ok(BoundQuery { plan, names, plain, params, uuid_params, versions, segments, previews })
+}
+
+/// A missing operator at its place in the statement.
+fn placed(refused: BindError, error: &DataFusionError, query: &Query, text: &str) -> BindError {
+    let BindError::Worded(worded, None) = refused else { return refused };
+    let diagnostic = error.diagnostic();
+    let spans = diagnostic.into_iter().flat_map(|it| {
+        let notes = it.notes.iter().map(|note| note.span);
+        [it.span].into_iter().chain(notes).flatten()
+    });
+    let near = spans.map(|span| Location { line: span.start.line, column: span.start.column });
+    match operators::placed(text, query, &worded.message, near.into_iter().next()) {
+        Some(Misplaced { position, message }) => {
+            BindError::Worded(Worded { message, ..worded }, Some(position))
+        }
+        None => BindError::Worded(worded, None),
+    }
 }
 
 /// The parameters of a plan by number, with their types where the planner inferred them.
@@ -149,6 +176,28 @@ fn told_by_place(plan: &LogicalPlan) -> Result<Vec<(String, DataType)>, DataFusi
     Ok(told)
 }
 
+/// Parameters that are cast to a type which Arrow's doesn't tell.
+fn told_by_casts(plan: &LogicalPlan) -> Result<Vec<(usize, PgType)>, DataFusionError> {
+    let mut told = Vec::new();
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                if let Expr::Cast(cast) = expr
+                    && let Expr::Placeholder(parameter) = cast.expr.as_ref()
+                    && let Some(number) = parameter.id.strip_prefix('$')
+                    && let Ok(number) = number.parse()
+                    && let to @ (PgType::Uuid | PgType::Json | PgType::Jsonb) =
+                        PgType::of(&cast.field)
+                {
+                    told.push((number, to));
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(told)
+}
+
 /// A planning error in our words: names are resolved before, so what is left is types.
 pub(crate) fn types_error(error: &DataFusionError) -> BindError {
     if let Some(refused) = crate::functions::FunctionError::of(error) {
@@ -170,7 +219,7 @@ pub(crate) fn types_error(error: &DataFusionError) -> BindError {
         return error;
     }
     if let Some(worded) = crate::sql::wording::of_error(error) {
-        return BindError::Worded(worded);
+        return BindError::Worded(worded, None);
     }
     let message = ["Error during planning: ", "This feature is not implemented: "]
         .iter()

@@ -7,7 +7,7 @@
 
 use super::binder::Binder;
 use super::relation::{ColumnKind, Relation};
-use super::scope::{Columns, MeasureUse, Scope};
+use super::scope::{Columns, MeasureUse, Scope, derived_position};
 use crate::model::{Entity, MetricKind, MetricVersion, Model};
 use datafusion::sql::sqlparser::ast::Expr;
 
@@ -71,8 +71,7 @@ impl Binder<'_> {
                 (!is_allowed).then(|| name.value.clone())
             }
             Columns::Derived(columns) => {
-                let index: usize = name.value.strip_prefix('c')?.parse().ok()?;
-                let column = columns.get(index)?;
+                let column = columns.get(derived_position(&name.value)?)?;
                 let origin = column.origin.as_ref()?;
                 let entity = &self.relation(origin.instance)?.entity;
                 let is_allowed = allows_dimension(entity, &origin.dimension, version);

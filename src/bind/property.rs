@@ -3,6 +3,7 @@
 
 use std::marker::PhantomData;
 
+use datafusion::arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::DFSchema;
 use datafusion::logical_expr::expr::{
     AggregateFunction, Case, Placeholder, ScalarFunction, WindowFunction,
@@ -14,15 +15,21 @@ use crate::functions::quoted;
 
 /// A property that the rows of a source have or lack, and that what picks one of several values keeps.
 pub(super) trait Property: Sized {
+    /// What is known of a value; by default nothing.
+    type Known: Copy + Default + PartialEq;
+
     /// For each column of a node that makes its own.
-    fn made(node: &LogicalPlan) -> Vec<bool>;
+    fn made(node: &LogicalPlan) -> Vec<Self::Known>;
 
     /// Of an expression that doesn't just pick one of several values.
-    fn computed(rows: &Rows<'_, Self>, expr: &Expr) -> bool;
+    fn computed(rows: &Rows<'_, Self>, expr: &Expr) -> Self::Known;
+
+    /// Of the items of a list, as rows of this type.
+    fn unnested(list: Self::Known, item: &DataType) -> Self::Known;
 }
 
-/// For each column of a plan, whether its values have the property.
-pub(super) fn columns<P: Property>(plan: &LogicalPlan) -> Vec<bool> {
+/// For each column of a plan, what is known of its values.
+pub(super) fn columns<P: Property>(plan: &LogicalPlan) -> Vec<P::Known> {
     match plan {
         LogicalPlan::Projection(projection) => {
             Rows::<P>::of(&projection.input).values(&projection.expr)
@@ -38,7 +45,7 @@ pub(super) fn columns<P: Property>(plan: &LogicalPlan) -> Vec<bool> {
             let keys = grouping_set_to_exprlist(&aggregate.group_expr).unwrap_or_default();
             let mut found = rows.values(keys);
             // The number of the set.
-            found.extend(is_sets.then_some(false));
+            found.extend(is_sets.then(P::Known::default));
             found.extend(rows.values(&aggregate.aggr_expr));
             found
         }
@@ -58,8 +65,20 @@ pub(super) fn columns<P: Property>(plan: &LogicalPlan) -> Vec<bool> {
         // Before types are coerced a union has those of its first part.
         LogicalPlan::Union(union) => {
             let parts = union.inputs.iter().map(|input| columns::<P>(input));
-            let both = |one: Vec<bool>, other| one.into_iter().zip(other).map(|(a, b)| a && b);
-            parts.reduce(|one, other| both(one, other).collect()).unwrap_or_default()
+            let common = |(a, b)| if a == b { a } else { P::Known::default() };
+            let both = |one: Vec<P::Known>, other: Vec<P::Known>| {
+                one.into_iter().zip(other).map(common).collect()
+            };
+            parts.reduce(both).unwrap_or_default()
+        }
+        LogicalPlan::Unnest(unnest) => {
+            let (input, fields) = (columns::<P>(&unnest.input), unnest.schema.fields());
+            let known = |(index, field): (&usize, &FieldRef)| {
+                let known = input.get(*index).copied().unwrap_or_default();
+                let is_list = unnest.list_type_columns.iter().any(|(list, _)| list == index);
+                if is_list { P::unnested(known, field.data_type()) } else { known }
+            };
+            unnest.dependency_indices.iter().zip(fields.iter()).map(known).collect()
         }
         LogicalPlan::Values(values) => {
             let rows = Rows::<P>::with(&values.schema, Vec::new());
@@ -71,15 +90,15 @@ pub(super) fn columns<P: Property>(plan: &LogicalPlan) -> Vec<bool> {
 }
 
 /// What expressions are over.
-pub(super) struct Rows<'p, P> {
+pub(super) struct Rows<'p, P: Property> {
     pub(super) schema: &'p DFSchema,
     /// For each column, found once: queries in queries may each use one more than once.
-    columns: Vec<bool>,
+    columns: Vec<P::Known>,
     property: PhantomData<P>,
 }
 
 impl<'p, P: Property> Rows<'p, P> {
-    pub(super) fn with(schema: &'p DFSchema, columns: Vec<bool>) -> Self {
+    pub(super) fn with(schema: &'p DFSchema, columns: Vec<P::Known>) -> Self {
         Self { schema, columns, property: PhantomData }
     }
 
@@ -87,17 +106,17 @@ impl<'p, P: Property> Rows<'p, P> {
         Self::with(input.schema(), columns::<P>(input))
     }
 
-    fn values<'e>(&self, exprs: impl IntoIterator<Item = &'e Expr>) -> Vec<bool> {
+    fn values<'e>(&self, exprs: impl IntoIterator<Item = &'e Expr>) -> Vec<P::Known> {
         exprs.into_iter().map(|expr| self.value(expr)).collect()
     }
 
-    /// Whether an expression over these rows has the property.
-    pub(super) fn value(&self, expr: &Expr) -> bool {
-        let of_first = |args: &[Expr]| args.first().is_some_and(|arg| self.value(arg));
+    /// What is known of an expression over these rows.
+    pub(super) fn value(&self, expr: &Expr) -> P::Known {
+        let of_first = |args: &[Expr]| args.first().map(|arg| self.value(arg)).unwrap_or_default();
         match expr {
             Expr::Column(name) => {
                 let index = self.schema.maybe_index_of_column(name);
-                index.and_then(|index| self.columns.get(index)).is_some_and(|it| *it)
+                index.and_then(|index| self.columns.get(index)).copied().unwrap_or_default()
             }
             Expr::Alias(alias) => self.value(&alias.expr),
             Expr::Case(case) => self.all(results(case)),
@@ -118,15 +137,21 @@ impl<'p, P: Property> Rows<'p, P> {
                     false => P::computed(self, expr),
                 }
             }
-            Expr::ScalarSubquery(query) => columns::<P>(&query.subquery).first() == Some(&true),
+            Expr::ScalarSubquery(query) => {
+                columns::<P>(&query.subquery).first().copied().unwrap_or_default()
+            }
             _ => P::computed(self, expr),
         }
     }
 
-    /// Whether those that have a type all have the property, and there is one.
-    pub(super) fn all<'e>(&self, exprs: impl IntoIterator<Item = &'e Expr>) -> bool {
-        let mut typed = exprs.into_iter().filter(|expr| !is_untyped(expr)).peekable();
-        typed.peek().is_some() && typed.all(|expr| self.value(expr))
+    /// What is known of all that have a type.
+    pub(super) fn all<'e>(&self, exprs: impl IntoIterator<Item = &'e Expr>) -> P::Known {
+        let mut typed = exprs.into_iter().filter(|expr| !is_untyped(expr));
+        let first = typed.next().map(|expr| self.value(expr)).unwrap_or_default();
+        match typed.all(|expr| self.value(expr) == first) {
+            true => first,
+            false => P::Known::default(),
+        }
     }
 }
 

@@ -97,7 +97,12 @@ impl Binder<'_> {
             self.resolve(expr, &empty, Clause::Values)?;
         }
         let name = |index: usize| format!("column{}", index + 1);
-        let column = |index| OutputColumn { name: name(index), kind: Kind::Value, origin: None };
+        let column = |index| OutputColumn {
+            name: name(index),
+            kind: Kind::Value,
+            origin: None,
+            plain: None,
+        };
         Ok((0..width).map(column).collect())
     }
 
@@ -262,7 +267,12 @@ pub(crate) fn rename(columns: &mut [OutputColumn], names: &[String]) {
 }
 
 fn values_of(columns: Vec<OutputColumn>) -> Vec<OutputColumn> {
-    let value = |column: OutputColumn| OutputColumn { kind: Kind::Value, origin: None, ..column };
+    let value = |column: OutputColumn| OutputColumn {
+        kind: Kind::Value,
+        origin: None,
+        plain: None,
+        ..column
+    };
     columns.into_iter().map(value).collect()
 }
 

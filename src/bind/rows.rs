@@ -9,7 +9,7 @@ use super::scope::{Scope, folded, quoted};
 use crate::sql::ast::call;
 
 /// The functions that take rows.
-const OF_ROWS: [&str; 3] = ["row_to_json", "to_json", "json_agg"];
+const OF_ROWS: [&str; 5] = ["row_to_json", "to_json", "json_agg", "to_jsonb", "jsonb_agg"];
 
 impl Binder<'_> {
     /// Writes the row out where the one argument names an item of FROM, and no column.

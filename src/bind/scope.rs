@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use datafusion::sql::sqlparser::ast::{Expr, Ident};
 
+use super::relation::Relation;
 use crate::model::MetricVersion;
 
 /// What a column holds.
@@ -52,6 +53,17 @@ pub(crate) struct Origin {
     pub(crate) dimension: String,
 }
 
+/// A column of a relation that clients see, named and nothing else: what Postgres tells with a result
+/// as the table and the column that it comes from.
+#[derive(Debug, Clone)]
+pub struct PlainColumn {
+    pub relation: Arc<Relation>,
+    /// Position among the relation's columns.
+    pub column: usize,
+    /// Whether it is NULL where an outer join finds no partner, or in a row of totals.
+    pub optional: bool,
+}
+
 /// A column that a query gives to whoever encloses it.
 #[derive(Debug, Clone)]
 pub(crate) struct OutputColumn {
@@ -59,6 +71,7 @@ pub(crate) struct OutputColumn {
     pub(crate) name: String,
     pub(crate) kind: Kind,
     pub(crate) origin: Option<Origin>,
+    pub(crate) plain: Option<PlainColumn>,
 }
 
 /// Where a FROM item's columns come from.
@@ -81,6 +94,8 @@ pub(crate) struct Item {
     pub(crate) columns: Columns,
     /// Which of several relations of metrics it is that are scanned as one.
     pub(crate) part: Option<usize>,
+    /// Whether an outer join may find no row of it.
+    pub(crate) optional: bool,
 }
 
 /// A column that two sides of a join share by USING.
@@ -88,6 +103,7 @@ pub(crate) struct Item {
 pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) expr: Expr,
+    pub(crate) plain: Option<PlainColumn>,
     /// Items whose own column of this name is hidden behind the shared one.
     pub(crate) items: Vec<usize>,
 }
@@ -105,15 +121,22 @@ pub(crate) struct Scope<'p> {
 pub(crate) struct Resolved {
     pub(crate) expr: Expr,
     pub(crate) kind: Kind,
+    pub(crate) plain: Option<PlainColumn>,
 }
 
-/// The name of a subquery's column where it stands in FROM. Not that of an output, since DataFusion takes
-/// an ORDER BY of one that isn't shown for ambiguous; but measures are found under their own names.
-pub(crate) fn derived_name(columns: &[OutputColumn], index: usize) -> String {
+/// The name of a subquery's column where it stands in FROM under an alias of ours. Not that of an output,
+/// since DataFusion takes an ORDER BY of one that isn't shown for ambiguous. What carries measures isn't
+/// renamed by its alias, since they are found under their own names: there it is the output's own.
+pub(crate) fn derived_name(alias: &str, columns: &[OutputColumn], index: usize) -> String {
     match carries_measures(columns) {
-        true => format!("c{index}"),
+        true => format!("{alias}c{index}"),
         false => format!("d{index}"),
     }
+}
+
+/// The position that [`derived_name`] has made a name of.
+pub(crate) fn derived_position(name: &str) -> Option<usize> {
+    name.rsplit(['c', 'd']).next()?.parse().ok()
 }
 
 /// Whether the columns of a subquery have measures among them that aren't values yet.

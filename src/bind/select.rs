@@ -20,8 +20,8 @@ use super::preview::{Shown, Wanted};
 use super::query::{order_by_all, ordinal, output_position};
 use super::relation::{METRIC_INSTANT, METRIC_TIME};
 use super::scope::{
-    Columns, Item, Kind, MeasureUse, Origin, OutputColumn, Scope, column, derived_name, folded,
-    quoted,
+    Columns, Item, Kind, MeasureUse, Origin, OutputColumn, PlainColumn, Scope, Shared,
+    carries_measures, column, derived_name, derived_position, folded, quoted,
 };
 use super::walk::{children_mut, subquery_mut};
 use crate::functions::registry;
@@ -32,6 +32,7 @@ struct Output {
     expr: Expr,
     found: Found,
     origin: Option<Origin>,
+    plain: Option<PlainColumn>,
     /// Written as a name and nothing else.
     is_name: bool,
 }
@@ -59,6 +60,10 @@ impl Binder<'_> {
         }
         let mut outputs = self.outputs(std::mem::take(&mut select.projection), &scope)?;
         let mut keys = self.group_keys(select, &outputs, &scope)?;
+        if keys.iter().any(is_grouping_set) {
+            let plain = outputs.iter_mut().filter_map(|output| output.plain.as_mut());
+            plain.for_each(|plain| plain.optional = true);
+        }
         let mut seen = Found::default();
         if let Some(having) = &mut select.having {
             seen.absorb(self.resolve(having, &scope, Clause::Having)?);
@@ -214,6 +219,7 @@ impl Binder<'_> {
                         return Err(BindError::NotSupported { what, hint: None, position: None });
                     }
                     for index in 0..scope.items.len() {
+                        self.expand_shared(scope, index, &mut outputs);
                         self.expand_item(scope, index, false, &mut outputs)?;
                     }
                 }
@@ -246,9 +252,9 @@ impl Binder<'_> {
         scope: &Scope<'_>,
     ) -> Result<Output, BindError> {
         let is_name = matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_));
-        let found = self.resolve(&mut expr, scope, Clause::Projection)?;
-        let origin = self.origin_of(&expr, scope);
-        Ok(Output { name, expr, found, origin, is_name })
+        let mut found = self.resolve(&mut expr, scope, Clause::Projection)?;
+        let (origin, plain) = (self.origin_of(&expr, scope), found.plain.take());
+        Ok(Output { name, expr, found, origin, plain, is_name })
     }
 
     /// The dimension that a resolved expression is, if it is one and nothing else.
@@ -270,10 +276,10 @@ impl Binder<'_> {
                 };
                 Some(Origin { instance: *instance, dimension })
             }
-            Columns::Derived(columns) => {
-                let index: usize = name.value.strip_prefix('c')?.parse().ok()?;
-                columns.get(index)?.origin.clone()
+            Columns::Derived(columns) if carries_measures(columns) => {
+                columns.get(derived_position(&name.value)?)?.origin.clone()
             }
+            Columns::Derived(_) => None,
         }
     }
 
@@ -326,7 +332,31 @@ impl Binder<'_> {
         }
     }
 
-    /// All columns of a FROM item that `*` shows; columns shared by USING once.
+    /// The columns that the joins beginning with a FROM item share by USING: `*` shows them first,
+    /// those of the outermost join before the others.
+    fn expand_shared(&self, scope: &Scope<'_>, index: usize, outputs: &mut Vec<Output>) {
+        let is_shown = |item: &usize, name: &String| {
+            scope.items.get(*item).is_some_and(|item| self.shown_columns(item).contains(name))
+        };
+        let begins = |it: &&Shared| it.items.iter().min() == Some(&index);
+        let mut shared: Vec<&Shared> = scope.shared.iter().filter(begins).collect();
+        shared.retain(|it| it.items.iter().any(|item| is_shown(item, &it.name)));
+        shared.sort_by_key(|it| std::cmp::Reverse(it.items.len()));
+        for Shared { name, expr, plain, .. } in shared {
+            let found = Found { columns: vec![expr.clone()], ..Found::default() };
+            let origin = self.origin_of(expr, scope);
+            outputs.push(Output {
+                name: name.clone(),
+                expr: expr.clone(),
+                found,
+                origin,
+                plain: plain.clone(),
+                is_name: true,
+            });
+        }
+    }
+
+    /// All columns of a FROM item that `*` shows; of a bare `*` without those shared by USING.
     fn expand_item(
         &mut self,
         scope: &Scope<'_>,
@@ -336,19 +366,12 @@ impl Binder<'_> {
     ) -> Result<(), BindError> {
         let names = self.shown_columns(&scope.items[index]);
         for (position, name) in names.into_iter().enumerate() {
-            let shared =
-                scope.shared.iter().find(|it| it.name == name && it.items.contains(&index));
-            let expr = match shared {
-                Some(shared) if !qualified => {
-                    let is_first = shared.items.iter().min() == Some(&index);
-                    if !is_first {
-                        continue;
-                    }
-                    shared.expr.clone()
-                }
-                _ => self.item_column(scope, index, position, &name)?,
-            };
-            let mut expr = expr;
+            let shared = scope.shared.iter().any(|it| it.name == name && it.items.contains(&index));
+            if shared && !qualified {
+                continue;
+            }
+            let mut expr = self.item_column(scope, index, position, &name)?;
+            let plain = self.plain_column_at(&scope.items[index], position, &name);
             let mut found = Found::default();
             if let Some(measure) = self.measure_of(scope, index, &name)? {
                 expr = super::pending::pending(expr);
@@ -357,9 +380,19 @@ impl Binder<'_> {
                 found.columns.push(expr.clone());
             }
             let origin = self.origin_of(&expr, scope);
-            outputs.push(Output { name, expr, found, origin, is_name: true });
+            outputs.push(Output { name, expr, found, origin, plain, is_name: true });
         }
         Ok(())
+    }
+
+    fn plain_column_at(&self, item: &Item, position: usize, name: &str) -> Option<PlainColumn> {
+        match &item.columns {
+            Columns::Derived(columns) => {
+                let plain = columns.get(position)?.plain.clone()?;
+                Some(PlainColumn { optional: plain.optional || item.optional, ..plain })
+            }
+            Columns::Relation(_) => self.plain_column(item, name),
+        }
     }
 
     fn item_column(
@@ -371,7 +404,10 @@ impl Binder<'_> {
     ) -> Result<Expr, BindError> {
         let item = &scope.items[index];
         match &item.columns {
-            Columns::Derived(columns) => Ok(column(&item.alias, &derived_name(columns, position))),
+            Columns::Derived(columns) => {
+                let name = derived_name(&item.alias, columns, position);
+                Ok(column(&item.alias, &name))
+            }
             Columns::Relation(instance) => {
                 let missing = || BindError::Internal(format!("no column {name}"));
                 let found = self.position_in(item, *instance, name, &[])?;
@@ -451,7 +487,7 @@ impl Binder<'_> {
     ) -> Result<Vec<Expr>, BindError> {
         let (mut kept, mut refused) = (Vec::new(), None);
         for mut key in keys {
-            let is_set = matches!(key, Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_));
+            let is_set = is_grouping_set(&key);
             match self.group_key(&mut key, outputs, scope) {
                 Ok(()) => kept.push(key),
                 Err(error @ BindError::MeasureNotAllowed { .. }) if !is_set => {
@@ -566,8 +602,7 @@ impl Binder<'_> {
             }
             let column = match &item.columns {
                 Columns::Derived(columns) => {
-                    let index =
-                        name.value.strip_prefix('c').and_then(|it| it.parse::<usize>().ok());
+                    let index = derived_position(&name.value);
                     index.and_then(|it| columns.get(it)).map(|it| it.name.clone())
                 }
                 Columns::Relation(_) => Some(name.value.clone()),
@@ -721,6 +756,10 @@ fn dimensions_of(output: &Output) -> Vec<&Expr> {
     output.found.columns.iter().filter(is_dimension).collect()
 }
 
+fn is_grouping_set(key: &Expr) -> bool {
+    matches!(key, Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_))
+}
+
 fn is_key(expr: &Expr, keys: &[Expr]) -> bool {
     keys.iter().any(|key| match key {
         Expr::GroupingSets(sets) | Expr::Cube(sets) | Expr::Rollup(sets) => {
@@ -741,7 +780,7 @@ fn is_aggregate(expr: &Expr) -> bool {
 }
 
 fn value_column(output: &Output) -> OutputColumn {
-    OutputColumn { name: output.name.clone(), kind: Kind::Value, origin: None }
+    OutputColumn { name: output.name.clone(), kind: Kind::Value, origin: None, plain: None }
 }
 
 /// Writes the select list with our own names, and tells the user's.
@@ -762,7 +801,7 @@ fn write_outputs(
             Evaluation::PerGroup => None,
             Evaluation::Deferred | Evaluation::PerRow => output.origin,
         };
-        columns.push(OutputColumn { name: output.name, kind, origin });
+        columns.push(OutputColumn { name: output.name, kind, origin, plain: output.plain });
     }
     columns
 }

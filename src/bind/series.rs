@@ -2,7 +2,8 @@
 //! tables.
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Query, SelectItem, SetExpr, TableAlias,
+    CastKind, DataType, Expr, FunctionArg, FunctionArgExpr, Ident, ObjectName, Query, SelectItem,
+    SetExpr, TableAlias,
 };
 
 use super::error::BindError;
@@ -23,9 +24,30 @@ fn function_of(name: &ObjectName) -> Option<Option<&'static str>> {
         "regexp_split_to_table" => Some("regexp_split_to_array"),
         "regexp_matches" => Some("regexp_all_matches"),
         "string_to_table" => Some("string_to_array"),
+        "json_array_elements" => Some("json_items"),
+        "json_array_elements_text" => Some("json_items_text"),
+        "json_object_keys" => Some("json_keys"),
+        "jsonb_array_elements" => Some("jsonb_items"),
+        "jsonb_array_elements_text" => Some("jsonb_items_text"),
+        "jsonb_object_keys" => Some("jsonb_keys"),
         "unnest" => None,
         _ => return None,
     })
+}
+
+/// The name that a function gives its column itself: an alias without columns leaves it.
+fn own_column(function: &str) -> Option<&'static str> {
+    let is_one = function.starts_with("json") && function.contains("_array_elements");
+    is_one.then_some("value")
+}
+
+/// What the items of a function's array are, where they aren't what arrays of texts have.
+fn item_type(function: &str) -> Option<DataType> {
+    match function {
+        "json_array_elements" => Some(DataType::JSON),
+        "jsonb_array_elements" => Some(DataType::JSONB),
+        _ => None,
+    }
 }
 
 /// The name of a function's relation, and the query that gives its rows.
@@ -77,10 +99,22 @@ fn rows_of(
 ) -> Result<(TableAlias, Query), BindError> {
     let relation = alias.as_ref().map_or_else(|| function.to_owned(), |alias| folded(&alias.name));
     let column = alias.as_ref().and_then(|alias| alias.columns.first());
-    let column = column.map_or_else(|| relation.clone(), |column| folded(&column.name));
+    let own = own_column(function).map(str::to_owned);
+    let column = column.map(|column| folded(&column.name)).or(own);
+    let column = column.unwrap_or_else(|| relation.clone());
     let mut query = EMPTY_QUERY.clone();
     if let SetExpr::Select(select) = query.body.as_mut() {
-        let expr = call("unnest", vec![array]);
+        let items = call("unnest", vec![array]);
+        let expr = match item_type(function) {
+            None => items,
+            Some(data_type) => Expr::Cast {
+                kind: CastKind::Cast,
+                expr: Box::new(items),
+                data_type,
+                array: false,
+                format: None,
+            },
+        };
         select.projection =
             vec![SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', column) }];
     }

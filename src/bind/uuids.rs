@@ -6,9 +6,10 @@
 
 use std::collections::BTreeMap;
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
-use datafusion::logical_expr::expr::{InList, Placeholder};
+use datafusion::logical_expr::expr::{AggregateFunction, InList, Placeholder};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Between, BinaryExpr, Cast, Expr, LogicalPlan};
@@ -18,8 +19,9 @@ use super::property::{Property, Rows, columns, results};
 use crate::functions::{is_comparison, quoted, read_text};
 use crate::sql::types::PgType;
 
-/// For each column of a bound plan, whether it is a `uuid`; empty where no relation of it has one.
-pub fn uuid_columns(plan: &LogicalPlan) -> Vec<bool> {
+/// For each column of a bound plan, whether it is a `uuid` or an array of uuids; empty where no relation
+/// of it has one.
+pub fn uuid_columns(plan: &LogicalPlan) -> Vec<Uuids> {
     match reads_uuids(plan) {
         true => columns::<Uuid>(plan),
         false => Vec::new(),
@@ -55,28 +57,72 @@ fn reads_uuids(plan: &LogicalPlan) -> bool {
     let mut found = false;
     let visited = plan.apply_with_subqueries(|node| {
         if let LogicalPlan::TableScan(_) = node {
-            found |= Uuid::made(node).contains(&true);
+            found |= Uuid::made(node).contains(&Uuids::One);
         }
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     });
     visited.is_ok() && found
 }
 
+/// What is known of a column: its texts are uuids, or the items of its arrays.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Uuids {
+    #[default]
+    None,
+    One,
+    List,
+}
+
 struct Uuid;
 
 impl Property for Uuid {
-    fn made(node: &LogicalPlan) -> Vec<bool> {
+    type Known = Uuids;
+
+    fn made(node: &LogicalPlan) -> Vec<Uuids> {
         let fields = node.schema().fields();
         let scan = match node {
             LogicalPlan::TableScan(node) => RelationScan::of(&node.source),
             _ => None,
         };
-        let of = |name: &str| scan.is_some_and(|scan| is_uuid(scan, name));
+        let of = |name: &str| match scan.is_some_and(|scan| is_uuid(scan, name)) {
+            true => Uuids::One,
+            false => Uuids::None,
+        };
         fields.iter().map(|field| of(field.name())).collect()
     }
 
-    fn computed(_: &Rows<'_, Self>, expr: &Expr) -> bool {
-        matches!(expr, Expr::Cast(Cast { field, .. }) if PgType::of(field) == PgType::Uuid)
+    fn unnested(list: Uuids, _: &DataType) -> Uuids {
+        if list == Uuids::List { Uuids::One } else { Uuids::None }
+    }
+
+    fn computed(rows: &Rows<'_, Self>, expr: &Expr) -> Uuids {
+        let list_of = |one: Uuids| if one == Uuids::One { Uuids::List } else { Uuids::None };
+        let item_of = |list: Uuids| if list == Uuids::List { Uuids::One } else { Uuids::None };
+        let of_first = |args: &[Expr]| args.first().map(|arg| rows.value(arg)).unwrap_or_default();
+        match expr {
+            Expr::Cast(Cast { field, .. }) if PgType::of(field) == PgType::Uuid => Uuids::One,
+            Expr::AggregateFunction(AggregateFunction { func, params })
+                if func.name() == "array_agg" =>
+            {
+                list_of(of_first(&params.args))
+            }
+            Expr::WindowFunction(function) if function.fun.name() == "array_agg" => {
+                list_of(of_first(&function.params.args))
+            }
+            Expr::Unnest(unnest) => item_of(rows.value(&unnest.expr)),
+            Expr::ScalarFunction(call) => match call.func.name() {
+                "make_array" => list_of(rows.all(&call.args)),
+                "array_element" => item_of(of_first(&call.args)),
+                "array_slice" | "array_append" | "array_remove" | "array_cat" | "array_concat" => {
+                    match of_first(&call.args) {
+                        Uuids::List => Uuids::List,
+                        _ => Uuids::None,
+                    }
+                }
+                _ => Uuids::None,
+            },
+            _ => Uuids::None,
+        }
     }
 }
 
@@ -94,7 +140,7 @@ impl Rows<'_, Uuid> {
         match expr {
             Expr::BinaryExpr(BinaryExpr { left, op, right }) if is_comparison(op) => {
                 let (mut left, mut right) = (left, right);
-                let sides = [self.value(&left), self.value(&right)];
+                let sides = [&left, &right].map(|side| self.value(side) == Uuids::One);
                 if sides[0] {
                     written(&mut right, params)?;
                 } else if sides[1] {
@@ -102,27 +148,31 @@ impl Rows<'_, Uuid> {
                 }
                 Ok(Transformed::yes(Expr::BinaryExpr(BinaryExpr { left, op, right })))
             }
-            Expr::Between(mut between) if self.value(&between.expr) => {
+            Expr::Between(mut between) if self.value(&between.expr) == Uuids::One => {
                 let Between { low, high, .. } = &mut between;
                 written(low, params)?;
                 written(high, params)?;
                 Ok(Transformed::yes(Expr::Between(between)))
             }
-            Expr::InList(InList { expr, mut list, negated }) if self.value(&expr) => {
+            Expr::InList(InList { expr, mut list, negated }) if self.value(&expr) == Uuids::One => {
                 list.iter_mut().try_for_each(|item| written(item, params))?;
                 Ok(Transformed::yes(Expr::InList(InList { expr, list, negated })))
             }
-            Expr::Case(mut case) if self.all(results(&case)) => {
+            Expr::Case(mut case) if self.all(results(&case)) == Uuids::One => {
                 let results = case.when_then_expr.iter_mut().map(|(_, then)| then);
                 results.chain(case.else_expr.as_mut()).try_for_each(|it| written(it, params))?;
                 Ok(Transformed::yes(Expr::Case(case)))
             }
             Expr::ScalarFunction(mut call) => {
                 match (call.func.name(), call.args.as_mut_slice()) {
-                    ("coalesce" | "greatest" | "least" | "nullif", args) if self.all(&*args) => {
+                    ("coalesce" | "greatest" | "least" | "nullif", args)
+                        if self.all(&*args) == Uuids::One =>
+                    {
                         args.iter_mut().try_for_each(|arg| written(arg, params))?;
                     }
-                    ("array_has", [array, item]) if self.value(item) => items(array, params)?,
+                    ("array_has", [array, item]) if self.value(item) == Uuids::One => {
+                        items(array, params)?
+                    }
                     _ => {}
                 }
                 Ok(Transformed::yes(Expr::ScalarFunction(call)))

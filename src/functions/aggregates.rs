@@ -22,7 +22,13 @@ use crate::sql::types::PG_TYPE_KEY;
 /// All of them, for the registry.
 pub(super) fn all() -> Vec<Arc<AggregateUDF>> {
     static ALL: LazyLock<Vec<Arc<AggregateUDF>>> = LazyLock::new(|| {
-        let replaced = [("json_agg", 1), ("json_object_agg", 2), ("metric_avg", 1)];
+        let replaced = [
+            ("json_agg", 1),
+            ("json_object_agg", 2),
+            ("jsonb_agg", 1),
+            ("jsonb_object_agg", 2),
+            ("metric_avg", 1),
+        ];
         let replaced = replaced.into_iter().map(|(name, arguments)| {
             Arc::new(AggregateUDF::from(Replaced {
                 name,
@@ -76,7 +82,8 @@ impl AggregateUDFImpl for Replaced {
             let types: Vec<DataType> = fields.iter().map(|it| it.data_type().clone()).collect();
             return Ok(Arc::new(Field::new(self.name, self.return_type(&types)?, true)));
         }
-        let told = HashMap::from([(PG_TYPE_KEY.to_owned(), "json".to_owned())]);
+        let name = if self.name.starts_with("jsonb") { "jsonb" } else { "json" };
+        let told = HashMap::from([(PG_TYPE_KEY.to_owned(), name.to_owned())]);
         Ok(Arc::new(Field::new(self.name, DataType::Utf8, true).with_metadata(told)))
     }
 

@@ -11,6 +11,7 @@ use super::error::FunctionError;
 use super::interval::Interval;
 use super::moments::{is_finite, later, micros};
 use super::rows::{self, Kind, Outcome, Overload, RowFunction, Value, rescaled};
+use super::strings::output;
 use super::time::{TIMESTAMP, timestamptz};
 
 type Result<T> = std::result::Result<T, FunctionError>;
@@ -20,6 +21,11 @@ const ITEMS_MAX: usize = 1_000_000;
 
 #[rustfmt::skip]
 pub(super) const FUNCTIONS: &[RowFunction] = &[
+    RowFunction { name: "record_texts", overloads: &[
+        Overload::new(&[Kind::List], rows::texts, |args| {
+            Ok(Value::list_of_texts(args[0].items().iter().map(output).collect()))
+        }),
+    ] },
     RowFunction { name: "series", overloads: &[
         Overload::new(&[Kind::Integer, Kind::Integer], integers, series),
         Overload::new(&[Kind::Integer, Kind::Integer, Kind::Integer], integers, series),

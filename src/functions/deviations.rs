@@ -1,5 +1,6 @@
 //! Variances and standard deviations of integers and numerics, which are numeric in Postgres: exact
-//! sums, and one quotient with as many digits as Postgres gives it, up to [`QUOTIENT_SCALE`].
+//! sums, and one quotient with as many digits as Postgres gives it, up to [`QUOTIENT_SCALE`]. Of distinct
+//! numbers the sums are those of a list.
 //!
 //! Source: PostgreSQL 15 `src/backend/utils/adt/numeric.c`, `numeric_stddev_internal` and
 //! `select_div_scale`.
@@ -17,19 +18,24 @@ use super::rows::{Kind, Outcome, Overload, RowFunction, Value};
 pub(super) const FUNCTIONS: &[RowFunction] = &[
     RowFunction { name: "numeric_var_samp", overloads: &[
         Overload::new(SUMS, quotient, |args| deviation(args, Of::Sample, variance)),
+        Overload::new(LIST, quotient, |args| of_list(args, Of::Sample, variance)),
     ] },
     RowFunction { name: "numeric_var_pop", overloads: &[
         Overload::new(SUMS, quotient, |args| deviation(args, Of::All, variance)),
+        Overload::new(LIST, quotient, |args| of_list(args, Of::All, variance)),
     ] },
     RowFunction { name: "numeric_stddev_samp", overloads: &[
         Overload::new(SUMS, quotient, |args| deviation(args, Of::Sample, root_of_variance)),
+        Overload::new(LIST, quotient, |args| of_list(args, Of::Sample, root_of_variance)),
     ] },
     RowFunction { name: "numeric_stddev_pop", overloads: &[
         Overload::new(SUMS, quotient, |args| deviation(args, Of::All, root_of_variance)),
+        Overload::new(LIST, quotient, |args| of_list(args, Of::All, root_of_variance)),
     ] },
 ];
 
 const SUMS: &[Kind] = &[Kind::Numeric, Kind::Numeric, Kind::Int];
+const LIST: &[Kind] = &[Kind::List];
 
 /// How an aggregate of such numbers is made of their sums: by which function, of which decimals.
 pub(super) fn of(aggregate: &str, data_type: &DataType) -> Option<(&'static str, DataType)> {
@@ -81,6 +87,21 @@ fn deviation(args: &[Value<'_>], of: Of, finish: Finish) -> Outcome {
     let digits = exact(*squares, *sum, *scale, count, of, finish);
     let digits = digits.ok_or_else(|| FunctionError::new("22003", "numeric value out of range"))?;
     Ok(Value::Decimal(digits, QUOTIENT_SCALE))
+}
+
+/// Of decimals of one scale; NULLs among them don't count.
+fn of_list(args: &[Value<'_>], of: Of, finish: Finish) -> Outcome {
+    let overflow = || FunctionError::new("22003", "numeric value out of range");
+    let (mut squares, mut sum, mut scale, mut count) = (0_i128, 0_i128, 0_i8, 0_i64);
+    for item in args[0].items() {
+        let Value::Decimal(value, own) = item else { continue };
+        let square = value.checked_mul(*value).ok_or_else(overflow)?;
+        squares = squares.checked_add(square).ok_or_else(overflow)?;
+        sum = sum.checked_add(*value).ok_or_else(overflow)?;
+        (scale, count) = (own.saturating_mul(2), count + 1);
+    }
+    let sums = [Value::Decimal(squares, scale), Value::Decimal(sum, scale / 2), Value::Int(count)];
+    deviation(&sums, of, finish)
 }
 
 /// In units of the last digit of [`QUOTIENT_SCALE`]; None out of range. `scale` is that of the squares.

@@ -4,6 +4,7 @@ use super::calendar::{clock_text, date_text, timestamp_text};
 use super::error::FunctionError;
 use super::rows::{self, Kind, Outcome, Overload, RowFunction, Value};
 use super::strings::output;
+use crate::sql::jsonb::write_quoted;
 
 type Result<T> = std::result::Result<T, FunctionError>;
 
@@ -37,19 +38,52 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
             _ => Value::Null,
         })).json(),
     ] },
+    RowFunction { name: "json_list_of_json", overloads: &[
+        Overload::new(&[Kind::Any], rows::text, |args| {
+            let items: Vec<String> = args[0].items().iter().map(raw_text).collect();
+            Ok(Value::text(format!("[{}]", items.join(", "))))
+        }).json(),
+    ] },
+    RowFunction { name: "json_lists_of_json", overloads: &[
+        Overload::new(&[Kind::Any, Kind::Any], rows::text, |args| {
+            let values = Value::List(raw(args[1].items()));
+            object_of_lists(&[args[0].clone(), values])
+        }).json(),
+    ] },
+    RowFunction { name: "json_items", overloads: &[
+        Overload::new(&[Kind::Json], rows::texts, |args| {
+            let items = items(args[0].str())?;
+            Ok(Value::List(items.into_iter().map(Value::text).collect()))
+        }),
+    ] },
+    RowFunction { name: "json_items_text", overloads: &[
+        Overload::new(&[Kind::Json], rows::texts, |args| {
+            let items = items(args[0].str())?;
+            Ok(Value::List(items.into_iter().map(|item| unquoted(Some(item.to_owned()))).collect()))
+        }),
+    ] },
+    RowFunction { name: "json_keys", overloads: &[
+        Overload::new(&[Kind::Json], rows::texts, |args| match parsed(args[0].str())? {
+            Json::Object(members) => {
+                Ok(Value::list_of_texts(members.into_iter().map(|(key, _)| key).collect()))
+            }
+            Json::Array(_) => Err(FunctionError::argument("cannot call json_object_keys on an array")),
+            Json::Scalar => Err(FunctionError::argument("cannot call json_object_keys on a scalar")),
+        }),
+    ] },
     RowFunction { name: "json_lists", overloads: &[
         Overload::new(&[Kind::Any, Kind::Any], rows::text, object_of_lists).json(),
     ] },
     RowFunction { name: "json_field", overloads: &[
-        Overload::new(&[Kind::Json, Kind::Int], rows::text, |args| Ok(Value::maybe_text(item(args[0].str(), args[1].int())?))).json(),
-        Overload::new(&[Kind::Json, Kind::Text], rows::text, |args| Ok(Value::maybe_text(field(args[0].str(), args[1].str())?))).json(),
+        Overload::new(&[Kind::Json, Kind::Int], rows::text, |args| Ok(Value::maybe_text(item(args[0].str(), args[1].int())?))).json_as_first(),
+        Overload::new(&[Kind::Json, Kind::Text], rows::text, |args| Ok(Value::maybe_text(field(args[0].str(), args[1].str())?))).json_as_first(),
     ] },
     RowFunction { name: "json_field_text", overloads: &[
         Overload::new(&[Kind::Json, Kind::Int], rows::text, |args| Ok(unquoted(item(args[0].str(), args[1].int())?))),
         Overload::new(&[Kind::Json, Kind::Text], rows::text, |args| Ok(unquoted(field(args[0].str(), args[1].str())?))),
     ] },
     RowFunction { name: "json_extract_path", overloads: &[
-        Overload::new(&[Kind::Json, Kind::Text], rows::text, |args| Ok(Value::maybe_text(path(args)?))).variadic().json(),
+        Overload::new(&[Kind::Json, Kind::Text], rows::text, |args| Ok(Value::maybe_text(path(args)?))).variadic().json_as_first(),
     ] },
     RowFunction { name: "json_extract_path_text", overloads: &[
         Overload::new(&[Kind::Json, Kind::Text], rows::text, |args| Ok(unquoted(path(args)?))).variadic(),
@@ -78,6 +112,32 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
         }),
     ] },
 ];
+
+/// Texts that are known to be JSON.
+pub(super) fn raw<'a>(items: &[Value<'a>]) -> Vec<Value<'a>> {
+    let raw = |item: &Value<'a>| match item {
+        Value::Text(text) => Value::Json(text.clone()),
+        other => other.clone(),
+    };
+    items.iter().map(raw).collect()
+}
+
+fn raw_text(item: &Value<'_>) -> String {
+    match item {
+        Value::Text(text) => text.clone().into_owned(),
+        other => json(other),
+    }
+}
+
+fn items(text: &str) -> Result<Vec<&str>> {
+    match parsed(text)? {
+        Json::Array(items) => Ok(items),
+        Json::Object(_) => {
+            Err(FunctionError::argument("cannot call json_array_elements on a non-array"))
+        }
+        Json::Scalar => Err(FunctionError::argument("cannot call json_array_elements on a scalar")),
+    }
+}
 
 /// A value as JSON.
 pub(super) fn json(value: &Value<'_>) -> String {
@@ -113,24 +173,9 @@ pub(super) fn json(value: &Value<'_>) -> String {
     }
 }
 
-/// Source: PostgreSQL 15 `escape_json`.
 fn quoted(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 2);
-    out.push('"');
-    for character in text.chars() {
-        match character {
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            control if control < ' ' => out.push_str(&format!("\\u{:04x}", u32::from(control))),
-            other => out.push(other),
-        }
-    }
-    out.push('"');
+    write_quoted(text, &mut out);
     out
 }
 
@@ -254,7 +299,7 @@ fn item(text: &str, index: i64) -> Result<Option<String>> {
     })
 }
 
-fn path(args: &[Value<'_>]) -> Result<Option<String>> {
+pub(super) fn path(args: &[Value<'_>]) -> Result<Option<String>> {
     let mut here = Some(args[0].str().to_owned());
     for step in &args[1..] {
         let Some(text) = here else { return Ok(None) };
@@ -268,7 +313,7 @@ fn path(args: &[Value<'_>]) -> Result<Option<String>> {
 }
 
 /// A string without its quotes, `null` as NULL.
-fn unquoted(json: Option<String>) -> Value<'static> {
+pub(super) fn unquoted(json: Option<String>) -> Value<'static> {
     let Some(json) = json else { return Value::Null };
     match json.as_str() {
         "null" => Value::Null,

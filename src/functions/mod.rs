@@ -21,9 +21,11 @@ mod growth;
 mod int4;
 mod interval;
 mod json;
+mod jsonb;
 mod maths;
 mod moments;
 pub mod numeric;
+pub mod operators;
 mod patterns;
 pub mod percentile;
 mod regex;
@@ -150,8 +152,8 @@ impl Registry {
 
 /// DataFusion's own, after ours.
 fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
-    let own: [Arc<dyn ExprPlanner>; 2] =
-        [Arc::new(types::IntervalProducts), Arc::new(types::Extracts)];
+    let own: [Arc<dyn ExprPlanner>; 3] =
+        [Arc::new(jsonb::Operators), Arc::new(types::IntervalProducts), Arc::new(types::Extracts)];
     own.into_iter().chain(SessionStateDefaults::default_expr_planners()).collect()
 }
 

@@ -346,6 +346,8 @@ pub(super) struct Overload {
     pub(super) returns: Returns,
     /// The name in `pg_type` of a type that Arrow's doesn't tell: `json`.
     pub(super) pg_type: Option<&'static str>,
+    /// Whether it is `jsonb` where the first argument is.
+    as_first: bool,
     /// Whether an argument that is NULL makes the result NULL.
     pub(super) strict: bool,
     pub(super) eval: fn(&[Value<'_>]) -> Outcome,
@@ -357,7 +359,8 @@ impl Overload {
         returns: Returns,
         eval: fn(&[Value<'_>]) -> Outcome,
     ) -> Self {
-        Self { takes, variadic: false, returns, pg_type: None, strict: true, eval }
+        let (variadic, as_first, strict) = (false, false, true);
+        Self { takes, variadic, returns, pg_type: None, as_first, strict, eval }
     }
 
     pub(super) const fn variadic(self) -> Self {
@@ -370,6 +373,15 @@ impl Overload {
 
     pub(super) const fn json(self) -> Self {
         Self { pg_type: Some("json"), ..self }
+    }
+
+    /// JSON, of the first argument's kind.
+    pub(super) const fn json_as_first(self) -> Self {
+        Self { pg_type: Some("json"), as_first: true, ..self }
+    }
+
+    pub(super) const fn jsonb(self) -> Self {
+        Self { pg_type: Some("jsonb"), ..self }
     }
 
     fn kind(&self, index: usize) -> Kind {
@@ -472,6 +484,7 @@ fn table() -> impl Iterator<Item = &'static RowFunction> {
         super::deviations::FUNCTIONS,
         super::arrays::FUNCTIONS,
         super::json::FUNCTIONS,
+        super::jsonb::FUNCTIONS,
     ]
     .into_iter()
     .flatten()
@@ -550,7 +563,12 @@ impl ScalarUDFImpl for RowUdf {
         let way = self.function.resolve(&types).ok_or_else(|| self.function.undefined(&types))?;
         let data_type = (way.returns)(&types, args.scalar_arguments)?;
         let field = Field::new(self.function.name, data_type, true);
-        let told = way.pg_type.map(|name| (PG_TYPE_KEY.to_owned(), name.to_owned()));
+        let first = args.arg_fields.first().and_then(|it| it.metadata().get(PG_TYPE_KEY));
+        let told = match first {
+            Some(first) if way.as_first && first == "jsonb" => Some("jsonb"),
+            _ => way.pg_type,
+        };
+        let told = told.map(|name| (PG_TYPE_KEY.to_owned(), name.to_owned()));
         Ok(Arc::new(field.with_metadata(told.into_iter().collect())))
     }
 
@@ -600,7 +618,10 @@ fn shaped<'a>(value: Value<'a>, field: &Field, kind: Kind) -> Value<'a> {
             i32::try_from(value).map_or(Value::Int(value), Value::Short)
         }
         (Value::Text(text), _)
-            if field.metadata().get(PG_TYPE_KEY).is_some_and(|name| name == "json") =>
+            if matches!(
+                field.metadata().get(PG_TYPE_KEY).map(String::as_str),
+                Some("json" | "jsonb")
+            ) =>
         {
             Value::Json(text)
         }

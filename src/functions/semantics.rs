@@ -19,8 +19,8 @@ use datafusion::logical_expr::{
 use super::sums::{Number, numeric_if, summable};
 use super::udf::call;
 use super::{
-    aggregates, decimals, deviations, fiscal, floats, greatest, is_comparison, numeric, percentile,
-    quoted, regex, registry, rows, text, time, types,
+    aggregates, decimals, deviations, fiscal, floats, greatest, is_comparison, jsonb, numeric,
+    percentile, quoted, regex, registry, rows, text, time, types,
 };
 use crate::sql::types::PgType;
 
@@ -58,6 +58,9 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         let name = preserver.save(&expr);
         Ok(expression(expr, &schema)?.update_data(|expr| name.restore(expr)))
     })?;
+    if let LogicalPlan::Sort(sort) = &plan.data {
+        jsonb::check_order(sort)?;
+    }
     if !plan.transformed {
         return Ok(plan);
     }
@@ -92,6 +95,9 @@ fn binary_operator(binary: BinaryExpr, schema: &DFSchema) -> Result<Transformed<
     let BinaryExpr { left, op, right } = binary;
     match op {
         op if is_comparison(op) => {
+            if let Some(sides) = jsonb::both(&left, &right, schema)? {
+                return Ok(Transformed::yes(jsonb::compared(sides, op)?));
+            }
             let right = literal_as(*right, &left, schema)?;
             let left = literal_as(*left, &right.data, schema)?;
             let changed = left.transformed || right.transformed;
@@ -326,6 +332,9 @@ fn similar(like: Like) -> Result<Transformed<Expr>> {
 
 /// `||` of a text and something else: that is written as a cast writes it.
 fn texts_joined(left: Expr, right: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    if let Some(sides) = jsonb::both(&left, &right, schema)? {
+        return Ok(Transformed::yes(call(rows::named("jsonb_concat")?, sides.to_vec())));
+    }
     let types = (left.get_type(schema)?, right.get_type(schema)?);
     let is_plain = |data_type: &DataType| {
         data_type.is_null()
@@ -413,6 +422,9 @@ fn bounds(between: Between, schema: &DFSchema) -> Result<Transformed<Expr>> {
 }
 
 fn items(list: InList, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    if jsonb::told(&list.expr, schema) == Some(PgType::Jsonb) {
+        return of_jsonb(list, schema);
+    }
     let InList { expr, mut list, negated } = list;
     list.insert(0, *expr);
     let beside_floats = floats::alike(list, schema)?;
@@ -429,6 +441,17 @@ fn items(list: InList, schema: &DFSchema) -> Result<Transformed<Expr>> {
     }
     let expr = Expr::InList(InList { expr: list.expr, list: items, negated: list.negated });
     Ok(Transformed::new_transformed(expr, changed))
+}
+
+/// A list of jsonb, each compared by its meaning.
+fn of_jsonb(list: InList, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let equal = |item: &Expr| match jsonb::both(&list.expr, item, schema)? {
+        Some(sides) => jsonb::compared(sides, Operator::Eq),
+        None => Ok(list.expr.as_ref().clone().eq(item.clone())),
+    };
+    let all = list.list.iter().map(equal).collect::<Result<Vec<Expr>>>()?;
+    let any = all.into_iter().reduce(Expr::or).unwrap_or_else(|| lit(false));
+    Ok(Transformed::yes(if list.negated { Expr::Not(Box::new(any)) } else { any }))
 }
 
 // ---- casts
@@ -467,6 +490,23 @@ fn explicit_cast(cast: Cast, schema: &DFSchema) -> Result<Transformed<Expr>> {
         // The cast is what says that the text is a uuid.
         let expr = Box::new(call(rows::named("uuid_text")?, vec![*expr]));
         return Ok(Transformed::yes(Expr::Cast(Cast { expr, field })));
+    }
+    if PgType::of(&field) == PgType::Jsonb {
+        jsonb::check_cast(&from)?;
+        let is_read = matches!(&*expr, Expr::ScalarFunction(it) if it.func.name() == "jsonb_text");
+        if is_read || from.is_null() {
+            return Ok(Transformed::no(Expr::Cast(Cast { expr, field })));
+        }
+        let expr = Box::new(call(rows::named("jsonb_text")?, vec![*expr]));
+        return Ok(Transformed::yes(Expr::Cast(Cast { expr, field })));
+    }
+    // A cast to the same type of Arrow's would keep what is told of the text.
+    if from == DataType::Utf8
+        && to == DataType::Utf8
+        && PgType::of(&field) == PgType::Text
+        && matches!(jsonb::told(&expr, schema), Some(PgType::Json | PgType::Jsonb))
+    {
+        return Ok(Transformed::yes(call(rows::named("output_text")?, vec![*expr])));
     }
     let inner = *expr;
     let function = match (&from, &to) {
@@ -673,13 +713,28 @@ fn aggregate(function: AggregateFunction, schema: &DFSchema) -> Result<Transform
             // Of distinct values the sums of squares aren't known.
             numeric_if(is_exact, deviation)
         }
-        ("json_agg", _) => call(rows::named("json_list")?, vec![over("array_agg", arg.clone())?]),
-        ("json_object_agg", _) => {
+        (name @ ("json_agg" | "jsonb_agg"), _) => {
+            let of_json = is_json(arg, schema);
+            let list = match (name, of_json) {
+                ("json_agg", false) => "json_list",
+                ("json_agg", true) => "json_list_of_json",
+                (_, false) => "jsonb_list",
+                (_, true) => "jsonb_list_of_json",
+            };
+            call(rows::named(list)?, vec![over("array_agg", arg.clone())?])
+        }
+        (name @ ("json_object_agg" | "jsonb_object_agg"), _) => {
             let Some(value) = function.params.args.get(1).cloned() else {
                 return Ok(Transformed::no(Expr::AggregateFunction(function)));
             };
-            let lists = vec![over("array_agg", arg.clone())?, over("array_agg", value)?];
-            call(rows::named("json_lists")?, lists)
+            let lists = match (name, is_json(&value, schema)) {
+                ("json_object_agg", false) => "json_lists",
+                ("json_object_agg", true) => "json_lists_of_json",
+                (_, false) => "jsonb_lists",
+                (_, true) => "jsonb_lists_of_json",
+            };
+            let args = vec![over("array_agg", arg.clone())?, over("array_agg", value)?];
+            call(rows::named(lists)?, args)
         }
         ("percentile_cont" | "percentile_disc", _)
             if let Some(shares) = function.params.args.get(1).and_then(percentile::shares_of) =>
@@ -699,6 +754,11 @@ fn aggregate(function: AggregateFunction, schema: &DFSchema) -> Result<Transform
         _ => return Ok(Transformed::no(Expr::AggregateFunction(function))),
     };
     Ok(Transformed::yes(rewritten))
+}
+
+/// Whether a text is known to be JSON.
+fn is_json(expr: &Expr, schema: &DFSchema) -> bool {
+    matches!(jsonb::told(expr, schema), Some(PgType::Json | PgType::Jsonb))
 }
 
 fn nullif_zero(count: Expr) -> Result<Expr> {

@@ -185,9 +185,19 @@ pub(super) fn output(value: &Value<'_>) -> String {
             format!("{{{}}}", items.join(","))
         }
         Value::Row(fields) => {
-            let cells: Vec<String> = fields.iter().map(|(_, value)| output(value)).collect();
+            let cells: Vec<String> = fields.iter().map(|(_, value)| field(value)).collect();
             format!("({})", cells.join(","))
         }
+    }
+}
+
+/// A field of a row, quoted where it has to be.
+fn field(value: &Value<'_>) -> String {
+    let text = output(value);
+    let special = |c: char| matches!(c, '"' | '\\' | '(' | ')' | ',') || c.is_ascii_whitespace();
+    match value.is_null() || !text.is_empty() && !text.contains(special) {
+        true => text,
+        false => format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\"\"")),
     }
 }
 

@@ -38,11 +38,13 @@ impl Number<'_> {
                 let sum = over("sum", summable(arg.clone(), integer))?;
                 call(numeric::numeric_mean(), vec![sum, count()?])
             }
-            (name, number)
-                if let Some((deviation, decimal)) = deviations::of(name, number)
-                    && !is_distinct =>
-            {
+            (name, number) if let Some((deviation, decimal)) = deviations::of(name, number) => {
                 let exact = cast_unless(arg.clone(), number, &decimal);
+                // Numbers that aren't equal may have equal squares.
+                if is_distinct {
+                    let numbers = over("array_agg", exact)?;
+                    return Ok(Some(call(rows::named(deviation)?, vec![numbers])));
+                }
                 let squares = over("sum", exact.clone() * exact.clone())?;
                 call(rows::named(deviation)?, vec![squares, over("sum", exact)?, count()?])
             }

@@ -55,8 +55,12 @@ impl TypePlanner for PostgresTypes {
                 Some(Arc::new(blank_padded(field)))
             }
             ast::DataType::Interval { .. } => plain(DataType::Interval(IntervalUnit::MonthDayNano)),
-            ast::DataType::JSON | ast::DataType::Uuid => {
-                let name = if matches!(sql_type, ast::DataType::JSON) { "json" } else { "uuid" };
+            ast::DataType::JSON | ast::DataType::JSONB | ast::DataType::Uuid => {
+                let name = match sql_type {
+                    ast::DataType::JSON => "json",
+                    ast::DataType::JSONB => "jsonb",
+                    _ => "uuid",
+                };
                 let told = HashMap::from([(PG_TYPE_KEY.to_owned(), name.to_owned())]);
                 Some(Arc::new(Field::new(name, DataType::Utf8, true).with_metadata(told)))
             }

@@ -7,7 +7,7 @@ use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::functions_aggregate::expr_fn::count;
-use datafusion::logical_expr::expr::InSubquery;
+use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
@@ -216,16 +216,22 @@ impl Marked<'_> {
         if may_be_null == (false, false) {
             return self.mark(Expr::InSubquery(within));
         }
-        if is_correlated(&within.subquery) {
-            return Err(not_planned("InSubquery of the row around it, where NULL is possible"));
-        }
         let value = within.expr.as_ref().clone();
         let other = Expr::Column(others.schema().columns().swap_remove(0));
+        if is_correlated(&within.subquery) {
+            let nulls = LogicalPlanBuilder::from(others).filter(other.is_null())?.build()?;
+            let nulls = within.subquery.with_plan(Arc::new(nulls));
+            let rows = within.subquery.clone();
+            let mark = self.mark(Expr::InSubquery(within))?;
+            let exists = |subquery| Expr::Exists(Exists { subquery, negated: false });
+            let (rows, nulls) = (self.mark(exists(rows))?, self.mark(exists(nulls))?);
+            return maybe(mark, value.is_null().and(rows).or(nulls));
+        }
         let rows = count_of(LogicalPlanBuilder::from(Arc::clone(&others)))?;
         let nulls = count_of(LogicalPlanBuilder::from(others).filter(other.is_null())?)?;
         let mark = self.mark(Expr::InSubquery(within))?;
         let unknown = value.is_null().and(rows.gt(lit(0_i64))).or(nulls.gt(lit(0_i64)));
-        when(mark, lit(true)).when(unknown, lit(ScalarValue::Boolean(None))).otherwise(lit(false))
+        maybe(mark, unknown)
     }
 
     /// The column that says whether a row has a partner. Only DataFusion's rule makes such joins, of
@@ -247,6 +253,12 @@ impl Marked<'_> {
             _ => Err(unplanned()),
         }
     }
+}
+
+/// True, or NULL where it can't be known.
+fn maybe(is_true: Expr, unknown: Expr) -> Result<Expr> {
+    let null = lit(ScalarValue::Boolean(None));
+    when(is_true, lit(true)).when(unknown, null).otherwise(lit(false))
 }
 
 fn unless(negated: bool, value: Expr) -> Expr {

@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::ast;
 use tokio_util::sync::CancellationToken;
 
 use crate::error::QueryError;
-use crate::sql::catalog::SeenSessions;
+use crate::sql::catalog::{ColumnOrigin, SeenSessions};
 use crate::sql::settings::SettingChanges;
 use crate::sql::types::PgType;
 
@@ -83,6 +83,15 @@ pub struct PreparedQuery {
 pub struct Column {
     pub name: String,
     pub pg_type: PgType,
+    /// The relation's column that it is, of a plain one.
+    pub origin: Option<ColumnOrigin>,
+}
+
+impl Column {
+    /// A column that is no relation's.
+    pub fn new(name: impl Into<String>, pg_type: PgType) -> Self {
+        Self { name: name.into(), pg_type, origin: None }
+    }
 }
 
 /// The answer to a statement.

@@ -23,7 +23,7 @@ use crate::sql::types::PgType;
 
 /// Columns of text.
 pub(super) fn text_columns(names: &[&str]) -> Vec<Column> {
-    let column = |name: &&str| Column { name: (*name).to_owned(), pg_type: PgType::Text };
+    let column = |name: &&str| Column::new(*name, PgType::Text);
     names.iter().map(column).collect()
 }
 

@@ -4,6 +4,8 @@ pub(crate) mod ast;
 pub mod catalog;
 mod dates;
 mod error;
+pub(crate) mod jsonb;
+pub mod operators;
 pub mod parse;
 pub mod settings;
 pub(crate) mod spelling;

@@ -114,10 +114,9 @@ fn operator(left: &mut Box<Expr>, op: &BinaryOperator, right: &mut Box<Expr>) ->
     Some(call(name, vec![take(left), take(right)]))
 }
 
-/// `json #> '{a,b}'`
+/// `json #> '{a,b}'`, of a path that is written out.
 fn json_path(json: &mut Box<Expr>, path: &mut Box<Expr>, function: &str) -> Option<Expr> {
-    let steps = array_items(quoted_in(path)?)?;
-    let steps = steps.iter().map(|step| quoted_text(step.as_deref().unwrap_or("null")));
+    let steps = written_items(path)?;
     Some(call(function, std::iter::once(take(json)).chain(steps).collect()))
 }
 

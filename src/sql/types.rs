@@ -36,6 +36,7 @@ pub enum PgType {
     Uuid,
     Bytea,
     Json,
+    Jsonb,
     Array(Box<PgType>),
     /// A type that only Postgres's own catalogue has.
     System(&'static SystemType),
@@ -69,7 +70,7 @@ pub enum SystemForm {
 }
 
 /// Those of which the catalogue's relations have columns, and those that casts name.
-static SYSTEM_TYPES: [SystemType; 18] = {
+static SYSTEM_TYPES: [SystemType; 19] = {
     use SystemForm::{Address, Number, ObjectName, Text};
     const fn of(
         name: &'static str,
@@ -86,6 +87,7 @@ static SYSTEM_TYPES: [SystemType; 18] = {
         of("pg_node_tree", 194, 0, -1, Text),
         of("inet", 869, 1041, -1, Address),
         of("aclitem", 1033, 1034, 12, Text),
+        of("record", 2249, 2287, -1, Text),
         of("regprocedure", 2202, 2207, 4, ObjectName),
         of("regoper", 2203, 2208, 4, ObjectName),
         of("regoperator", 2204, 2209, 4, ObjectName),
@@ -175,6 +177,7 @@ impl PgType {
             "uuid" => Self::Uuid,
             "bytea" => Self::Bytea,
             "json" => Self::Json,
+            "jsonb" => Self::Jsonb,
             _ => {
                 if let Some(system) = SystemType::named(name) {
                     return Some(Self::System(system));
@@ -219,6 +222,7 @@ impl PgType {
             | Self::OidVector
             | Self::Uuid
             | Self::Json
+            | Self::Jsonb
             | Self::System(_)
             | Self::Unknown => DataType::Utf8,
         }
@@ -240,6 +244,7 @@ impl PgType {
             Self::Oid => 26,
             Self::OidVector => 30,
             Self::Json => 114,
+            Self::Jsonb => 3802,
             Self::Float4 => 700,
             Self::Float8 => 701,
             Self::Unknown => 705,
@@ -281,6 +286,7 @@ impl PgType {
             Self::Timestamptz => 1185,
             Self::Interval => 1187,
             Self::Json => 199,
+            Self::Jsonb => 3807,
             Self::Numeric(_) => 1231,
             Self::Regclass => 2210,
             Self::Regtype => 2211,
@@ -292,7 +298,7 @@ impl PgType {
 
     /// The scalar or array type of an OID, as far as canon takes it in parameters.
     pub fn of_oid(oid: u32) -> Option<PgType> {
-        const SCALARS: [PgType; 26] = [
+        const SCALARS: [PgType; 27] = [
             PgType::Bool,
             PgType::Bytea,
             PgType::Char,
@@ -306,6 +312,7 @@ impl PgType {
             PgType::Oid,
             PgType::OidVector,
             PgType::Json,
+            PgType::Jsonb,
             PgType::Float4,
             PgType::Float8,
             PgType::Unknown,

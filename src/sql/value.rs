@@ -7,6 +7,7 @@ use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano};
 use datafusion::common::ScalarValue;
 
 use super::dates;
+use super::jsonb::Jsonb;
 use super::timezone::TimeZone;
 use super::types::{PgType, SystemForm, SystemType};
 
@@ -134,6 +135,7 @@ pub fn from_text(pg_type: &PgType, text: Option<&str>, zone: &TimeZone) -> Read<
             valid.map_err(|_| invalid("json", text))?;
             ScalarValue::Utf8(Some(text.to_owned()))
         }
+        PgType::Jsonb => ScalarValue::Utf8(Some(Jsonb::read(text)?.to_text())),
         PgType::Array(item) => array(item, text, zone)?,
         PgType::System(system) => system_value(system, text)?,
         PgType::Text

@@ -121,10 +121,10 @@ impl Output {
                 Format::Text => 0,
                 Format::Binary => 1,
             };
-            // No table: OIDs here make drivers look up what they can do without.
+            let (table, number) = column.origin.map_or((0, 0), |it| (it.table, it.number));
             let (size, modifier) = (type_size(&column.pg_type), type_modifier(&column.pg_type));
             let oid = announced_oid(&column.pg_type);
-            FieldDescription::new(clean(&column.name), 0, 0, oid, size, modifier, code)
+            FieldDescription::new(clean(&column.name), table, number, oid, size, modifier, code)
         });
         self.message(&RowDescription::new(fields.collect()));
         Ok(())
@@ -218,6 +218,7 @@ fn type_size(pg_type: &PgType) -> i16 {
         | PgType::OidVector
         | PgType::Bytea
         | PgType::Json
+        | PgType::Jsonb
         | PgType::Array(_)
         | PgType::Unknown => -1,
     }

@@ -78,6 +78,14 @@ fn binary(pg_type: &PgType, bytes: &[u8], zone: &TimeZone) -> Read<ScalarValue> 
         PgType::Interval => ScalarValue::IntervalMonthDayNano(Some(interval(bytes)?)),
         PgType::Bytea => ScalarValue::Binary(Some(bytes.to_vec())),
         PgType::Uuid => ScalarValue::Utf8(Some(uuid::Uuid::from_bytes(fixed(bytes)?).to_string())),
+        PgType::Jsonb => match bytes.split_first() {
+            Some((&JSONB_VERSION, rest)) => value::from_text(pg_type, Some(text(rest)?), zone)?,
+            Some((version, _)) => {
+                let message = format!("unsupported jsonb version number {version}");
+                return Err(Fault { sqlstate: "XX000", message });
+            }
+            None => return Err(malformed()),
+        },
         PgType::Array(item) => array(item, bytes, zone)?,
         PgType::Regclass | PgType::Regtype | PgType::Regproc => {
             ScalarValue::Utf8(Some(u32::from_be_bytes(fixed(bytes)?).to_string()))
@@ -96,6 +104,9 @@ fn binary(pg_type: &PgType, bytes: &[u8], zone: &TimeZone) -> Read<ScalarValue> 
         | PgType::Unknown => value::from_text(pg_type, Some(text(bytes)?), zone)?,
     })
 }
+
+/// The first byte of a jsonb, in front of its text.
+pub(super) const JSONB_VERSION: u8 = 1;
 
 fn time(bytes: &[u8]) -> Read<i64> {
     let micros = i64::from_be_bytes(fixed(bytes)?);
@@ -288,6 +299,7 @@ mod tests {
             PgType::Interval,
             PgType::Uuid,
             PgType::Json,
+            PgType::Jsonb,
             PgType::Array(Box::new(PgType::Numeric(None))),
             PgType::Int2Vector,
             PgType::Bytea,

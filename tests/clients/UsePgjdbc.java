@@ -170,7 +170,16 @@ public class UsePgjdbc {
                 ResultSet result = statement.executeQuery("SELECT channel AS c, SUM(revenue) AS r FROM orders GROUP BY 1")) {
             ResultSetMetaData metadata = result.getMetaData();
             check("names", "c r", metadata.getColumnName(1) + " " + metadata.getColumnLabel(2));
-            check("table of a column", true, List.of("", "orders").contains(metadata.getTableName(1)));
+            check("table of a column", "orders/channel", metadata.getTableName(1) + "/" + metadata.unwrap(org.postgresql.PGResultSetMetaData.class).getBaseColumnName(1));
+            check("table of an expression", "", metadata.getTableName(2));
+        }
+        try (Statement statement = connection.createStatement();
+                ResultSet result = statement.executeQuery("SELECT o.order_id, o.rating, o.items + 1 FROM orders AS o")) {
+            ResultSetMetaData metadata = result.getMetaData();
+            check("a key is never NULL", ResultSetMetaData.columnNoNulls, metadata.isNullable(1));
+            check("a rating may be NULL", ResultSetMetaData.columnNullable, metadata.isNullable(2));
+            check("of a sum nobody knows", ResultSetMetaData.columnNullableUnknown, metadata.isNullable(3));
+            check("no counter", false, metadata.isAutoIncrement(1));
         }
         try (Statement statement = connection.createStatement()) {
             statement.setMaxRows(2);

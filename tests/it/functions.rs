@@ -200,4 +200,16 @@ async fn a_uuid_is_looked_up_in_the_column_as_it_is_stored() {
     assert_eq!(statement.params(), [Type::UUID, Type::UUID_ARRAY]);
     let types: Vec<&Type> = statement.columns().iter().map(|column| column.type_()).collect();
     assert_eq!(types, [&Type::UUID, &Type::UUID]);
+    let arrays = "SELECT array_agg(u), ARRAY[u, w], (array_agg(w))[1], array_agg(t), array_agg(DISTINCT u) \
+                  FROM samples GROUP BY u, w";
+    let statement = client.prepare(arrays).await.unwrap();
+    let types: Vec<&Type> = statement.columns().iter().map(|column| column.type_()).collect();
+    let expected =
+        [&Type::UUID_ARRAY, &Type::UUID_ARRAY, &Type::UUID, &Type::TEXT_ARRAY, &Type::UUID_ARRAY];
+    assert_eq!(types, expected);
+    let statement = client.prepare("SELECT $1::uuid, $2::jsonb, $3::json, u FROM samples").await;
+    let statement = statement.unwrap();
+    assert_eq!(statement.params(), [Type::UUID, Type::JSONB, Type::JSON]);
+    let types: Vec<&Type> = statement.columns().iter().map(|column| column.type_()).collect();
+    assert_eq!(types, [&Type::UUID, &Type::JSONB, &Type::JSON, &Type::UUID]);
 }

@@ -21,6 +21,7 @@ mod integers;
 mod journeys;
 mod long_statements;
 mod oracle;
+mod origins;
 mod parameters;
 mod property;
 mod pruning;

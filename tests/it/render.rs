@@ -61,6 +61,10 @@ fn text_of(data_type: &Type, bytes: &[u8], zone: Tz) -> String {
             let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
             format!("\\x{}", digits.collect::<String>())
         }
+        Type::JSONB => {
+            assert_eq!(bytes[0], 1, "version of a jsonb");
+            String::from_utf8(bytes[1..].to_vec()).unwrap()
+        }
         Type::DATE => {
             let days = i32::from_be_bytes(bytes.try_into().unwrap());
             if let Some(infinite) = infinity(i64::from(days), i64::from(i32::MAX)) {

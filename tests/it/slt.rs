@@ -3,7 +3,8 @@
 //!
 //! `tests/slt/<path>.slt` is asked of the fixture `tests/fixtures/<path>`, or, where there is no
 //! such folder, of that of its own folder. Column types: `T` text, `I` integers, `N` numeric,
-//! `R` float8, `B` bool, `D` date, `P` timestamp, `Z` timestamptz, `U` uuid, `?` not checked. The
+//! `R` float8, `B` bool, `D` date, `P` timestamp, `Z` timestamptz, `U` uuid, `J` jsonb,
+//! `?` not checked. The
 //! simple protocol's types aren't seen by tokio-postgres, so there they aren't checked. An error
 //! reads `SQLSTATE: message (DETAIL: …) (HINT: …)`, to be matched by a regular expression.
 //! `\connect role` as a statement goes on as another role, as in psql.
@@ -168,6 +169,7 @@ pub(crate) enum Shown {
     Timestamp,
     Timestamptz,
     Uuid,
+    Jsonb,
     Any,
 }
 
@@ -183,6 +185,7 @@ impl Shown {
             Type::TIMESTAMP => Self::Timestamp,
             Type::TIMESTAMPTZ => Self::Timestamptz,
             Type::UUID => Self::Uuid,
+            Type::JSONB => Self::Jsonb,
             _ => Self::Any,
         }
     }
@@ -207,6 +210,7 @@ impl ColumnType for Shown {
             'P' => Self::Timestamp,
             'Z' => Self::Timestamptz,
             'U' => Self::Uuid,
+            'J' => Self::Jsonb,
             '?' => Self::Any,
             _ => return None,
         })
@@ -223,6 +227,7 @@ impl ColumnType for Shown {
             Self::Timestamp => 'P',
             Self::Timestamptz => 'Z',
             Self::Uuid => 'U',
+            Self::Jsonb => 'J',
             Self::Any => '?',
         }
     }

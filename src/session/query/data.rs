@@ -23,7 +23,7 @@ use super::memory::{InMemory, Loaded};
 use super::parameters::{self, Filling};
 use super::segments;
 use crate::backend::{Prepared, Run};
-use crate::bind::{self, BindSettings, Preview};
+use crate::bind::{self, BindSettings, PlainColumn, Preview, Uuids};
 use crate::cache::{Answer, CacheKey, KeyPlan};
 use crate::error::QueryError;
 use crate::model::{MetricVersion, Model, SegmentVersion, Source, Status};
@@ -139,15 +139,26 @@ impl QueryEngine {
         let int4 = bind::int4_columns(&bound.plan);
         let mut uuids = bind::uuid_columns(&bound.plan).into_iter();
         let pg_types = schema.fields().iter().zip(int4).map(|(field, int4)| {
-            let is_uuid = uuids.next().unwrap_or_default();
+            let known = uuids.next().unwrap_or_default();
             match PgType::of(field) {
                 PgType::Int8 if int4 => PgType::Int4,
-                PgType::Text if is_uuid => PgType::Uuid,
+                PgType::Text if known == Uuids::One => PgType::Uuid,
+                PgType::Array(item) if *item == PgType::Text && known == Uuids::List => {
+                    PgType::Array(Box::new(PgType::Uuid))
+                }
                 pg_type => pg_type,
             }
         });
         let columns = bound.names.into_iter().zip(pg_types);
-        let columns = columns.map(|(name, pg_type)| Column { name, pg_type }).collect();
+        let catalog = definitions.catalog();
+        let columns = columns.zip(bound.plain).map(|((name, pg_type), plain)| {
+            let origin = plain.and_then(|PlainColumn { relation, column, optional }| {
+                let column = &relation.columns[column].name;
+                catalog.origin_of(relation.schema, &relation.name, column, optional)
+            });
+            Column { name, pg_type, origin }
+        });
+        let columns = columns.collect();
         let reads_clock = parameters::reads_clock(&bound.plan).map_err(PlanError::from)?
             || plan::judges_days(&bound.plan)?
             || runnable.as_ref().is_some_and(|runnable| runnable.reads_clock);

@@ -1,4 +1,4 @@
-//! Where the literal stands that an error speaks of.
+//! Where the literal stands that an error speaks of, and the operator.
 
 use std::ops::ControlFlow;
 
@@ -7,14 +7,29 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::error::{ClientError, QueryError};
+use crate::plan::PlanError;
+use crate::session::EngineError;
 use crate::session::engine::QueryText;
+use crate::sql::catalog::CatalogError;
+use crate::sql::operators::{self, Misplaced};
 use crate::sql::position_of;
+use crate::sql::wording::Worded;
 
 /// Codes of texts that are no values of a type, whose messages quote the text.
 const UNREAD: [&str; 4] = ["22P02", "22003", "22007", "22008"];
 
 /// The error with the place of the one literal that it quotes; as it is where that can't be told.
 pub(super) fn placed(error: QueryError, query: &QueryText) -> QueryError {
+    let error = match error {
+        QueryError::Engine(EngineError::Catalog(CatalogError::Worded(worded))) => {
+            let error = |it| QueryError::Engine(EngineError::Catalog(CatalogError::Worded(it)));
+            return operator_placed(worded, query, error);
+        }
+        QueryError::Plan(PlanError::Worded(worded)) => {
+            return operator_placed(worded, query, |it| QueryError::Plan(PlanError::Worded(it)));
+        }
+        error => error,
+    };
     if error.position().is_some() || !UNREAD.contains(&error.sqlstate()) {
         return error;
     }
@@ -25,6 +40,19 @@ pub(super) fn placed(error: QueryError, query: &QueryText) -> QueryError {
     match position {
         Some(position) => QueryError::Placed { error: Box::new(error), position },
         None => error,
+    }
+}
+
+fn operator_placed(
+    worded: Worded,
+    query: &QueryText,
+    error: fn(Worded) -> QueryError,
+) -> QueryError {
+    match operators::placed(&query.text, &query.statement, &worded.message, None) {
+        Some(Misplaced { position, message }) => {
+            QueryError::Placed { error: Box::new(error(Worded { message, ..worded })), position }
+        }
+        None => error(worded),
     }
 }
 

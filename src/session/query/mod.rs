@@ -106,10 +106,13 @@ impl QueryEngine {
                 let session = catalog_session(context, Utc::now());
                 let planned = aside(|| catalog.prepare(query, params, &session));
                 let planned = planned.map_err(EngineError::from)?;
-                let columns = planned.columns.iter();
-                let columns = columns
-                    .map(|(name, pg_type)| Column { name: name.clone(), pg_type: pg_type.clone() })
-                    .collect();
+                let columns = planned.columns.iter().zip(&planned.origins);
+                let columns = columns.map(|((name, pg_type), origin)| Column {
+                    name: name.clone(),
+                    pg_type: pg_type.clone(),
+                    origin: *origin,
+                });
+                let columns = columns.collect();
                 let types = planned.params.clone();
                 Ok((Plan::Catalog { definitions, query: Box::new(planned) }, types, columns))
             }
@@ -197,8 +200,7 @@ impl Engine for QueryEngine {
                     Plan::Data(planned) => Plan::Explain { planned, options },
                     _ => Plan::ExplainCatalog { options, columns },
                 };
-                let name = "QUERY PLAN".to_owned();
-                (plan, params, vec![Column { name, pg_type: options.pg_type() }])
+                (plan, params, vec![Column::new("QUERY PLAN", options.pg_type())])
             }
             _ => return Err(EngineError::NotExplainable.into()),
         };

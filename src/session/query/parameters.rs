@@ -15,7 +15,7 @@ use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
 
 use crate::bind::RelationScan;
 use crate::plan::segment;
-use crate::sql::types::PgType;
+use crate::sql::types::{PG_TYPE_KEY, PgType};
 
 /// The types of `$1` … `$n`: as announced, else as inferred, else text.
 pub(crate) fn types(
@@ -92,6 +92,13 @@ fn fill_expr(
             match (index, filling) {
                 (Some(index), Filling::Types(types)) if index < types.len() => {
                     let field = Field::new("", types[index].to_arrow(), true);
+                    let told = match &types[index] {
+                        PgType::Json => Some("json"),
+                        PgType::Jsonb => Some("jsonb"),
+                        _ => None,
+                    };
+                    let told = told.map(|name| (PG_TYPE_KEY.to_owned(), name.to_owned()));
+                    let field = field.with_metadata(told.into_iter().collect());
                     let typed = Placeholder::new_with_field(id.clone(), Some(Arc::new(field)));
                     Transformed::yes(Expr::Placeholder(typed))
                 }

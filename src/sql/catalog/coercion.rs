@@ -18,8 +18,10 @@ use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Operator,
 use super::error::CatalogError;
 use super::functions::{Value, parse_array};
 use super::syntax::UNTYPED;
-use super::typing::{field_of, is_reg, is_vector, list_of, pg_type_of, tag_of, type_name};
-use crate::functions::is_comparison;
+use super::typing::{
+    field_of, holds_rows, is_reg, is_vector, list_of, pg_type_of, tag_of, type_name,
+};
+use crate::functions::{is_comparison, registry};
 use crate::sql::timezone::TimeZone;
 use crate::sql::types::PgType;
 use crate::sql::value;
@@ -478,6 +480,10 @@ pub(super) fn for_the_wire(plan: LogicalPlan, casts: &RegCasts) -> Result<Logica
             cast(column, &text, &schema, casts)?
         } else if tag.starts_with("_reg") {
             cast(column, &field_of("_text"), &schema, casts)?
+        } else if holds_rows(field.data_type())
+            && let Some(texts) = registry().scalar.get("record_texts")
+        {
+            call(texts, vec![column])
         } else if *field.data_type() != sent {
             Expr::Cast(Cast::new(Box::new(column), sent))
         } else {

@@ -26,6 +26,7 @@ mod labels;
 mod literals;
 mod naming;
 mod oids;
+mod origins;
 mod owner;
 mod planning;
 mod relations;
@@ -60,6 +61,7 @@ use datafusion::sql::planner::{PlannerContext, SqlToRel};
 use datafusion::sql::sqlparser::ast;
 
 pub use error::CatalogError;
+pub use origins::ColumnOrigin;
 pub use owner::Owner;
 pub use sessions::{SeenCursor, SeenSession, SeenSessions, SeenStatement};
 pub use snapshot::{
@@ -99,6 +101,8 @@ pub struct Catalog {
 pub struct CatalogQuery {
     /// The columns in Postgres's names, which may repeat, and types.
     pub columns: Vec<(String, PgType)>,
+    /// Of each that is a relation's column: which one.
+    pub origins: Vec<Option<ColumnOrigin>>,
     /// The types of the parameters, `$1` first.
     pub params: Vec<PgType>,
     /// Whether it asks what sessions do or hold: then [`CatalogSession::seen`] has to say.
@@ -152,6 +156,22 @@ impl Catalog {
         self
     }
 
+    /// A column of a relation of the definitions, as `pg_attribute` has it; None of an `optional` one
+    /// that is never NULL there: drivers would take it for never NULL in the result.
+    #[must_use]
+    pub fn origin_of(
+        &self,
+        schema: &str,
+        relation: &str,
+        column: &str,
+        optional: bool,
+    ) -> Option<ColumnOrigin> {
+        let relation = self.directory.relation_named(schema, relation)?;
+        let position = relation.columns.iter().position(|it| it.name == column)?;
+        let is_told = !(optional && relation.columns[position].not_null);
+        ColumnOrigin::of(relation.oid, position).filter(|_| is_told)
+    }
+
     /// Whether a query reads only catalogue relations, or none at all: then it is the catalogue's.
     /// Bare names count where `pg_catalog` has them, since it comes first on every search path.
     #[must_use]
@@ -191,13 +211,15 @@ impl Catalog {
         let planner = SqlToRel::new_with_options(&context, options);
         let statement = ast::Statement::Query(Box::new(query));
         let plan = planner.sql_statement_to_plan_with_context(statement, &mut planner_context)?;
+        crate::functions::operators::check(&plan)?;
+        let origins = origins::of_columns(&plan);
         let plan = coercion::apply(plan, &self.casts)?;
         let plan = crate::functions::analyze(plan)?;
         let columns = columns_of(&plan, names);
         let params = params_of(&plan, params)?;
         let plan = coercion::for_the_wire(plan, &self.casts)?;
         let reads_sessions = reads_sessions(&plan)?;
-        Ok(CatalogQuery { columns, params, reads_sessions, plan })
+        Ok(CatalogQuery { columns, origins, params, reads_sessions, plan })
     }
 
     /// A planned query with the values of its parameters, in the Arrow types of

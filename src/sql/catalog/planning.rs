@@ -211,6 +211,7 @@ pub(super) fn standard_type(sql_type: &ast::DataType) -> Option<&'static str> {
         ast::DataType::Uuid => "uuid",
         ast::DataType::Bytea => "bytea",
         ast::DataType::JSON => "json",
+        ast::DataType::JSONB => "jsonb",
         ast::DataType::Regclass => "regclass",
         _ => return None,
     })

@@ -19,6 +19,7 @@ use super::definitions::Definition;
 use super::directory::{DATABASE, Directory, OWNER, OWNER_NAME};
 use super::information_schema::{self, DATABASE_COLUMNS, ROLE_COLUMNS};
 use super::oids;
+use super::origins::ColumnOrigin;
 use super::rows::Rows;
 use super::sessions;
 use super::snapshot::CatalogSession;
@@ -77,6 +78,15 @@ impl CatalogTable {
     /// Whether it has no rows in any definition set: canon has no such objects.
     pub(super) fn is_always_empty(&self) -> bool {
         self.definition.schema == "pg_catalog" && tables::is_always_empty(self.definition.name)
+    }
+
+    /// One of its columns, and whether it is never NULL; None for the rows of a function.
+    pub(super) fn origin_of(&self, column: &str) -> Option<(ColumnOrigin, bool)> {
+        let definition = self.definition;
+        self.directory.relation(definition.oid)?;
+        let position = definition.columns.iter().position(|it| it.name == column)?;
+        let not_null = definition.columns[position].not_null;
+        ColumnOrigin::of(definition.oid, position).map(|origin| (origin, not_null))
     }
 
     fn rows(&self, session: &CatalogSession) -> Result<RecordBatch> {

@@ -181,7 +181,8 @@ impl Pass<'_> {
 
     /// `row_to_json(t)` of a relation `t`: the struct of its columns.
     fn expand_rows(&self, select: &mut Select) {
-        const OF_ROWS: [&str; 4] = ["row_to_json", "to_json", "json_agg", "array_agg"];
+        const OF_ROWS: [&str; 6] =
+            ["row_to_json", "to_json", "json_agg", "array_agg", "to_jsonb", "jsonb_agg"];
         let Some(scope) = self.scope_of(&select.from) else { return };
         let row_of = |name: &Ident| {
             let name = folded(name);
@@ -696,7 +697,7 @@ fn rewrite_function(
     }
     if let Some(array) = array_function(&name) {
         let args = expressions(&function.args).unwrap_or_default();
-        return Ok(Some(call("unnest", vec![call(array, args)])));
+        return Ok(Some(rows_of_items(&name, call(array, args))));
     }
     if name == "unnest"
         && let Some([array]) = expressions(&function.args).as_deref()
@@ -799,12 +800,30 @@ fn array_function(name: &str) -> Option<&'static str> {
         "regexp_matches" => "regexp_all_matches",
         "regexp_split_to_table" => "regexp_split_to_array",
         "string_to_table" => "string_to_array",
+        "json_array_elements" => "json_items",
+        "json_array_elements_text" => "json_items_text",
+        "json_object_keys" => "json_keys",
+        "jsonb_array_elements" => "jsonb_items",
+        "jsonb_array_elements_text" => "jsonb_items_text",
+        "jsonb_object_keys" => "jsonb_keys",
         "generate_subscripts" => "canon_generate_subscripts",
         "_pg_expandarray" => "canon_pg_expandarray",
         "pg_partition_ancestors" => "canon_pg_partition_ancestors",
         "aclexplode" => "canon_aclexplode",
         _ => return None,
     })
+}
+
+/// The items of the array that a function's rows are made of, in the type that the function gives.
+fn rows_of_items(name: &str, array: Expr) -> Expr {
+    let items = call("unnest", vec![array]);
+    let data_type = match name {
+        "json_array_elements" => DataType::JSON,
+        "jsonb_array_elements" => DataType::JSONB,
+        _ => return items,
+    };
+    let (kind, expr) = (CastKind::Cast, Box::new(items));
+    Expr::Cast { kind, expr, data_type, array: false, format: None }
 }
 
 /// A function in FROM as a derived table or a relation.
@@ -828,6 +847,9 @@ fn rows_of_function(factor: &mut TableFactor, context: &Context<'_>) -> Option<T
     let given: Vec<_> = alias.iter().flat_map(|alias| &alias.columns).collect();
     let column_name = |at: usize| match given.get(at) {
         Some(column) => folded(&column.name),
+        None if at == 0 && name.starts_with("json") && name.contains("_array_elements") => {
+            "value".to_owned()
+        }
         None if at == 0 => relation.clone(),
         None => "ordinality".to_owned(),
     };
@@ -845,7 +867,7 @@ fn rows_of_function(factor: &mut TableFactor, context: &Context<'_>) -> Option<T
         let numbers = call("canon_ordinality", vec![array.clone()]);
         columns.push((call("unnest", vec![numbers]), column_name(1)));
     }
-    columns.insert(0, (call("unnest", vec![array]), column_name(0)));
+    columns.insert(0, (rows_of_items(&name, array), column_name(0)));
     Some(derived(columns, &relation))
 }
 

@@ -71,10 +71,18 @@ pub(super) fn pg_type_of(field: &Field) -> PgType {
     if *field.data_type() == DataType::UInt64 {
         return PgType::Int8;
     }
+    if holds_rows(field.data_type()) {
+        return PgType::named("_record").unwrap_or(PgType::Text);
+    }
     match tag_of(field) {
         Some("numeric") | None => PgType::of_arrow(field.data_type()),
         Some(tag) => PgType::named(tag).unwrap_or_else(|| PgType::of_arrow(field.data_type())),
     }
+}
+
+/// Whether it is an array of rows, as `array_agg(ROW(a, b))` makes one.
+pub(super) fn holds_rows(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::List(item) if matches!(item.data_type(), DataType::Struct(_)))
 }
 
 /// The tag of a Postgres type: its name in `pg_type`.
@@ -105,6 +113,7 @@ pub(super) fn type_name(pg_type: &PgType) -> String {
         PgType::Uuid => "uuid",
         PgType::Bytea => "bytea",
         PgType::Json => "json",
+        PgType::Jsonb => "jsonb",
         PgType::System(system) => system.name,
         PgType::Array(item) => return format!("_{}", type_name(item)),
     }

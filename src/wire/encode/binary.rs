@@ -11,6 +11,7 @@ use crate::error::QueryError;
 use crate::session::SessionError;
 use crate::sql::timezone::TimeZone;
 use crate::sql::types::{PgType, SystemForm};
+use crate::wire::params::JSONB_VERSION;
 
 /// Postgres counts days from 2000-01-01, canon from 1970-01-01.
 const EPOCH_DAYS: i32 = 10_957;
@@ -32,6 +33,10 @@ pub(super) fn write(
     match (pg_type, cells) {
         // Types of text have the same bytes in both formats.
         (PgType::Text | PgType::Varchar | PgType::Name | PgType::Json | PgType::Unknown, _) => {
+            as_text(cells, row, pg_type, out)
+        }
+        (PgType::Jsonb, _) => {
+            out.push(JSONB_VERSION);
             as_text(cells, row, pg_type, out)
         }
         (PgType::Numeric(_), cells) => numeric(cells, row, out),

@@ -18,7 +18,7 @@ fn encoded(
 ) -> Result<Vec<Option<Vec<u8>>>, QueryError> {
     let schema = Schema::new(vec![Field::new("c", array.data_type().clone(), true)]);
     let batch = RecordBatch::try_new(Arc::new(schema), vec![array]).unwrap();
-    let columns = [Column { name: "c".to_owned(), pg_type }];
+    let columns = [Column::new("c", pg_type)];
     let style = Style::plain(TimeZone::parse(zone).unwrap());
     let layout =
         Layout { columns: &columns, formats: &[format], style: &style, form: Form::DataRow };
@@ -433,7 +433,7 @@ fn a_row_that_fails_leaves_nothing_behind() {
     let array: ArrayRef = Arc::new(StringArray::from(vec!["no uuid"]));
     let schema = Schema::new(vec![Field::new("c", DataType::Utf8, true)]);
     let batch = RecordBatch::try_new(Arc::new(schema), vec![array]).unwrap();
-    let columns = [Column { name: "c".to_owned(), pg_type: PgType::Uuid }];
+    let columns = [Column::new("c", PgType::Uuid)];
     let formats = [Format::Binary];
     let style = Style::plain(TimeZone::UTC);
     let layout =

@@ -132,22 +132,18 @@ impl Engine for MockEngine {
             Plan::Echo(count) => {
                 let given = |index| params.get(index).cloned().flatten().unwrap_or(PgType::Text);
                 types = (0..*count).map(given).collect();
-                let column =
-                    |pg_type: &PgType| Column { name: "echo".to_owned(), pg_type: pg_type.clone() };
+                let column = |pg_type: &PgType| Column::new("echo", pg_type.clone());
                 types.iter().map(column).collect()
             }
             Plan::Fixture => {
                 let (schema, _) = self.fixture();
-                let column = |field: &Arc<Field>| Column {
-                    name: field.name().clone(),
-                    pg_type: PgType::of(field),
-                };
+                let column = |field: &Arc<Field>| Column::new(field.name(), PgType::of(field));
                 schema.fields().iter().map(column).collect()
             }
             Plan::Setting(_) | Plan::Timeout => {
-                vec![Column { name: "setting".to_owned(), pg_type: PgType::Text }]
+                vec![Column::new("setting", PgType::Text)]
             }
-            _ => vec![Column { name: "n".to_owned(), pg_type: PgType::Int8 }],
+            _ => vec![Column::new("n", PgType::Int8)],
         };
         Ok(Arc::new(PreparedQuery {
             query: query.clone(),

@@ -140,7 +140,7 @@ fn numbers(bytes: &[u8], width: usize) -> String {
     numbers.collect::<Vec<_>>().join(" ")
 }
 
-/// Each column's name, OID, size, modifier and format; of its table nothing.
+/// Each column's name, OID, size, modifier and format; of its table only whether it is of one.
 fn columns(body: &[u8]) -> String {
     let mut rest = &body[2..];
     let mut columns = Vec::new();
@@ -148,8 +148,9 @@ fn columns(body: &[u8]) -> String {
         let (name, numbers) = (&rest[..end], &rest[end + 1..]);
         let i32_at = |at: usize| i32::from_be_bytes(numbers[at..at + 4].try_into().unwrap());
         let i16_at = |at: usize| i16::from_be_bytes(numbers[at..at + 2].try_into().unwrap());
+        let of_table = if i32_at(0) != 0 && i16_at(4) != 0 { "@" } else { "" };
         columns.push(format!(
-            "{}:{}:{}:{}:{}",
+            "{}{of_table}:{}:{}:{}:{}",
             escaped(name),
             i32_at(6),
             i16_at(10),

@@ -404,6 +404,7 @@ async fn described(conn: &mut PgConnection) -> Done {
     let Some(Either::Left(kinds)) = told.parameters() else { panic!("no parameters") };
     let kinds = kinds.iter().map(TypeInfo::name).collect();
     check("described parameters", vec!["TEXT", "NUMERIC", "TIMESTAMPTZ", "DATE"], kinds);
+    check("a key is never NULL", Some(false), told.nullable(0));
     check("a country may be NULL", true, told.nullable(1) != Some(false));
     check("a rating may be NULL", true, told.nullable(4) != Some(false));
 
