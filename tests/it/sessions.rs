@@ -32,6 +32,17 @@ async fn simple(client: &Client, sql: &str) -> String {
     shown
 }
 
+/// The rows of a statement once there are none, or what was left of them after two seconds.
+async fn once_empty(client: &Client, sql: &str) -> String {
+    for _ in 0..100 {
+        if simple(client, sql).await.is_empty() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    simple(client, sql).await
+}
+
 /// PostgreSQL tells only a moment later what an idle session waits for, so that is left out.
 const ACTIVITY: &str = "SELECT usename, datname, application_name, pid IS NOT NULL, pid = pg_backend_pid(), \
      client_addr, client_port IS NOT NULL, client_hostname, backend_start <= now(), \
@@ -56,6 +67,10 @@ async fn told(port: u16) -> Vec<(&'static str, String)> {
     told.push(("to the owner", simple(&owner, ACTIVITY).await));
     simple(&other, "SET application_name = 'renamed'").await;
     assert!(stranger.simple_query("SELECT no_such_column").await.is_err());
+    // PostgreSQL says that a statement has failed before it says that the session is idle.
+    let busy =
+        "SELECT pid FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()";
+    told.push(("who is busy", once_empty(&owner, busy).await));
     told.push(("after a failure, and a new name", simple(&owner, ACTIVITY).await));
     drop(other);
     // Long texts are cut.
@@ -66,13 +81,7 @@ async fn told(port: u16) -> Vec<(&'static str, String)> {
                    WHERE application_name = 'stranger'";
     told.push(("a long text", simple(&owner, lengths).await));
     let gone = "SELECT pid FROM pg_stat_activity WHERE application_name = 'renamed'";
-    for _ in 0..100 {
-        if simple(&owner, gone).await.is_empty() {
-            break;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-    }
-    told.push(("who has left", simple(&owner, gone).await));
+    told.push(("who has left", once_empty(&owner, gone).await));
 
     let count = "SELECT count(*) FROM pg_stat_ssl s JOIN pg_stat_activity a USING (pid) \
                  WHERE NOT ssl AND usename IN ('analyst', 'canon', 'reader')";
