@@ -639,7 +639,7 @@ pub struct RawAllocation {
 #[serde(deny_unknown_fields)]
 pub struct RawRatioFilter {
     pub metric: Text,
-    /// Not supported yet.
+    /// SQL: which of the metric's rows count, beside its own rules.
     #[serde(default)]
     pub filter: Option<Text>,
 }
