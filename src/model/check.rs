@@ -9,6 +9,7 @@ mod entity;
 mod examples;
 mod history;
 mod journey;
+mod journeys_in;
 mod many_side;
 mod metric;
 mod over_time;

@@ -1,7 +1,6 @@
 //! Metrics built on metrics: ratios and derived ones.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
@@ -11,6 +10,7 @@ use datafusion::logical_expr::Expr;
 use super::aggregation::QUOTIENT_SCALE;
 use super::at::At;
 use super::journey::RowsScope;
+use super::journeys_in::Journeys;
 use super::metric::{
     Draft, Metrics, Surroundings, Target, condition, reference_label, successor_help,
     unknown_dimension,
@@ -23,8 +23,8 @@ use crate::model::expr::{self, Name, Resolved, Scope};
 use crate::model::raw::{RawMetricType, RawSide, RawVersion, Text};
 use crate::model::types::{self, DIGITS_128};
 use crate::model::{
-    Dimension, Entity, EntityFilter, Journey, LateData, MetricKind, MetricRef, MetricTime,
-    MetricVersion, Project, Side, Status, near, shared,
+    Dimension, Entity, EntityFilter, LateData, MetricKind, MetricRef, MetricTime, MetricVersion,
+    Project, Side, Status, near, shared,
 };
 
 /// Metrics built on each other: deep chains are mistakes.
@@ -37,14 +37,7 @@ pub(super) fn check(
     metrics: &Metrics<'_>,
 ) {
     let done = metrics.drafts.iter().map(|draft| vec![false; draft.raw.versions.len()]).collect();
-    let mut journeys = BTreeMap::new();
-    for version in metrics.drafts.iter().flat_map(|draft| draft.versions.borrow().clone()).flatten()
-    {
-        if let Some(journey) = version.journey() {
-            journeys
-                .insert(journey.rows.name.clone(), (version.entity.clone(), Arc::clone(journey)));
-        }
-    }
+    let journeys = Journeys::of(metrics);
     let mut walk = Walk { surroundings, metrics, journeys, done, open: Vec::new() };
     for (metric, draft) in metrics.drafts.iter().enumerate() {
         for version in 0..draft.raw.versions.len() {
@@ -67,8 +60,7 @@ pub(super) fn is_built(metric_type: RawMetricType) -> bool {
 struct Walk<'w, 'e, 'a> {
     surroundings: &'w Surroundings<'e, 'a>,
     metrics: &'w Metrics<'a>,
-    /// By the name of the entity of their rows: that whose dimensions they have, and the journey.
-    journeys: BTreeMap<String, (String, Arc<Journey>)>,
+    journeys: Journeys,
     done: Vec<Vec<bool>>,
     /// Versions being checked, outermost first.
     open: Vec<(usize, usize)>,
@@ -219,10 +211,10 @@ impl Walk<'_, '_, '_> {
     ) -> Option<Vec<EntityFilter>> {
         let Some(text) = text else { return Some(Vec::new()) };
         let filters = entities.iter().map(|entity| {
-            let expr = match self.journeys.get(*entity) {
+            let expr = match self.journeys.get(entity) {
                 None => condition(context, text, at, self.surroundings.scopes.get(entity)?)?,
                 Some((base, journey)) => {
-                    let base = self.surroundings.scopes.get(base.as_str())?;
+                    let base = self.surroundings.scopes.get(base)?;
                     let scope = RowsScope { rows: &journey.rows, base };
                     condition(context, text, at, &scope)?
                 }
@@ -345,7 +337,7 @@ impl Walk<'_, '_, '_> {
             released: life.released,
             sunset: life.sunset,
             replaced_by: life.replaced_by,
-            entity: self.shown_entity(entities.first()?).to_owned(),
+            entity: self.journeys.shown_entity(entities.first()?).to_owned(),
             entities,
             kind: whole.kind,
             eligibility: Vec::new(),
@@ -360,68 +352,8 @@ impl Walk<'_, '_, '_> {
             fill: super::metric::fill(raw),
             change: raw.change.as_ref().map(|text| text.to_string()),
         };
-        self.has_needed_dimensions(context, &version, at)?;
+        self.journeys.check_needed(context, self.metrics, &version, at)?;
         Some(version)
-    }
-
-    /// Refuses what no question could get a value of: a journey that needs one age or step, where the
-    /// other parts don't have such a dimension and no filter says which.
-    fn has_needed_dimensions(
-        &self,
-        context: &mut Context<'_>,
-        version: &MetricVersion,
-        at: At<'_>,
-    ) -> Option<()> {
-        if !version.drills_across() {
-            return Some(());
-        }
-        for name in &version.entities {
-            let Some((_, journey)) = self.journeys.get(name) else { continue };
-            let needed = journey.needed_dimensions();
-            let Some(first) = needed.first() else { continue };
-            let has =
-                |names: &Vec<String>| needed.iter().any(|it| names.iter().any(|own| own == it));
-            if version.dimensions.as_ref().is_some_and(has) || self.is_fixed(version, journey) {
-                continue;
-            }
-            let message = format!(
-                "{} has a value for one \"{first}\" at a time, which not all parts have",
-                journey.name()
-            );
-            let finding = Finding::error("needs_dimension", message)
-                .at(at.key("type").place(format!("over several values of \"{first}\" it has no value")))
-                .help(format!(
-                    "Say which one where the metric is named: {{metric: …, filter: \"{first} = 1\"}}, or in a filter of its own."
-                ));
-            context.push(finding);
-            return None;
-        }
-        Some(())
-    }
-
-    /// Whether filters say of a journey's rows, wherever a metric is built on them, which age or step.
-    fn is_fixed(&self, version: &MetricVersion, journey: &Journey) -> bool {
-        let name = &journey.rows.name;
-        let fixes = |filters: &[EntityFilter]| {
-            filters.iter().any(|it| it.entity == *name && journey.is_fixed_by(&it.expr))
-        };
-        if !version.entities.contains(name) || fixes(&version.filter) {
-            return true;
-        }
-        let part = |part: &MetricRef| match self.metrics.target(part) {
-            Target::Version(metric, index) => {
-                let known = self.metrics.drafts[metric].versions.borrow()[index].clone();
-                known.is_some_and(|part| self.is_fixed(&part, journey))
-            }
-            Target::Broken | Target::Fault { .. } => false,
-        };
-        match &version.kind {
-            MetricKind::Ratio { numerator, denominator } => [numerator, denominator]
-                .into_iter()
-                .all(|side| fixes(&side.filter) || part(&side.metric)),
-            MetricKind::Journey(_) => false,
-            kind => kind.parts().into_iter().all(part),
-        }
     }
 
     /// The entities of all parts, each once; the one that is written comes first.
@@ -439,13 +371,14 @@ impl Walk<'_, '_, '_> {
             }
         }
         let Some(written) = &raw.entity else { return Some(entities) };
-        match entities.iter().position(|entity| *self.shown_entity(entity) == **written) {
+        match entities.iter().position(|entity| *self.journeys.shown_entity(entity) == **written) {
             Some(index) => {
                 entities[..=index].rotate_right(1);
                 Some(entities)
             }
             None => {
-                let of: Vec<&str> = entities.iter().map(|it| self.shown_entity(it)).collect();
+                let of: Vec<&str> =
+                    entities.iter().map(|it| self.journeys.shown_entity(it)).collect();
                 let of = of.join("\" and \"");
                 let message =
                     format!("the metric's parts are of entity \"{of}\", not \"{written}\"");
@@ -456,11 +389,6 @@ impl Walk<'_, '_, '_> {
                 None
             }
         }
-    }
-
-    /// The entity of the definitions whose dimensions those have that are counted.
-    fn shown_entity<'n>(&'n self, counted: &'n str) -> &'n str {
-        self.journeys.get(counted).map_or(counted, |(entity, _)| entity)
     }
 
     /// The entity whose rows are counted.
@@ -534,7 +462,7 @@ impl Walk<'_, '_, '_> {
             });
         }
         let Some(listed) = &raw.dimensions else { return Some(shared) };
-        let scope = self.surroundings.scopes.get(self.shown_entity(entity))?;
+        let scope = self.surroundings.scopes.get(self.journeys.shown_entity(entity))?;
         let own = self.counted_entity(entity)?;
         let mut names = Vec::new();
         let mut sound = true;
