@@ -16,6 +16,17 @@ impl Entity {
         position(name).or_else(|| position(self.without_own_prefix(name)?))
     }
 
+    /// As [`dimension_index`](Self::dimension_index); of its own attributes, which have two names, that
+    /// of the plain one.
+    pub(crate) fn plain_index(&self, name: &str) -> Option<usize> {
+        let index = self.dimension_index(name)?;
+        let dimension = &self.dimensions[index];
+        match dimension.alias_only {
+            true => self.dimension_index(&dimension.attribute),
+            false => Some(index),
+        }
+    }
+
     /// `customer_country` for `order_customer_country` in the order.
     pub fn without_own_prefix<'n>(&self, name: &'n str) -> Option<&'n str> {
         name.strip_prefix(self.name.as_str())?.strip_prefix('_')
@@ -62,18 +73,12 @@ fn places<'e>(
     let mut places = Vec::with_capacity(entities.len());
     let mut meaning = None;
     for entity in entities {
-        let index = entity.dimension_index(name)?;
-        let dimension = &entity.dimensions[index];
+        let dimension = entity.dimension_named(name)?;
         let own = (target(dimension, find), &dimension.data_type);
         if *meaning.get_or_insert_with(|| own.clone()) != own {
             return None;
         }
-        // Its own attribute has two names.
-        let plain = match dimension.alias_only {
-            true => entity.dimension_index(&dimension.attribute)?,
-            false => index,
-        };
-        places.push(plain);
+        places.push(entity.plain_index(name)?);
     }
     Some(places)
 }

@@ -535,7 +535,7 @@ impl RuleScope<'_, '_, '_> {
         let shared = shared::dimensions(&all, find);
         let of_part = |(part, index): (usize, &usize)| {
             let holds = |name: &&String| {
-                keys.iter().all(|(entity, key)| plain_index(entity, name) == Some(key[part]))
+                keys.iter().all(|(entity, key)| entity.plain_index(name) == Some(key[part]))
             };
             let name = shared.iter().find(holds)?.clone();
             Some(KeyDimension { index: *index, name })
@@ -592,16 +592,6 @@ impl RuleScope<'_, '_, '_> {
             let help = format!("Show the attribute of \"{}\" that holds it.", from.entity.name);
             fault("unreachable_entity", message, Some(help))
         })
-    }
-}
-
-/// The dimension of a name, where an entity's own attribute has two that which isn't an alias.
-fn plain_index(entity: &Entity, name: &str) -> Option<usize> {
-    let index = entity.dimension_index(name)?;
-    let dimension = &entity.dimensions[index];
-    match dimension.alias_only {
-        true => entity.dimension_index(&dimension.attribute),
-        false => Some(index),
     }
 }
 

@@ -9,9 +9,9 @@ use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::{Distinct, Expr, LogicalPlan, TableScanBuilder, Union, and, lit};
 
 use super::super::atoms::Over;
-use super::super::clock;
 use super::super::error::PlanError;
 use super::super::expand::{Reading, TimeOf, joined_sources, known_rows};
+use super::super::journey;
 use super::super::latest::Latest;
 use super::super::measure::{self, located, rows_schema};
 use super::super::rewrite::{Needs, Rewriter, aggregated, filtered, projected};
@@ -119,9 +119,8 @@ pub(super) fn of_events(
         exprs.iter().map(|expr| expr.clone().is_not_null()).reduce(and).unwrap_or_else(|| lit(true))
     };
     let mut conditions: Vec<Expr> = rules.iter().map(|rule| rule.expr.clone()).collect();
-    let resolved = |expr: Expr| clock::resolved(expr, from.clock);
-    let at = resolved(TimeOf::of(&events.time)?.instant)?;
-    conditions.extend(clock::counts(&events.time)?.map(resolved).transpose()?);
+    let (at, late_data) = journey::counted_at(events, from.clock)?;
+    conditions.extend(late_data);
     conditions.push(all(&events.member));
     conditions.push(at.clone().is_not_null());
     let zeros = conditions.len();

@@ -16,6 +16,7 @@ use super::super::error::PlanError;
 use super::super::expand::{Reading, TimeOf, joined_sources};
 use super::super::rewrite::{filtered, projected};
 use super::col;
+use crate::bind::ScanClock;
 use crate::functions::registry;
 use crate::model::journey::{AT, Events, member_column};
 
@@ -54,6 +55,16 @@ pub(super) fn united(
     }
 }
 
+/// When events count, and the condition that their late data puts on them; over source columns.
+pub(crate) fn counted_at(
+    events: &Events,
+    clock: &ScanClock,
+) -> Result<(Expr, Option<Expr>), PlanError> {
+    let resolved = |expr: Expr| clock::resolved(expr, clock);
+    let at = resolved(TimeOf::of(&events.time)?.instant)?;
+    Ok((at, clock::counts(&events.time)?.map(resolved).transpose()?))
+}
+
 /// The eligible rows of a metric that have a member and a time.
 fn of_metric(
     from: Reading<'_>,
@@ -63,9 +74,7 @@ fn of_metric(
 ) -> Result<LogicalPlan, PlanError> {
     let missing = || PlanError::Internal(format!("no entity {}", events.entity));
     let entity = from.model.entities.get(&events.entity).ok_or_else(missing)?;
-    let resolved = |expr: Expr| clock::resolved(expr, from.clock);
-    let at = resolved(TimeOf::of(&events.time)?.instant)?;
-    let late_data = clock::counts(&events.time)?.map(resolved).transpose()?;
+    let (at, late_data) = counted_at(events, from.clock)?;
     let members = events.member.iter().enumerate();
     let mut outputs: Vec<(String, Expr)> =
         members.map(|(index, key)| (member_column(index), key.clone())).collect();

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use datafusion::common::{Column, TableReference};
 use datafusion::logical_expr::{Expr, LogicalPlan, SubqueryAlias, lit};
 
+pub(crate) use events::counted_at;
 pub(crate) use formula::refuse_totals;
 pub(crate) use ranges::apply as narrow;
 
