@@ -18,7 +18,7 @@ use super::shift::Shift;
 use crate::functions::{numeric, registry};
 use crate::model::entity::reads_history;
 use crate::model::{
-    Aggregation, EntityFilter, Fill, ManySide, MetricKind, MetricRef, MetricVersion, Model,
+    Aggregation, EntityFilter, Fill, ManySide, Metric, MetricKind, MetricRef, MetricVersion, Model,
     QuantileMethod, Series, Side, Window,
 };
 
@@ -427,8 +427,7 @@ impl Atoms {
     }
 
     fn part(&mut self, place: &Place<'_>, part: &MetricRef) -> Result<(Expr, DataType), PlanError> {
-        let unknown = || PlanError::Internal(format!("metric {part} is missing"));
-        let (_, version) = place.model.version_of(part).ok_or_else(unknown)?;
+        let (_, version) = version_of(place.model, part)?;
         let formula = self.formula_at(place, version)?;
         Ok((formula, version.data_type.clone()))
     }
@@ -523,6 +522,15 @@ pub(super) fn ratio(
 fn quotient(dividend: Expr, divisor: Expr) -> Expr {
     let divisor = datafusion::functions::core::expr_fn::nullif(divisor, lit(0i64));
     Expr::BinaryExpr(BinaryExpr::new(Box::new(dividend), Operator::Divide, Box::new(divisor)))
+}
+
+/// The version that a definition's reference names.
+pub(super) fn version_of<'m>(
+    model: &'m Model,
+    reference: &MetricRef,
+) -> Result<(&'m Arc<Metric>, &'m Arc<MetricVersion>), PlanError> {
+    let missing = || PlanError::Internal(format!("metric {reference} is missing"));
+    model.version_of(reference).ok_or_else(missing)
 }
 
 /// A derived metric's expression with formulas in the metrics' places; divisors of 0 give NULL, as

@@ -16,7 +16,7 @@ use datafusion::logical_expr::{
     TableScanBuilder, and, cast, lit,
 };
 
-use super::atoms::derived;
+use super::atoms::{derived, version_of};
 use super::clock;
 use super::error::PlanError;
 use super::expand::{Facts, Reading, joined_sources};
@@ -305,12 +305,12 @@ impl Value {
         index: usize,
     ) -> Result<Self, PlanError> {
         let model = rewriter.model;
-        let unknown = || PlanError::Internal(format!("metric {} is missing", value.metric));
-        let (metric, version) = model.version_of(&value.metric).ok_or_else(unknown)?;
+        let (metric, version) = version_of(model, &value.metric)?;
         // The list of dimensions is for questions: it doesn't name keys.
         let version = Arc::new(MetricVersion { dimensions: None, ..version.as_ref().clone() });
         let relation = Relation::of_metric(model, metric, Some(value.metric.major));
-        let relation = Arc::new(relation.ok_or_else(unknown)?);
+        let missing = || PlanError::Internal(format!("no relation of {}", value.metric));
+        let relation = Arc::new(relation.ok_or_else(missing)?);
         let scan = scan_of(value, &relation, &version, clock);
         let bound = bound(model, asked_at(rewriter, clock), value, &version, scan)?;
         let rows = rewriter.rewrite(&bound, &Needs::default())?;
@@ -420,17 +420,20 @@ pub(super) fn value_of_nothing(
             false => derived(expr.clone(), &values).map(Some),
         };
     }
-    let counts = matches!(
-        &version.kind,
-        MetricKind::Aggregate(Aggregation::Count | Aggregation::CountDistinct { .. })
-    );
+    let counts = match &version.kind {
+        MetricKind::Aggregate(Aggregation::Count | Aggregation::CountDistinct { .. }) => true,
+        MetricKind::Journey(journey) => !journey.is_share(),
+        MetricKind::Cumulative { metric, .. } | MetricKind::Offset { metric, .. } => {
+            return value_of_nothing(model, version_of(model, metric)?.1);
+        }
+        _ => false,
+    };
     Ok(counts.then(|| lit(0i64)))
 }
 
 /// As [`value_of_nothing`], with the type of the part; and whether it is NULL.
 fn part_of_nothing(model: &Model, part: &MetricRef) -> Result<(Expr, bool), PlanError> {
-    let unknown = || PlanError::Internal(format!("metric {part} is missing"));
-    let (_, version) = model.version_of(part).ok_or_else(unknown)?;
+    let (_, version) = version_of(model, part)?;
     let data_type = version.data_type.clone();
     Ok(match value_of_nothing(model, version)? {
         Some(value) => (cast(value, data_type), false),

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
     Distinct, Expr, JoinType, LogicalPlan, LogicalPlanBuilder, SubqueryAlias, and, cast, lit,
 };
 
-use super::atoms::{Atoms, atom_name};
+use super::atoms::{Atoms, atom_name, version_of};
 use super::clock;
 use super::error::PlanError;
 use super::expand::{Reading, call, joined_sources, related_rows};
@@ -182,8 +182,7 @@ fn value_at(
     let Some(window) = value.window else {
         return Err(without_past(version, "a metric without a window of time"));
     };
-    let unknown = || PlanError::Internal(format!("metric {} is missing", value.metric));
-    let (_, metric) = model.version_of(&value.metric).ok_or_else(unknown)?;
+    let (_, metric) = version_of(model, &value.metric)?;
     if metric.drills_across() {
         return Err(without_past(version, "a metric over several entities"));
     }

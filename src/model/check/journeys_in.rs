@@ -45,28 +45,39 @@ impl Journeys {
         if !version.drills_across() {
             return Some(());
         }
-        for name in &version.entities {
-            let Some((_, journey)) = self.get(name) else { continue };
-            let needed = journey.needed_dimensions();
-            let Some(first) = needed.first() else { continue };
-            let has =
-                |names: &Vec<String>| needed.iter().any(|it| names.iter().any(|own| own == it));
-            if version.dimensions.as_ref().is_some_and(has) || is_fixed(metrics, version, journey) {
-                continue;
-            }
-            let message = format!(
-                "{} has a value for one \"{first}\" at a time, which not all parts have",
-                journey.name()
-            );
-            let finding = Finding::error("needs_dimension", message)
+        let is_dimension = |names: &[&str]| {
+            let own = version.dimensions.iter().flatten();
+            own.into_iter().any(|own| names.contains(&own.as_str()))
+        };
+        let mut unfixed = self.unfixed(metrics, version);
+        let Some((journey, needed)) = unfixed.find(|(_, needed)| !is_dimension(needed)) else {
+            return Some(());
+        };
+        let first = needed[0];
+        let message = format!(
+            "{} has a value for one \"{first}\" at a time, which not all parts have",
+            journey.name()
+        );
+        let finding = Finding::error("needs_dimension", message)
                 .at(at.key("type").place(format!("over several values of \"{first}\" it has no value")))
                 .help(format!(
                     "Say which one where the metric is named: {{metric: …, filter: \"{first} = 1\"}}, or in a filter of its own."
                 ));
-            context.push(finding);
-            return None;
-        }
-        Some(())
+        context.push(finding);
+        None
+    }
+
+    /// The journeys of a version that have a value for one age or step at a time, of which no filter
+    /// says which; and what that is called, by one name at least.
+    pub(super) fn unfixed(
+        &self,
+        metrics: &Metrics<'_>,
+        version: &MetricVersion,
+    ) -> impl Iterator<Item = (&Journey, &'static [&'static str])> {
+        let journeys = version.entities.iter().filter_map(|name| Some(self.get(name)?.1));
+        let needing = journeys.map(|journey| (journey.as_ref(), journey.needed_dimensions()));
+        needing
+            .filter(|(journey, needed)| !needed.is_empty() && !is_fixed(metrics, version, journey))
     }
 }
 

@@ -11,6 +11,7 @@ use datafusion::logical_expr::Expr;
 use super::at::At;
 use super::consumer::Names;
 use super::entity::{Draft as EntityDraft, Entities, Found, RESERVED};
+use super::journeys_in::Journeys;
 use super::metric::{Metrics, Target, reference_label, successor_help};
 use super::scope::EntityScope;
 use super::status::{self, Life};
@@ -108,6 +109,7 @@ pub(super) fn check<'a>(
 ) -> Segments<'a> {
     let is_segment = |document: &&Document| matches!(document.body, Body::Segment(_));
     let mut segments = Segments { by_name: BTreeMap::new() };
+    let journeys = Journeys::of(metrics);
     for document in documents {
         if matches!(document.body, Body::Broken("segment")) {
             segments.by_name.insert(document.name(), None);
@@ -116,7 +118,7 @@ pub(super) fn check<'a>(
     let unique = context.unique("segment", documents.iter().filter(is_segment));
     for document in &unique {
         let Body::Segment(raw) = &document.body else { continue };
-        let check = Check { entities, metrics, raw, at: document.at() };
+        let check = Check { entities, metrics, journeys: &journeys, raw, at: document.at() };
         let segment = check.segment(context, consumers);
         segments.by_name.insert(document.name(), segment);
     }
@@ -149,6 +151,7 @@ fn numbered_names(context: &mut Context<'_>, documents: &[&Document]) {
 struct Check<'c, 'a> {
     entities: &'c Entities<'a>,
     metrics: &'c Metrics<'a>,
+    journeys: &'c Journeys,
     raw: &'a RawSegment,
     at: At<'a>,
 }
@@ -417,10 +420,11 @@ impl Scope for RuleScope<'_, '_, '_> {
 
 fn fault(code: &'static str, message: String, help: Option<String>) -> Resolved {
     let label = match code {
-        "bad_window" => "not a window",
+        "bad_window" => "no such window",
         "unpinned_metric" => "not pinned",
         "unreachable_entity" | "ambiguous_path" => "can't be counted for each member",
         "no_time" => "has no time",
+        "needs_dimension" => "has no one value",
         other => reference_label(other),
     };
     Resolved::Fault { code, message, label: label.to_owned(), help }
@@ -444,7 +448,8 @@ impl RuleScope<'_, '_, '_> {
     fn metric(&self, reference: MetricRef, window: Option<&str>) -> Result<Resolved, Resolved> {
         let window = window.map(parsed_window).transpose()?;
         let version = self.released(&reference)?;
-        self.refuse_kinds(&reference, &version, window.is_some())?;
+        self.refuse_windows(&reference, &version, window.is_some())?;
+        self.refuse_without_one_value(&reference, &version)?;
         let key = self.key(&reference, &version)?;
         let value = SegmentValue { metric: reference, window, key };
         let mut values = self.values.borrow_mut();
@@ -472,38 +477,58 @@ impl RuleScope<'_, '_, '_> {
         metric.versions.borrow()[version].clone().ok_or(Resolved::Broken)
     }
 
-    /// Refuses metrics that can't be computed for each member in one pass over their rows.
-    fn refuse_kinds(
+    /// Refuses a window of what has no time, and of what is the value of a window already.
+    fn refuse_windows(
         &self,
         reference: &MetricRef,
         version: &MetricVersion,
         has_window: bool,
     ) -> Result<(), Resolved> {
-        let is_built =
-            matches!(version.kind, MetricKind::Ratio { .. } | MetricKind::Derived { .. });
-        let parts: Vec<&MetricRef> = if is_built {
-            version.kind.parts()
-        } else if matches!(version.kind, MetricKind::Aggregate(_)) {
-            if has_window && version.time.is_none() {
+        match &version.kind {
+            _ if !has_window => Ok(()),
+            MetricKind::Aggregate(_) | MetricKind::Journey(_) if version.time.is_none() => {
                 let message = format!("{reference} has no time to take a window of");
                 let help = "Leave out \"over\": all rows count then.".to_owned();
-                return Err(fault("no_time", message, Some(help)));
+                Err(fault("no_time", message, Some(help)))
             }
-            Vec::new()
-        } else {
-            let message = format!("a segment by {reference} is not supported yet");
-            let help = "Name a metric that aggregates rows, a ratio or a derived one.".to_owned();
-            return Err(fault("not_supported_yet", message, Some(help)));
-        };
-        for part in parts {
-            let Target::Version(metric, index) = self.check.metrics.target(part) else {
-                return Err(Resolved::Broken);
-            };
-            let found = self.check.metrics.drafts[metric].versions.borrow()[index].clone();
-            let found = found.ok_or(Resolved::Broken)?;
-            self.refuse_kinds(part, &found, has_window)?;
+            MetricKind::Aggregate(_) | MetricKind::Journey(_) => Ok(()),
+            MetricKind::Ratio { .. } | MetricKind::Derived { .. } => {
+                let parts = version.kind.parts().into_iter();
+                parts.map(|part| (part, self.part(part))).try_for_each(|(part, version)| {
+                    self.refuse_windows(part, version?.as_ref(), has_window)
+                })
+            }
+            MetricKind::Snapshot { .. }
+            | MetricKind::Cumulative { .. }
+            | MetricKind::Offset { .. } => {
+                let message = format!("{reference} takes no window: it is of a time of its own");
+                let help = "Leave out \"over\": its last value counts then.".to_owned();
+                Err(fault("bad_window", message, Some(help)))
+            }
         }
-        Ok(())
+    }
+
+    /// Refuses what has a value for one period, age or step at a time only.
+    fn refuse_without_one_value(
+        &self,
+        reference: &MetricRef,
+        version: &MetricVersion,
+    ) -> Result<(), Resolved> {
+        let mut unfixed = self.check.journeys.unfixed(self.check.metrics, version);
+        let Some((journey, [needed, ..])) = unfixed.next() else { return Ok(()) };
+        let message = format!(
+            "{reference} has no one value for a member: {} has one for each \"{needed}\"",
+            journey.name()
+        );
+        let help = format!("Name a metric whose filter says which, such as filter: {needed} = 1.");
+        Err(fault("needs_dimension", message, Some(help)))
+    }
+
+    fn part(&self, part: &MetricRef) -> Result<Arc<MetricVersion>, Resolved> {
+        let Target::Version(metric, index) = self.check.metrics.target(part) else {
+            return Err(Resolved::Broken);
+        };
+        self.check.metrics.drafts[metric].versions.borrow()[index].clone().ok_or(Resolved::Broken)
     }
 
     /// The dimensions that hold the member's key in all entities of a metric, of its first one.
@@ -514,7 +539,9 @@ impl RuleScope<'_, '_, '_> {
     ) -> Result<Vec<KeyDimension>, Resolved> {
         let mut keys: Vec<(&Entity, Vec<usize>)> = Vec::new();
         for name in &version.entities {
-            let Found::Entity(from) = self.check.entities.find(name) else {
+            // The rows of a journey have the dimensions of their entity first, at the same places.
+            let shown = self.check.journeys.shown_entity(name);
+            let Found::Entity(from) = self.check.entities.find(shown) else {
                 return Err(Resolved::Broken);
             };
             keys.push((&from.entity, self.key_in(reference, from)?));

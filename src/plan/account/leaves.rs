@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::Expr;
 
-use super::super::atoms::{Atom, AtomFunction, Earlier, Over};
+use super::super::atoms::{Atom, AtomFunction, Earlier, Over, version_of};
 use super::super::clock;
 use super::super::error::PlanError;
 use super::super::expand::TimeOf;
@@ -230,8 +230,7 @@ fn followed(
         }
     };
     for (index, (events, role)) in events_of(&journey.kind).into_iter().zip(roles).enumerate() {
-        let missing = || PlanError::Internal(format!("metric {} is missing", events.metric));
-        let (_, version) = model.version_of(&events.metric).ok_or_else(missing)?;
+        let (_, version) = version_of(model, &events.metric)?;
         let followed = Followed { journey: Arc::clone(journey), index };
         leaf(version, Over::Group, Some(followed), above.clone().role(role), found);
     }
