@@ -3,13 +3,14 @@
 //! `SELECT location_id, revenue FROM orders LIMIT 10000` names a measure and no GROUP BY, so it would
 //! be grouped by what it selects, and refused where the metric can't be grouped by that. But a LIMIT
 //! without ORDER BY asks for no groups in particular: it is answered with rows of the entity, each
-//! measure being that row's own. What can be answered by groups still is.
+//! measure being that row's own. What can be answered by groups still is. The same holds for
+//! `WHERE 1 = 0`, which asks for columns and no rows.
 
 use super::binder::Binder;
 use super::relation::{ColumnKind, Relation};
 use super::scope::{Columns, MeasureUse, Scope, derived_position};
 use crate::model::{Entity, MetricKind, MetricVersion, Model};
-use datafusion::sql::sqlparser::ast::Expr;
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, SetExpr, Value};
 
 /// A measure that a preview shows by row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +42,39 @@ impl Wanted {
 pub(crate) struct Shown<'a> {
     pub(crate) exprs: Vec<&'a Expr>,
     pub(crate) measures: Vec<&'a MeasureUse>,
+}
+
+/// Whether a query's WHERE leaves out every row by its words alone: `1 = 0`, `1 <> 1`, `false`.
+pub(crate) fn asks_for_columns(body: &SetExpr) -> bool {
+    match body {
+        SetExpr::Select(select) => select.selection.as_ref().is_some_and(is_never),
+        _ => false,
+    }
+}
+
+fn is_never(condition: &Expr) -> bool {
+    match condition {
+        Expr::Nested(inner) => is_never(inner),
+        Expr::Value(value) => value.value == Value::Boolean(false),
+        Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
+            is_never(left) || is_never(right)
+        }
+        Expr::BinaryOp { left, op, right } => match (left.as_ref(), op, right.as_ref()) {
+            (Expr::Value(left), BinaryOperator::Eq, Expr::Value(right)) => {
+                is_number(&left.value) && is_number(&right.value) && left.value != right.value
+            }
+            (Expr::Value(left), BinaryOperator::NotEq, Expr::Value(right)) => {
+                left.value == right.value
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// Numbers that are written differently may be equal, as 1 and 1.0 are: whole ones only.
+fn is_number(value: &Value) -> bool {
+    matches!(value, Value::Number(digits, _) if digits.parse::<u64>().is_ok())
 }
 
 impl Binder<'_> {

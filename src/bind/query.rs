@@ -6,7 +6,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::binder::{Binder, Clause, Cte};
 use super::error::BindError;
-use super::preview::Wanted;
+use super::preview::{Wanted, asks_for_columns};
 use super::scope::{Kind, OutputColumn, Scope, folded, quoted};
 
 impl Binder<'_> {
@@ -23,7 +23,8 @@ impl Binder<'_> {
         if let Some(with) = query.with.take() {
             self.declare(with)?;
         }
-        let limited = query.limit_clause.is_some() || query.fetch.is_some();
+        let limited =
+            query.limit_clause.is_some() || query.fetch.is_some() || asks_for_columns(&query.body);
         let wanted = match (forced, limited) {
             (_, true) if query.order_by.is_none() => Wanted::FirstRows,
             (false, false) => Wanted::Calculations,

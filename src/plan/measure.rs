@@ -12,24 +12,23 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Column, ScalarValue, TableReference};
+use datafusion::common::{Column, TableReference};
 use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams};
 use datafusion::logical_expr::utils::grouping_set_to_exprlist;
 use datafusion::logical_expr::{
-    Aggregate, Distinct, Expr, ExprSchemable, LogicalPlan, Union, Window, and, cast, lit, or,
+    Aggregate, Distinct, Expr, ExprSchemable, LogicalPlan, Window, and, cast, lit, or,
 };
 
 use super::atoms::{Atom, Atoms, Earlier, Over, atom_name};
 use super::error::PlanError;
 use super::expand::{TimeOf, row_time};
-use super::journey;
-use super::rewrite::{Needs, Rewriter, aggregate, aggregated, filtered, formula_of, projected};
+use super::rewrite::{Needs, Rewriter, aggregated, filtered, formula_of, projected};
 use super::shares::Share;
-use super::trace::{Fanout, Part, Scanned, followed, scan_column, scans_of};
-use crate::bind::{ScanKind, markers};
+use super::trace::{Fanout, Scanned, scan_column, scans_of};
+use crate::bind::markers;
 use crate::functions::{Grain, Unit};
+use crate::model::MetricVersion;
 use crate::model::entity::BASE;
-use crate::model::{Dimension, MetricVersion};
 
 mod bounds;
 mod carried;
@@ -37,8 +36,10 @@ mod fill;
 mod last_day;
 mod moment;
 mod parts;
+mod refusals;
 mod rows;
 mod together;
+mod united;
 mod windows;
 
 pub(crate) use fill::KNOWN;
@@ -169,124 +170,6 @@ pub(super) fn key_name(index: usize) -> String {
 pub(super) const GROUPING_ID: &str = "__gid";
 
 impl Evaluation<'_, '_, '_> {
-    /// Refuses groups and filters that the measures don't have.
-    fn check(&self) -> Result<(), PlanError> {
-        let keys = grouping_set_to_exprlist(&self.aggregate.group_expr)?;
-        for (instance, version) in &self.asked {
-            self.refuse_dimensions(*instance, version, &keys)?;
-            self.refuse_grains(*instance, version, &keys)?;
-            let mut filters = Vec::new();
-            collect_filters(self.input, &mut filters);
-            for journey in self.rewriter.model.journeys_in(version) {
-                let (aggregate, atoms) = (self.aggregate, &self.atoms);
-                journey::refuse_totals(aggregate, &filters, *instance, journey, atoms)?;
-            }
-        }
-        for atom in &self.atoms {
-            for part in self.fanout.many_sides(atom.instance) {
-                self.refuse_many_side(atom, part, &keys)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Grouping and filtering by dimensions that a version doesn't declare.
-    fn refuse_dimensions(
-        &self,
-        instance: usize,
-        version: &MetricVersion,
-        keys: &[&Expr],
-    ) -> Result<(), PlanError> {
-        let Some(allowed) = &version.dimensions else { return Ok(()) };
-        let mut used: Vec<(&LogicalPlan, &Expr)> =
-            keys.iter().map(|key| (self.input, *key)).collect();
-        collect_filters(self.input, &mut used);
-        for (plan, expr) in used {
-            for column in expr.column_refs() {
-                let Some((number, _, scanned)) = scan_column(plan, column) else { continue };
-                if number != instance || !matches!(scanned.kind, ScanKind::Dimension(_)) {
-                    continue;
-                }
-                let entity = self.rewriter.entity(&version.entity)?;
-                let name = entity.dimension_named(&scanned.name).map(Dimension::allowed_as);
-                let is_key = name.as_ref().is_some_and(|name| entity.key.contains(name));
-                let is_allowed =
-                    allowed.iter().any(|it| *it == scanned.name || Some(it) == name.as_ref());
-                if !is_key && !is_allowed {
-                    return Err(PlanError::DimensionNotAllowed {
-                        metric: version.metric.clone(),
-                        version: version.version.to_string(),
-                        dimension: scanned.name.clone(),
-                        allowed: version
-                            .time
-                            .iter()
-                            .map(|_| "metric_time".to_owned())
-                            .chain(allowed.iter().cloned())
-                            .collect(),
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Grouping by grains that a version's time doesn't declare.
-    fn refuse_grains(
-        &self,
-        instance: usize,
-        version: &MetricVersion,
-        keys: &[&Expr],
-    ) -> Result<(), PlanError> {
-        let grains = version.time.as_ref().and_then(|time| time.grains.as_ref());
-        let Some(allowed) = grains else { return Ok(()) };
-        let project = &self.rewriter.model.project;
-        for key in keys {
-            let (plan, key) = followed(self.input, key);
-            let (grain, column) = match (truncation(key), key) {
-                (Some((grain, column)), _) => (Some(grain), column),
-                (None, Expr::Column(column)) => (None, column),
-                (None, _) => continue,
-            };
-            let Some((number, _, scanned)) = scan_column(plan, column) else { continue };
-            let is_time = matches!(scanned.kind, ScanKind::MetricTime | ScanKind::MetricInstant);
-            let named = grain.map(|grain| project.grain_name(grain));
-            let grain = named.unwrap_or_else(|| scanned.name.clone());
-            if number == instance && is_time && !allowed.contains(&grain) {
-                return Err(PlanError::GrainNotAllowed {
-                    metric: version.metric.clone(),
-                    version: version.version.to_string(),
-                    grain,
-                    allowed: allowed.clone(),
-                });
-            }
-        }
-        Ok(())
-    }
-
-    fn refuse_many_side(&self, atom: &Atom, part: Part, keys: &[&Expr]) -> Result<(), PlanError> {
-        let Part::Scan(other) = part else {
-            return Ok(());
-        };
-        let relation = self.fanout.relations.get(&other).cloned().unwrap_or_default();
-        if !self.fanout.meet_in_one_row(part, Part::Scan(atom.instance)) {
-            return Err(PlanError::ChasmTrap { metric: atom.metric.clone(), relation });
-        }
-        let share = self.share_of(atom)?;
-        for key in keys {
-            if let Some(dimension) = self.column_of(key, other)
-                && !self.shares_in(&share, other)
-            {
-                let metric = atom.metric.clone();
-                return Err(PlanError::ManySide { metric, dimension, relation });
-            }
-        }
-        let filters = atom.filter.as_ref().is_some_and(|it| self.column_of(it, other).is_some());
-        if filters && !(share.is_allocated() && self.shares_in(&share, other)) {
-            return Err(PlanError::FilterOnManySide { metric: atom.metric.clone() });
-        }
-        Ok(())
-    }
-
     /// A column of a scan that an expression reads.
     pub(super) fn column_of(&self, expr: &Expr, instance: usize) -> Option<String> {
         expr.column_refs().into_iter().find_map(|column| {
@@ -629,115 +512,6 @@ impl Evaluation<'_, '_, '_> {
         projected(plan, exprs)
     }
 
-    // ---- together ----
-
-    /// All branches in one plan, and where each atom's value is in it.
-    fn combined(
-        &mut self,
-        branches: &[Branch],
-    ) -> Result<(LogicalPlan, BTreeMap<String, Expr>), PlanError> {
-        let (plans, has_several) = self.plans(branches)?;
-        let mut values = BTreeMap::new();
-        let column = |name: &String| Expr::Column(Column::new_unqualified(name));
-        let names: Vec<(String, bool)> = (0..self.atoms.len())
-            .map(|index| (atom_name(index), self.atoms[index].counts()))
-            .chain(
-                self.plain
-                    .iter()
-                    .enumerate()
-                    .map(|(index, expr)| (plain_name(index), is_count(expr))),
-            )
-            .collect();
-        let (plans, names) = match self.spine.clone() {
-            Some(spine) => {
-                let filled = self.filled_groups(&spine, &plans)?;
-                let known = (KNOWN.to_owned(), false);
-                (plans.into_iter().chain([filled]).collect(), [names, vec![known]].concat())
-            }
-            None => (plans, names),
-        };
-        let [single] = plans.as_slice() else {
-            return self.values_united(&plans, names);
-        };
-        if has_several {
-            return self.values_united(&plans, names);
-        }
-        for (name, _) in names {
-            let value = column(&name);
-            values.insert(name, value);
-        }
-        Ok((single.clone(), values))
-    }
-
-    /// Several plans, or one with several rows for some keys, as one row for each group.
-    fn values_united(
-        &self,
-        plans: &[LogicalPlan],
-        names: Vec<(String, bool)>,
-    ) -> Result<(LogicalPlan, BTreeMap<String, Expr>), PlanError> {
-        let plan = self.united(plans, &names)?;
-        let mut values = BTreeMap::new();
-        for (name, counts) in names {
-            let value = Expr::Column(Column::new_unqualified(&name));
-            let value = match counts {
-                true => datafusion::functions::core::expr_fn::coalesce(vec![value, lit(0i64)]),
-                false => value,
-            };
-            values.insert(name, value);
-        }
-        Ok((plan, values))
-    }
-
-    /// The branches' rows under each other, aggregated by the keys: at most one row of each branch
-    /// has a group's keys, so any aggregate that skips NULL gives its value.
-    fn united(
-        &self,
-        plans: &[LogicalPlan],
-        names: &[(String, bool)],
-    ) -> Result<LogicalPlan, PlanError> {
-        let has_column = |plan: &LogicalPlan, name: &str| {
-            plan.schema().fields().iter().any(|field| field.name() == name)
-        };
-        let mut inputs = Vec::with_capacity(plans.len());
-        let keys: Vec<String> = plans[0]
-            .schema()
-            .fields()
-            .iter()
-            .map(|field| field.name().clone())
-            .filter(|name| !names.iter().any(|(value, _)| value == name))
-            .collect();
-        for plan in plans {
-            let mut exprs: Vec<Expr> =
-                keys.iter().map(|name| Expr::Column(Column::new_unqualified(name))).collect();
-            for (name, _) in names {
-                exprs.push(match has_column(plan, name) {
-                    true => Expr::Column(Column::new_unqualified(name)),
-                    false => self.null_of(plans, name)?.alias(name),
-                });
-            }
-            inputs.push(Arc::new(projected(plan.clone(), exprs)?));
-        }
-        let union = match <[_; 1]>::try_from(inputs) {
-            Ok([only]) => Arc::unwrap_or_clone(only),
-            Err(several) => LogicalPlan::Union(Union::try_new_with_loose_types(several)?),
-        };
-        let aggregates = names.iter().map(|(name, _)| {
-            Ok(aggregate("max", Expr::Column(Column::new_unqualified(name)))?.alias(name))
-        });
-        let aggregates = aggregates.collect::<Result<_, PlanError>>()?;
-        let keys = keys.iter().map(|name| Expr::Column(Column::new_unqualified(name)));
-        aggregated(union, keys.collect(), aggregates)
-    }
-
-    fn null_of(&self, plans: &[LogicalPlan], name: &str) -> Result<Expr, PlanError> {
-        let field = plans.iter().find_map(|plan| {
-            plan.schema().fields().iter().find(|field| field.name() == name).cloned()
-        });
-        let missing = || PlanError::Internal(format!("no branch has {name}"));
-        let null = ScalarValue::try_from(field.ok_or_else(missing)?.data_type());
-        Ok(Expr::Literal(null?, None))
-    }
-
     /// The aggregation's own columns, by the names that the nodes above know.
     fn named(
         &self,
@@ -860,11 +634,6 @@ pub(crate) fn substitute(
         })
     })?;
     Ok(replaced.data)
-}
-
-fn is_count(expr: &Expr) -> bool {
-    let expr = expr.clone().unalias();
-    matches!(expr, Expr::AggregateFunction(AggregateFunction { func, .. }) if func.name() == "count")
 }
 
 /// The predicates of the filters under an aggregation, with the plans that they read.

@@ -1,0 +1,281 @@
+//! Functions, aggregates and window functions as Postgres means them.
+
+use std::sync::Arc;
+
+use datafusion::arrow::datatypes::DataType;
+use datafusion::common::DFSchema;
+use datafusion::common::tree_node::Transformed;
+use datafusion::error::Result;
+use datafusion::logical_expr::expr::{
+    AggregateFunction, AggregateFunctionParams, ScalarFunction, WindowFunction,
+};
+use datafusion::logical_expr::{Cast, Expr, ExprSchemable, WindowFunctionDefinition, lit};
+
+use super::super::sums::{Number, numeric_if, summable};
+use super::super::udf::call;
+use super::super::{
+    aggregates, decimals, deviations, fiscal, greatest, jsonb, numeric, percentile, quoted,
+    registry, rows, text, time,
+};
+use super::operators::{is_float, is_interval};
+use crate::sql::types::PgType;
+
+pub(super) fn scalar(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    match (function.func.name(), function.args.as_slice()) {
+        // concat writes truth as t and f, unlike a cast.
+        ("concat" | "concat_ws", _) => {
+            let mut changed = false;
+            let mut args = Vec::with_capacity(function.args.len());
+            for arg in function.args {
+                let data_type = arg.get_type(schema)?;
+                let arg = match data_type {
+                    DataType::Boolean => Some(letter_of(arg.clone())),
+                    ref float if is_float(float) => {
+                        Some(call(text::float_text(), vec![arg.clone()]))
+                    }
+                    DataType::Timestamp(_, _) => {
+                        Some(call(time::timestamp_text(), vec![arg.clone()]))
+                    }
+                    DataType::Interval(_) | DataType::Time64(_) | DataType::Binary => {
+                        Some(call(rows::named("output_text")?, vec![arg.clone()]))
+                    }
+                    _ => None,
+                }
+                .map_or(arg, |written| {
+                    changed = true;
+                    written
+                });
+                args.push(arg);
+            }
+            let expr = Expr::ScalarFunction(ScalarFunction { func: function.func, args });
+            Ok(Transformed::new_transformed(expr, changed))
+        }
+        ("fiscal_trunc" | "fiscal_part", [_, _, moment]) => {
+            fiscal::of_wall_clock(&moment.get_type(schema)?)?;
+            Ok(Transformed::no(Expr::ScalarFunction(function)))
+        }
+        // DataFusion's planner makes this of EXTRACT; the name alone means Postgres's date_part.
+        ("date_part", [_, moment]) if !is_ours(&function.func) => match moment.get_type(schema)? {
+            DataType::Date32
+            | DataType::Timestamp(_, _)
+            | DataType::Interval(_)
+            | DataType::Time64(_) => Ok(Transformed::yes(call(time::extract(), function.args))),
+            _ => Ok(Transformed::no(Expr::ScalarFunction(function))),
+        },
+        // So that it is pushed as AT TIME ZONE is.
+        ("timezone", [zone, moment]) if quoted(zone).is_some() => {
+            let function = match moment.get_type(schema)? {
+                DataType::Timestamp(_, Some(_)) => time::wall_clock(),
+                _ => time::instant_at(),
+            };
+            Ok(Transformed::yes(call(function, vec![moment.clone(), zone.clone()])))
+        }
+        ("coalesce" | "greatest" | "least" | "nullif", _) => {
+            let args = decimals::alike(function.args, schema)?;
+            let Transformed { data: args, transformed, .. } = args;
+            let expr = Expr::ScalarFunction(ScalarFunction { func: function.func, args });
+            Ok(Transformed::new_transformed(expr, transformed))
+        }
+        ("log", [_]) => Ok(Transformed::yes(call(rows::named("log10")?, function.args))),
+        _ => row_function(function, schema),
+    }
+}
+
+/// The arguments of a row function in the types that it takes.
+fn row_function(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let types = function.args.iter().map(|arg| arg.get_type(schema)).collect::<Result<Vec<_>>>()?;
+    let literal: Vec<bool> = function.args.iter().map(|arg| quoted(arg).is_some()).collect();
+    let Some(resolved) = rows::resolve(function.func.name(), &types, &literal)? else {
+        return Ok(Transformed::no(Expr::ScalarFunction(function)));
+    };
+    let mut changed = false;
+    let mut args = Vec::with_capacity(function.args.len());
+    for ((arg, from), to) in function.args.into_iter().zip(&types).zip(&resolved.targets) {
+        if from == to {
+            args.push(arg);
+            continue;
+        }
+        changed = true;
+        args.push(match quoted(&arg) {
+            Some(literal) => Expr::Literal(text::read(&PgType::of_arrow(to), literal)?, None),
+            None => Expr::Cast(Cast::new(Box::new(arg), to.clone())),
+        });
+    }
+    let expr = Expr::ScalarFunction(ScalarFunction { func: function.func, args });
+    Ok(Transformed::new_transformed(expr, changed))
+}
+
+fn is_ours(function: &Arc<datafusion::logical_expr::ScalarUDF>) -> bool {
+    function == time::date_part()
+}
+
+fn letter_of(truth: Expr) -> Expr {
+    let case = datafusion::logical_expr::Case::new(
+        None,
+        vec![
+            (Box::new(truth.clone()), Box::new(lit("t"))),
+            (Box::new(Expr::Not(Box::new(truth))), Box::new(lit("f"))),
+        ],
+        None,
+    );
+    Expr::Case(case)
+}
+
+/// An aggregate as Postgres means it, perhaps an expression over others.
+pub(super) fn aggregate(
+    function: AggregateFunction,
+    schema: &DFSchema,
+) -> Result<Transformed<Expr>> {
+    let [arg, ..] = function.params.args.as_slice() else {
+        return Ok(Transformed::no(Expr::AggregateFunction(function)));
+    };
+    let arg_type = arg.get_type(schema)?;
+    let over = |name: &str, arg: Expr| -> Result<Expr> {
+        let params = AggregateFunctionParams { args: vec![arg], ..function.params.clone() };
+        Ok(Expr::AggregateFunction(AggregateFunction { func: aggregate_named(name)?, params }))
+    };
+    let number = Number { arg, data_type: &arg_type, is_distinct: function.params.distinct };
+    if let Some(exact) = number.exact(function.func.name(), schema, over)? {
+        return Ok(Transformed::yes(exact));
+    }
+    let rewritten = match (function.func.name(), &arg_type) {
+        ("metric_avg", integer) if integer.is_integer() => call(
+            numeric::float_mean(),
+            vec![over("sum", summable(arg.clone(), integer))?, over("count", arg.clone())?],
+        ),
+        ("metric_avg", _) => {
+            let avg = AggregateFunction { func: aggregate_named("avg")?, ..function };
+            return Ok(Transformed::yes(aggregate(avg, schema)?.data));
+        }
+        ("avg", interval) if is_interval(interval) => {
+            let count =
+                Expr::Cast(Cast::new(Box::new(over("count", arg.clone())?), DataType::Float64));
+            let none = nullif_zero(count)?;
+            call(rows::named("interval_divided")?, vec![over("sum", arg.clone())?, none])
+        }
+        ("max", number) if is_float(number) && function.func != greatest::float_max() => {
+            let func = greatest::float_max();
+            Expr::AggregateFunction(AggregateFunction { func, ..function })
+        }
+        ("avg", _) if function.func != aggregates::float_avg() => {
+            let func = aggregates::float_avg();
+            Expr::AggregateFunction(AggregateFunction { func, ..function })
+        }
+        (name, number) if let Some(func) = aggregates::float_deviation(&function.func) => {
+            let is_exact = deviations::of(name, number).is_some();
+            let deviation = Expr::AggregateFunction(AggregateFunction { func, ..function });
+            // Of distinct values the sums of squares aren't known.
+            numeric_if(is_exact, deviation)
+        }
+        (name @ ("json_agg" | "jsonb_agg"), _) => {
+            let of_json = is_json(arg, schema);
+            let list = match (name, of_json) {
+                ("json_agg", false) => "json_list",
+                ("json_agg", true) => "json_list_of_json",
+                (_, false) => "jsonb_list",
+                (_, true) => "jsonb_list_of_json",
+            };
+            call(rows::named(list)?, vec![over("array_agg", arg.clone())?])
+        }
+        (name @ ("json_object_agg" | "jsonb_object_agg"), _) => {
+            let Some(value) = function.params.args.get(1).cloned() else {
+                return Ok(Transformed::no(Expr::AggregateFunction(function)));
+            };
+            let lists = match (name, is_json(&value, schema)) {
+                ("json_object_agg", false) => "json_lists",
+                ("json_object_agg", true) => "json_lists_of_json",
+                (_, false) => "jsonb_lists",
+                (_, true) => "jsonb_lists_of_json",
+            };
+            let args = vec![over("array_agg", arg.clone())?, over("array_agg", value)?];
+            call(rows::named(lists)?, args)
+        }
+        ("percentile_cont" | "percentile_disc", _)
+            if let Some(shares) = function.params.args.get(1).and_then(percentile::shares_of) =>
+        {
+            percentile::of_shares(&function, shares)?
+        }
+        ("median", number) if number.is_numeric() => {
+            let mut params = function.params.clone();
+            params.args.push(lit(0.5));
+            let func = Arc::clone(percentile::percentile_cont());
+            Expr::AggregateFunction(AggregateFunction { func, params })
+        }
+        ("approx_distinct", _) => {
+            let count = Box::new(Expr::AggregateFunction(function));
+            Expr::Cast(Cast::new(count, DataType::Int64))
+        }
+        _ => return Ok(Transformed::no(Expr::AggregateFunction(function))),
+    };
+    Ok(Transformed::yes(rewritten))
+}
+
+/// Whether a text is known to be JSON.
+fn is_json(expr: &Expr, schema: &DFSchema) -> bool {
+    matches!(jsonb::told(expr, schema), Some(PgType::Json | PgType::Jsonb))
+}
+
+fn nullif_zero(count: Expr) -> Result<Expr> {
+    let nullif = registry().scalar.get("nullif");
+    let nullif = nullif.ok_or_else(|| {
+        datafusion::error::DataFusionError::Internal("no function nullif".to_owned())
+    })?;
+    Ok(call(nullif, vec![count, lit(0.0)]))
+}
+
+pub(in crate::functions) fn aggregate_named(
+    name: &str,
+) -> Result<Arc<datafusion::logical_expr::AggregateUDF>> {
+    registry()
+        .aggregate
+        .get(name)
+        .map(Arc::clone)
+        .ok_or_else(|| datafusion::error::DataFusionError::Internal(format!("no aggregate {name}")))
+}
+
+/// A window function as Postgres means it, perhaps an expression over others.
+pub(super) fn window(function: WindowFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let WindowFunctionDefinition::AggregateUDF(aggregate) = &function.fun else {
+        return ranking(function);
+    };
+    let Some(arg) = function.params.args.first() else {
+        return Ok(Transformed::no(Expr::WindowFunction(Box::new(function))));
+    };
+    let arg_type = arg.get_type(schema)?;
+    let over = |name: &str, arg: Expr| -> Result<Expr> {
+        let mut window = function.clone();
+        window.fun = WindowFunctionDefinition::AggregateUDF(aggregate_named(name)?);
+        window.params.args = vec![arg];
+        Ok(Expr::WindowFunction(Box::new(window)))
+    };
+    let number = Number { arg, data_type: &arg_type, is_distinct: function.params.distinct };
+    if let Some(exact) = number.exact(aggregate.name(), schema, over)? {
+        return Ok(Transformed::yes(exact));
+    }
+    let rewritten = match (aggregate.name(), &arg_type) {
+        (name, number) if let Some(func) = aggregates::float_deviation(aggregate) => {
+            let is_exact = deviations::of(name, number).is_some();
+            let mut window = function.clone();
+            window.fun = WindowFunctionDefinition::AggregateUDF(func);
+            numeric_if(is_exact, Expr::WindowFunction(Box::new(window)))
+        }
+        ("avg", _) if *aggregate != aggregates::float_avg() => {
+            let mut window = function.clone();
+            window.fun = WindowFunctionDefinition::AggregateUDF(aggregates::float_avg());
+            Expr::WindowFunction(Box::new(window))
+        }
+        _ => return Ok(Transformed::no(Expr::WindowFunction(Box::new(function)))),
+    };
+    Ok(Transformed::yes(rewritten))
+}
+
+/// Ranks are int8.
+fn ranking(function: WindowFunction) -> Result<Transformed<Expr>> {
+    let unsigned = matches!(function.fun.name(), "row_number" | "rank" | "dense_rank" | "ntile");
+    let rank = Expr::WindowFunction(Box::new(function));
+    if unsigned {
+        Ok(Transformed::yes(Expr::Cast(Cast::new(Box::new(rank), DataType::Int64))))
+    } else {
+        Ok(Transformed::no(rank))
+    }
+}

@@ -1,0 +1,122 @@
+//! Casts as Postgres means them.
+
+use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
+use datafusion::common::DFSchema;
+use datafusion::common::tree_node::Transformed;
+use datafusion::error::Result;
+use datafusion::logical_expr::{Cast, Expr, ExprSchemable, lit};
+
+use super::super::udf::call;
+use super::super::{jsonb, numeric, quoted, rows, text, time, types};
+use crate::sql::types::PgType;
+
+pub(super) fn explicit_cast(cast: Cast, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let Cast { expr, field } = cast;
+    let from = expr.get_type(schema)?;
+    let to = field.data_type().clone();
+    if types::is_unconstrained(&field) {
+        return to_numeric(*expr, &from);
+    }
+    if let Some(literal) = quoted(&expr)
+        && let DataType::Date32
+        | DataType::Timestamp(TimeUnit::Microsecond, _)
+        | DataType::Interval(IntervalUnit::MonthDayNano)
+        | DataType::Time64(TimeUnit::Microsecond)
+        | DataType::Binary = &to
+    {
+        let value = text::read(&PgType::of_arrow(&to), literal)?;
+        return Ok(Transformed::yes(Expr::Literal(value, None)));
+    }
+    if let Some(length) = types::length_of(&field) {
+        let whole = explicit_cast(Cast::new(expr, DataType::Utf8), schema)?.data;
+        let cut = call(rows::named("varchar_cut")?, vec![whole, lit(length)]);
+        // Blanks are added again only where a value is shown, which canon leaves.
+        return Ok(Transformed::yes(match types::is_blank_padded(&field) {
+            true => datafusion::functions::expr_fn::rtrim(vec![cut]),
+            false => cut,
+        }));
+    }
+    if PgType::of(&field) == PgType::Uuid && from == DataType::Utf8 {
+        let is_read = matches!(&*expr, Expr::ScalarFunction(it) if it.func.name() == "uuid_text");
+        if is_read {
+            return Ok(Transformed::no(Expr::Cast(Cast { expr, field })));
+        }
+        // The cast is what says that the text is a uuid.
+        let expr = Box::new(call(rows::named("uuid_text")?, vec![*expr]));
+        return Ok(Transformed::yes(Expr::Cast(Cast { expr, field })));
+    }
+    if PgType::of(&field) == PgType::Jsonb {
+        jsonb::check_cast(&from)?;
+        let is_read = matches!(&*expr, Expr::ScalarFunction(it) if it.func.name() == "jsonb_text");
+        if is_read || from.is_null() {
+            return Ok(Transformed::no(Expr::Cast(Cast { expr, field })));
+        }
+        let expr = Box::new(call(rows::named("jsonb_text")?, vec![*expr]));
+        return Ok(Transformed::yes(Expr::Cast(Cast { expr, field })));
+    }
+    // A cast to the same type of Arrow's would keep what is told of the text.
+    if from == DataType::Utf8
+        && to == DataType::Utf8
+        && PgType::of(&field) == PgType::Text
+        && matches!(jsonb::told(&expr, schema), Some(PgType::Json | PgType::Jsonb))
+    {
+        return Ok(Transformed::yes(call(rows::named("output_text")?, vec![*expr])));
+    }
+    let inner = *expr;
+    let function = match (&from, &to) {
+        (DataType::Float32 | DataType::Float64 | DataType::Decimal128(_, _), to)
+            if to.is_integer() =>
+        {
+            let integer = call(numeric::to_integer(), vec![inner]);
+            return Ok(Transformed::yes(cast_unless(integer, &DataType::Int64, to)));
+        }
+        // The planner writes AT TIME ZONE as a cast to nanoseconds of a zone; no type of canon's is so.
+        (from, DataType::Timestamp(TimeUnit::Nanosecond, Some(zone))) => {
+            let function = match from {
+                DataType::Timestamp(_, Some(_)) => time::wall_clock(),
+                _ => time::instant_at(),
+            };
+            return Ok(Transformed::yes(call(function, vec![inner, lit(zone.as_ref())])));
+        }
+        (DataType::Float32 | DataType::Float64, DataType::Utf8) => text::float_text(),
+        (DataType::Timestamp(_, _), DataType::Utf8) => time::timestamp_text(),
+        (DataType::Interval(_) | DataType::Duration(_), DataType::Utf8) => {
+            rows::named("interval_text")?
+        }
+        (DataType::List(_) | DataType::Binary | DataType::Time64(_), DataType::Utf8) => {
+            rows::named("output_text")?
+        }
+        (DataType::Interval(_), DataType::Time64(_)) => rows::named("interval_time")?,
+        (DataType::Time64(_), DataType::Interval(_)) => rows::named("time_interval")?,
+        (DataType::Utf8, DataType::Date32) => text::text_to_date(),
+        (DataType::Utf8, DataType::Timestamp(TimeUnit::Microsecond, None)) => {
+            text::text_to_timestamp()
+        }
+        (DataType::Utf8, DataType::Timestamp(TimeUnit::Microsecond, Some(_))) => {
+            text::text_to_timestamptz()
+        }
+        _ => {
+            let cast = Cast { expr: Box::new(inner), field };
+            return Ok(Transformed::no(Expr::Cast(cast)));
+        }
+    };
+    Ok(Transformed::yes(call(function, vec![inner])))
+}
+
+/// To `numeric` without precision: the digits stay as they are.
+fn to_numeric(expr: Expr, from: &DataType) -> Result<Transformed<Expr>> {
+    if let Some(literal) = quoted(&expr) {
+        let scale = crate::sql::value::written_scale(literal);
+        let value = text::read(&PgType::Numeric(Some((38, scale))), literal)?;
+        return Ok(Transformed::yes(Expr::Literal(value, None)));
+    }
+    let to = match numeric::as_decimal(from) {
+        Some(to) if *from != DataType::Null => to,
+        _ => DataType::Decimal128(38, 10),
+    };
+    Ok(Transformed::yes(cast_unless(expr, from, &to)))
+}
+
+pub(in crate::functions) fn cast_unless(expr: Expr, from: &DataType, to: &DataType) -> Expr {
+    if from == to { expr } else { Expr::Cast(Cast::new(Box::new(expr), to.clone())) }
+}
