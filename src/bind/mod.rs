@@ -15,6 +15,7 @@ mod error;
 mod expression;
 mod from;
 mod integers;
+mod level_shares;
 mod literal;
 pub mod markers;
 mod metric_query;
@@ -108,7 +109,7 @@ pub fn bind(
     let statement = Statement::Query(Box::new(query));
     let plan = debug_span!("sql_to_plan").in_scope(|| planner.sql_statement_to_plan(statement));
     let refused = |error: DataFusionError| placed(types_error(&error), &error, written, text);
-    let plan = plan.map_err(refused)?;
+    let plan = plan.and_then(level_shares::apply).map_err(refused)?;
     crate::functions::operators::check(&plan).map_err(refused)?;
     let params = parameters_of(&plan).map_err(|error| types_error(&error))?;
     let (plan, mut uuid_params) = uuids::read(plan).map_err(|error| types_error(&error))?;

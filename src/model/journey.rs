@@ -173,10 +173,15 @@ impl Journey {
 
     /// The metrics whose rows it follows.
     pub fn followed(&self) -> Vec<&MetricRef> {
+        self.events().into_iter().map(|events| &events.metric).collect()
+    }
+
+    /// The rows that it follows, in their order.
+    pub fn events(&self) -> Vec<&Events> {
         match &self.kind {
-            JourneyKind::Conversion { base, target, .. } => vec![&base.metric, &target.metric],
-            JourneyKind::Retention { cohort, active, .. } => vec![&cohort.metric, &active.metric],
-            JourneyKind::Funnel { steps, .. } => steps.iter().map(|step| &step.metric).collect(),
+            JourneyKind::Conversion { base, target, .. } => vec![base, target],
+            JourneyKind::Retention { cohort, active, .. } => vec![cohort, active],
+            JourneyKind::Funnel { steps, .. } => steps.iter().collect(),
         }
     }
 

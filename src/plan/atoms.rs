@@ -285,7 +285,7 @@ pub(crate) struct Atoms {
     pub(crate) asked: Vec<(usize, Arc<MetricVersion>)>,
     /// Whether groups are filled up: then a metric says what it is in one without rows.
     pub(crate) is_filled: bool,
-    /// Whether there are no periods: then what is over time ends with the last day that is known.
+    /// Whether what is over time may end with the last day that is known.
     pub(crate) ends_last: bool,
     /// Values that groups without rows take from the period before: by position the name that stands
     /// for each in formulas.

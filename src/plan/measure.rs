@@ -38,6 +38,7 @@ mod moment;
 mod parts;
 mod refusals;
 mod rows;
+mod sets;
 mod together;
 mod united;
 mod windows;
@@ -46,6 +47,7 @@ pub(crate) use fill::KNOWN;
 pub(crate) use last_day::KnownBy;
 pub(crate) use moment::instant;
 pub(crate) use rows::{counted_over_time, partner_condition, rows_before_time};
+pub(crate) use windows::as_timestamp;
 
 /// Whether an aggregation evaluates measures.
 pub(crate) fn is_forced(aggregate: &Aggregate) -> bool {
@@ -119,8 +121,9 @@ pub(crate) fn evaluate(
     aggregate: &Aggregate,
 ) -> Result<LogicalPlan, PlanError> {
     let input = aggregate.input.as_ref();
-    let filling = fill::asked(aggregate, input)?;
-    let ends_last = !last_day::has_periods(aggregate, input);
+    let has_sets = matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]);
+    let filling = if has_sets { None } else { fill::asked(aggregate, input)? };
+    let ends_last = last_day::is_asked_for(aggregate, input);
     let mut atoms = Atoms { is_filled: filling.is_some(), ends_last, ..Atoms::default() };
     let mut outputs = Vec::with_capacity(aggregate.aggr_expr.len());
     let mut plain = Vec::new();
@@ -135,6 +138,9 @@ pub(crate) fn evaluate(
                 plain.push(expr.clone());
             }
         }
+    }
+    if let Some(sets) = sets::apart(aggregate, &atoms.list)? {
+        return sets::united(rewriter, aggregate, sets);
     }
     let fanout = Fanout::of(input);
     let Atoms { list: atoms, asked, carried, .. } = atoms;
@@ -658,7 +664,7 @@ pub(super) fn collect_filters<'p>(
 }
 
 /// The grain and the column of a truncated column, cast to a date or not, and of `column::date`.
-fn truncation(expr: &Expr) -> Option<(Grain, &Column)> {
+pub(crate) fn truncation(expr: &Expr) -> Option<(Grain, &Column)> {
     match expr {
         Expr::Alias(alias) => truncation(&alias.expr),
         Expr::Cast(cast) => {

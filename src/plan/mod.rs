@@ -7,6 +7,7 @@ mod atoms;
 mod clock;
 mod error;
 mod expand;
+mod final_periods;
 pub(crate) mod history;
 mod journey;
 mod labels;

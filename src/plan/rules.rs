@@ -17,7 +17,7 @@ use super::journey;
 use super::measure::marked;
 use super::rewrite::{Needs, Rewriter};
 use super::trace::judges_days;
-use super::{labels, semi_joins, subqueries, time_ranges, weeks};
+use super::{final_periods, labels, semi_joins, subqueries, time_ranges, weeks};
 use crate::bind::{RelationScan, markers};
 use crate::functions;
 use crate::model::Model;
@@ -25,7 +25,7 @@ use crate::model::Model;
 /// Applies every rule:
 ///
 /// 0. Weeks of `metric_time` begin on the project's day, while it is still known what is one.
-///    Labels of periods as keys become the periods.
+///    Labels of periods as keys become the periods, and `is_final` beside periods is theirs.
 /// 1. `grouping()` becomes an expression over the grouping id, while the aggregation is still the
 ///    statement's own.
 /// 2. Columns that nobody reads go, so that a `SELECT *` in a subquery joins nothing and counts by
@@ -56,6 +56,7 @@ pub(crate) fn pruned(model: &Model, bound: &LogicalPlan) -> Result<LogicalPlan, 
         first => &weeks::apply(bound, first)?,
     };
     let bound = &labels::as_periods(bound)?;
+    let bound = &final_periods::apply(model, bound.clone())?;
     let resolved = match calls_grouping(bound)? {
         true => {
             let options = &functions::registry().options;

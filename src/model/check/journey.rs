@@ -204,10 +204,12 @@ impl One<'_, '_, '_, '_> {
             None | Some(RawBookedAt::Base) => BookedAt::Base,
             Some(RawBookedAt::Conversion) => BookedAt::Conversion,
         };
-        let late_data = match booked_at {
-            BookedAt::Base => closed_after(&[&base.time, &target.time], within),
-            BookedAt::Conversion => closed_after(&[&base.time, &target.time], Duration::ZERO),
+        let (booked, window) = match booked_at {
+            BookedAt::Base => (&base.time, within),
+            BookedAt::Conversion => (&target.time, Duration::ZERO),
         };
+        let late_data = closed_after(&[&base.time, &target.time], window);
+        let event = booked.event.clone();
         Some(Shape {
             kind: JourneyKind::Conversion {
                 base: base.events,
@@ -224,7 +226,13 @@ impl One<'_, '_, '_, '_> {
             entity,
             own: Vec::new(),
             allowed: base.version.dimensions.clone(),
-            time: MetricTime { expr: base_column(AT), ingested: None, late_data, ..base.time },
+            time: MetricTime {
+                event,
+                expr: base_column(AT),
+                ingested: None,
+                late_data,
+                ..base.time
+            },
             data_type: value_type(output),
         })
     }

@@ -44,7 +44,7 @@ pub(super) struct Followed {
 
 impl Followed {
     pub(super) fn events(&self) -> Option<&Events> {
-        events_of(&self.journey.kind).into_iter().nth(self.index)
+        self.journey.events().into_iter().nth(self.index)
     }
 }
 
@@ -229,20 +229,12 @@ fn followed(
             (1..=steps.len()).map(|step| format!("as step {step}")).collect()
         }
     };
-    for (index, (events, role)) in events_of(&journey.kind).into_iter().zip(roles).enumerate() {
+    for (index, (events, role)) in journey.events().into_iter().zip(roles).enumerate() {
         let (_, version) = version_of(model, &events.metric)?;
         let followed = Followed { journey: Arc::clone(journey), index };
         leaf(version, Over::Group, Some(followed), above.clone().role(role), found);
     }
     Ok(())
-}
-
-fn events_of(kind: &JourneyKind) -> Vec<&Events> {
-    match kind {
-        JourneyKind::Conversion { base, target, .. } => vec![base, target],
-        JourneyKind::Retention { cohort, active, .. } => vec![cohort, active],
-        JourneyKind::Funnel { steps, .. } => steps.iter().collect(),
-    }
 }
 
 fn window_role(model: &Model, window: Window) -> String {

@@ -77,12 +77,6 @@ pub(super) fn asked(
     if by_time.next().is_some() {
         return Err(one_period());
     }
-    if matches!(aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]) {
-        return Err(refused(
-            "with ROLLUP, CUBE or GROUPING SETS",
-            "Ask for each level by itself, or SET canon.fill = off.",
-        ));
-    }
     filling(aggregate, input, instance).map(Some)
 }
 
@@ -426,10 +420,20 @@ impl Evaluation<'_, '_, '_> {
                 own if own.name == *name => own.as_ref(),
                 _ => self.rewriter.entity(name)?,
             };
-            let Some(time) = branch.time.as_ref().or(Some(&moments.time)) else { continue };
-            let newest = newest(from, entity, &time.instant, NEWEST)?;
-            if !known.contains(&newest) {
-                known.push(newest);
+            let time = branch.time.as_ref().unwrap_or(&moments.time);
+            let mut sources = vec![(entity, &time.instant)];
+            // A journey is known as far as the events that it follows.
+            if let Some(journey) = self.rewriter.model.journeys.get(name) {
+                let events = journey.events().into_iter();
+                let of_events =
+                    events.map(|it| Ok((self.rewriter.entity(&it.entity)?, &it.time.expr)));
+                sources = of_events.collect::<Result<_, PlanError>>()?;
+            }
+            for (entity, at) in sources {
+                let newest = newest(from, entity, at, NEWEST)?;
+                if !known.contains(&newest) {
+                    known.push(newest);
+                }
             }
         }
         if known.is_empty() {

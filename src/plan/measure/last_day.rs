@@ -15,11 +15,11 @@ use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Union, and, cast};
 use super::super::error::PlanError;
 use super::super::expand::{Reading, newest};
 use super::super::rewrite::{aggregate, aggregated, filtered, projected};
-use super::super::trace::{reads, scans_of};
-use super::fill::{FIRST, MOMENT, Moments, NEWEST, column, extreme, known_until};
+use super::super::trace::{followed, reads, scans_of};
+use super::fill::{FIRST, MOMENT, Moments, NEWEST, Range, column, extreme, known_until};
 use super::moment::instant;
 use super::windows::{PERIOD, as_timestamp};
-use super::{Branch, Evaluation};
+use super::{Branch, Evaluation, truncation};
 use crate::functions::{Grain, Unit};
 use crate::model::{MetricVersion, Model};
 
@@ -50,11 +50,18 @@ impl KnownBy {
     }
 }
 
-/// Whether an aggregation groups by the time of any of its scans.
-pub(super) fn has_periods(aggregate: &Aggregate, input: &LogicalPlan) -> bool {
-    let Ok(keys) = grouping_set_to_exprlist(&aggregate.group_expr) else { return false };
+/// Whether windows may end with the last day: those of an aggregation that doesn't group by the time
+/// of any of its scans, or by periods that are longer than a day.
+pub(super) fn is_asked_for(aggregate: &Aggregate, input: &LogicalPlan) -> bool {
+    let Ok(keys) = grouping_set_to_exprlist(&aggregate.group_expr) else { return true };
     let scans = scans_of(input);
-    scans.keys().any(|scan| keys.iter().any(|key| reads(input, key, *scan).time))
+    let reads_time = |key: &&&Expr| scans.keys().any(|scan| reads(input, key, *scan).time);
+    let mut periods = keys.iter().filter(reads_time);
+    let is_short = |key: &&Expr| {
+        let (_, meant) = followed(input, key);
+        truncation(meant).is_some_and(|(grain, _)| grain.unit() <= Unit::Day)
+    };
+    periods.clone().next().is_none() || !periods.all(is_short)
 }
 
 fn no_range() -> PlanError {
@@ -74,20 +81,53 @@ impl Evaluation<'_, '_, '_> {
     pub(super) fn last_day(
         &self,
         branch: &Branch,
-        instance_number: usize,
+        instance: usize,
     ) -> Result<LogicalPlan, PlanError> {
+        let moments = self.days_of(branch, instance)?;
+        let range = moments.range(self.input, instance)?;
+        self.last_day_in(range, branch, &moments)
+    }
+
+    /// The last day beside periods that are longer: one row with a column of this name, NULL where
+    /// nothing is known of the asked range. A condition on time that is no range moves it not.
+    pub(super) fn last_known_day(
+        &self,
+        branch: &Branch,
+        instance: usize,
+        name: &str,
+    ) -> Result<LogicalPlan, PlanError> {
+        let moments = self.days_of(branch, instance)?;
+        let range = match moments.range(self.input, instance) {
+            Err(PlanError::NotSupported { .. }) => Range::default(),
+            range => range?,
+        };
+        let day = self.last_day_in(range, branch, &moments)?;
+        let last = aggregate("max", as_timestamp(column(PERIOD)))?.alias(name);
+        aggregated(day, Vec::new(), vec![last])
+    }
+
+    /// The days of a branch's time.
+    fn days_of(&self, branch: &Branch, instance: usize) -> Result<Moments<'_>, PlanError> {
         let missing = || PlanError::Internal("a window without a scan or a time".to_owned());
         let scans = scans_of(self.input);
-        let scan = scans.get(&instance_number).ok_or_else(missing)?.relation;
-        let moments = Moments {
+        let scan = scans.get(&instance).ok_or_else(missing)?.relation;
+        Ok(Moments {
             model: self.rewriter.model,
             clock: &scan.clock,
             time: branch.time.clone().ok_or_else(missing)?,
             as_instants: false,
             grain: Grain::Of(Unit::Day),
             no_range,
-        };
-        let mut range = moments.range(self.input, instance_number)?;
+        })
+    }
+
+    fn last_day_in(
+        &self,
+        mut range: Range,
+        branch: &Branch,
+        moments: &Moments<'_>,
+    ) -> Result<LogicalPlan, PlanError> {
+        let missing = || PlanError::Internal("a day without an end".to_owned());
         range.last.push(moments.known()?);
         let mut bounds = vec![extreme("least", range.last)?.alias(MOMENT)];
         let mut conditions = range.closed.clone();
@@ -95,7 +135,7 @@ impl Evaluation<'_, '_, '_> {
             bounds.push(extreme("greatest", range.first)?.alias(FIRST));
             conditions.push(column(FIRST).lt_eq(column(MOMENT)));
         }
-        let bounds = projected(self.known_of(branch, &moments)?, bounds)?;
+        let bounds = projected(self.known_of(branch, moments)?, bounds)?;
         let mut last = bounds.clone();
         let has_one_moment = range.closed.is_empty();
         if !has_one_moment && let Some(day) = moments.time.last_final_day(moments.clock)? {

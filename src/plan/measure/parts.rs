@@ -24,13 +24,13 @@ use crate::model::{Pick, Series, Window};
 
 /// Whether a row passes the statement's filters of time, or a day has one that does.
 pub(super) const OWN: &str = "__own";
-/// How many periods after its own a row is counted in.
+/// How many days after its own a row is counted.
 const AFTER: &str = "__after";
 /// A row's own period.
 const FIRST: &str = "__first";
-/// Beyond it rows are joined to the periods that are shown, rather than repeated.
-const PERIODS_MAX: i64 = 100;
-/// Beyond it rows are repeated for no other periods than those that the statement asks for.
+/// Beyond it rows are joined to the days that are shown, rather than repeated.
+const DAYS_MAX: i64 = 100;
+/// Beyond it rows are repeated for no other days than those that the statement asks for.
 const UNASKED_MAX: i64 = 8;
 
 /// How rows that are read once come to the windows that they are in.
@@ -40,11 +40,10 @@ pub(super) enum Once {
     Accumulated(Option<Grain>),
 }
 
-/// How many periods after its own a row may count in, its own included, and the periods' unit.
+/// On how many days a row may count, its own included.
 pub(super) struct Repeats {
     shape: Shape,
-    periods: i64,
-    unit: Unit,
+    days: i64,
     /// Whether it counts in all of them.
     is_exact: bool,
 }
@@ -66,6 +65,10 @@ impl Once {
             return None;
         }
         let grain = periods.grain_of_key()?;
+        // An open period ends with a day that the rows themselves don't tell.
+        if periods.may_be_open() {
+            return None;
+        }
         match shape.window {
             Window::All if combines => Some(Self::Accumulated(None)),
             Window::ToDate(to) if combines && grain.nested(to) == Some(to) => {
@@ -79,43 +82,26 @@ impl Once {
 impl Repeats {
     /// None where that isn't a small constant.
     fn of(grain: Grain, shape: Shape) -> Option<Self> {
-        let (unit, days) = match grain.unit() {
-            Unit::Day => (Unit::Day, 1),
-            Unit::Week => (Unit::Week, 7),
-            _ => return None,
-        };
-        let (reach, is_whole) = match shape.window {
-            Window::Trailing(span) if span.months == 0 => {
-                (i64::from(span.days), i64::from(span.days) % days == 0)
-            }
+        if grain.unit() != Unit::Day {
+            return None;
+        }
+        let (reach, is_exact) = match shape.window {
+            Window::Trailing(span) if span.months == 0 => (i64::from(span.days), true),
             Window::ToDate(grain) => (longest(grain)?, false),
             _ => return None,
         };
-        let periods = match (is_whole, shape.beside_period) {
-            (true, false) => reach / days,
-            (true, true) => reach / days + 1,
-            // A window that begins within a period reaches into one more.
-            (false, _) => reach.div_euclid(days) + 2,
-        };
-        (periods <= PERIODS_MAX).then_some(Self { shape, periods, unit, is_exact: is_whole })
+        let days = if shape.beside.is_some() { reach + 1 } else { reach };
+        (days <= DAYS_MAX).then_some(Self { shape, days, is_exact })
     }
 
-    /// A number of periods as days.
-    fn days(&self, periods: Expr) -> Expr {
-        match self.unit {
-            Unit::Week => periods * lit(7i64),
-            _ => periods,
-        }
-    }
-
-    /// From which to which period after its own a row is counted, the end excluded.
+    /// From which to which day after its own a row is counted, the end excluded.
     fn range(&self, grain: Grain, asked: &Asked) -> Result<(Expr, Expr), PlanError> {
-        let (mut from, mut end) = (vec![lit(0i64)], vec![lit(self.periods)]);
-        if self.periods > UNASKED_MAX {
+        let (mut from, mut end) = (vec![lit(0i64)], vec![lit(self.days)]);
+        if self.days > UNASKED_MAX {
             let own = grain.truncated(column(WALL));
             let after = |moment: &Expr| {
                 let asked = grain.truncated(moment.clone());
-                call("periods_between", vec![lit(self.unit.name()), own.clone(), asked])
+                call("periods_between", vec![lit(Unit::Day.name()), own.clone(), asked])
             };
             for moment in &asked.from {
                 from.push(after(moment)?);
@@ -200,7 +186,7 @@ impl Evaluation<'_, '_, '_> {
         let rows = projected(rows, columns.collect())?;
         let (from, end) = repeats.range(grain, asked)?;
         let rows = Spread::plan(rows, AFTER, from, end)?;
-        let period = call("add_days", vec![column(FIRST), repeats.days(column(AFTER))])?;
+        let period = call("add_days", vec![column(FIRST), column(AFTER)])?;
         let period = match periods.key_type(self.input.schema())? {
             Some(DataType::Date32) => period,
             _ => as_timestamp(period),
@@ -277,7 +263,7 @@ impl Evaluation<'_, '_, '_> {
         let Some(carry) = series.carry.filter(|_| series.pick != Pick::First) else {
             return Ok(None);
         };
-        let shape = Window::Trailing(carry).beside_period();
+        let shape = series.shape(carry);
         let asked = self.asked_times(instance);
         let once = self.once_read(branch, all, periods, shape, &asked);
         let has_filter = self.atoms[atom].filter.is_some();

@@ -1,5 +1,8 @@
 //! The rows that one atom counts, for whoever accounts for them.
 
+use std::sync::Arc;
+
+use datafusion::logical_expr::utils::grouping_set_to_exprlist;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan};
 
 use super::super::atoms::{Atom, Over};
@@ -51,6 +54,20 @@ pub(crate) fn counted_over_time(
     atom: Atom,
     row_key: Vec<Expr>,
 ) -> Result<LogicalPlan, PlanError> {
+    // What any of several grouping sets counts, that of all keys does.
+    let finest = match aggregate.group_expr.as_slice() {
+        [Expr::GroupingSet(_)] => {
+            let keys = grouping_set_to_exprlist(&aggregate.group_expr)?;
+            let keys = keys.into_iter().cloned().collect();
+            Some(Aggregate::try_new(
+                Arc::clone(&aggregate.input),
+                keys,
+                aggregate.aggr_expr.clone(),
+            )?)
+        }
+        _ => None,
+    };
+    let aggregate = finest.as_ref().unwrap_or(aggregate);
     let mut evaluation = of_atom(rewriter, aggregate, atom, row_key);
     let branches = evaluation.branches()?;
     // The periods shown are those that are filled, where the statement asks for them.

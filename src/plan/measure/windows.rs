@@ -14,7 +14,7 @@ use datafusion::common::{Column, DFSchema, JoinConstraint, NullEquality, ScalarV
 use datafusion::logical_expr::expr::{AggregateFunction, Sort};
 use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{
-    Distinct, Expr, ExprSchemable, Filter, Join, JoinType, LogicalPlan, Union, and, cast, lit,
+    Distinct, Expr, ExprSchemable, Filter, Join, JoinType, LogicalPlan, Union, and, cast, lit, when,
 };
 
 use super::super::atoms::{AtomFunction, Over, atom_name};
@@ -29,10 +29,15 @@ use super::parts::{OWN, Once};
 use super::{Branch, Evaluation, Window as WindowNode, key_name, located, moment, rows_schema};
 use crate::bind::ScanKind;
 use crate::functions::{Grain, Unit, registry};
-use crate::model::{Pick, Series, Window};
+use crate::model::{Pick, Series, Span, Window};
 
 /// The end of the period that a window ends with, before its length is added.
 pub(super) const PERIOD: &str = "__period";
+/// The last day that is known, beside periods that are longer than a day; NULL where there is none.
+const LAST_DAY: &str = "__last_day";
+/// Between which moments the window of such a period is, the end excluded.
+const WINDOW_START: &str = "__window_start";
+const WINDOW_END: &str = "__window_end";
 /// A row's wall clock, or the beginning of its day.
 pub(super) const WALL: &str = "__wall";
 /// When a row of a series was taken: where the clock was set back, the wall clock doesn't tell which
@@ -140,13 +145,29 @@ impl Periods {
         self.grain().next(as_timestamp(period)).ok_or_else(one_period)
     }
 
+    /// Whether they may begin before the last day that is known and end after it.
+    pub(super) fn may_be_open(&self) -> bool {
+        self.grain().unit() > Unit::Day
+    }
+
+    /// The moment at which what ends with a period does: with the last day that is known, where the
+    /// period has begun by then and goes on.
+    fn known_end(&self, period: Expr) -> Result<Expr, PlanError> {
+        let end = self.end(period.clone())?;
+        let day = Grain::Of(Unit::Day);
+        let known = day.next(column(LAST_DAY)).ok_or_else(one_period)?;
+        let is_cut =
+            and(column(LAST_DAY).gt_eq(as_timestamp(period)), known.clone().lt(end.clone()));
+        Ok(when(is_cut, known).otherwise(end)?)
+    }
+
     /// The grain by which parts of values are computed: no window begins or ends inside of one.
     fn part(&self) -> Grain {
         Grain::Of(self.grain().unit().min(Unit::Day))
     }
 }
 
-pub(super) fn as_timestamp(expr: Expr) -> Expr {
+pub(crate) fn as_timestamp(expr: Expr) -> Expr {
     cast(expr, DataType::Timestamp(TimeUnit::Microsecond, None))
 }
 
@@ -202,12 +223,6 @@ impl Evaluation<'_, '_, '_> {
     ) -> Result<LogicalPlan, PlanError> {
         let missing = || PlanError::Internal("a branch without a scan".to_owned());
         let instance = branch.instance.ok_or_else(missing)?;
-        if matches!(self.aggregate.group_expr.as_slice(), [Expr::GroupingSet(_)]) {
-            return Err(PlanError::NotSupported {
-                what: "a metric over time with ROLLUP, CUBE or GROUPING SETS".to_owned(),
-                hint: Some("Ask for each level by itself.".to_owned()),
-            });
-        }
         if self.fanout.repeats(instance) {
             return Err(PlanError::NotSupported {
                 what: "a metric over time joined to rows that multiply its own".to_owned(),
@@ -583,22 +598,27 @@ impl Evaluation<'_, '_, '_> {
         aggregated(rows, keys, values)
     }
 
-    /// The moment at which the window begins that ends with a period; None of all time.
+    /// The moment at which the window begins that ends at `end`, of a period; None of all time.
     fn window_start(
         &self,
         period: Expr,
+        end: Expr,
         periods: &Periods,
-        shape: impl Into<Shape>,
-    ) -> Result<Option<Expr>, PlanError> {
-        let Shape { window, beside_period } = shape.into();
-        Ok(match (window, beside_period) {
-            (Window::Trailing(span), true) => Some(as_timestamp(period) - span.interval()),
-            (Window::Trailing(span), false) => Some(periods.end(period)? - span.interval()),
-            (Window::ToDate(grain), _) => {
-                Some(grain.truncated(periods.end(period)? - moment::instant()))
+        shape: Shape,
+    ) -> Option<Expr> {
+        let begin = match (shape.window, shape.beside) {
+            (Window::All, _) => return None,
+            (Window::ToDate(grain), _) => return Some(grain.truncated(end - moment::instant())),
+            (Window::Trailing(_), None) => end,
+            (Window::Trailing(_), Some(Beside::LastDay)) if periods.may_be_open() => {
+                Grain::Of(Unit::Day).truncated(end - moment::instant())
             }
-            (Window::All, _) => None,
-        })
+            (Window::Trailing(_), Some(_)) => as_timestamp(period),
+        };
+        match shape.window {
+            Window::Trailing(span) => Some(begin - span.interval()),
+            _ => None,
+        }
     }
 
     /// The rows that can be in a window of a period that the statement asks for. Later periods'
@@ -619,7 +639,14 @@ impl Evaluation<'_, '_, '_> {
         let mut conditions = Vec::new();
         let period = |moment| periods.grain().truncated(moment);
         for from in asked.from.iter().cloned() {
-            if let Some(start) = self.window_start(period(from), periods, shape)? {
+            // What is open ends with its first day at the earliest.
+            let first = period(from);
+            let end = match periods.may_be_open() {
+                true => Grain::Of(Unit::Day).next(as_timestamp(first.clone())),
+                false => Some(periods.end(first.clone())?),
+            };
+            let end = end.ok_or_else(one_period)?;
+            if let Some(start) = self.window_start(first, end, periods, shape) {
                 conditions.push(column(WALL).gt_eq(start));
             }
         }
@@ -639,8 +666,9 @@ impl Evaluation<'_, '_, '_> {
         periods: &Periods,
         shape: impl Into<Shape>,
     ) -> Result<Expr, PlanError> {
-        let inside = column(WALL).lt(periods.end(period.clone())?);
-        Ok(match self.window_start(period, periods, shape)? {
+        let end = periods.end(period.clone())?;
+        let inside = column(WALL).lt(end.clone());
+        Ok(match self.window_start(period, end, periods, shape.into()) {
             Some(start) => and(column(WALL).gt_eq(start), inside),
             None => inside,
         })
@@ -659,22 +687,38 @@ impl Evaluation<'_, '_, '_> {
         let by = branch.earlier.as_ref().map(|it| &it.by);
         let shown_period = as_timestamp(column(PERIOD));
         let period = by.map_or_else(|| column(PERIOD), |by| by.earlier(shown_period.clone()));
-        let mut inside = self.inside(period, periods, shape)?;
+        let (shown, mut inside) = match periods.may_be_open() {
+            true => self.windows_of(shown, period, periods, branch, shape)?,
+            false => (shown, self.inside(period, periods, shape)?),
+        };
         let by = by.filter(|by| periods.has_gaps(by));
         if let Some(has_earlier) = by.and_then(|by| by.has_earlier(shown_period)) {
             inside = and(inside, has_earlier);
         }
-        let pairs = Join::try_new(
-            Arc::new(rows),
-            Arc::new(shown),
-            Vec::new(),
-            None,
-            JoinType::Inner,
-            JoinConstraint::On,
-            NullEquality::NullEqualsNothing,
-            false,
-        )?;
-        filtered(LogicalPlan::Join(pairs), inside)
+        filtered(beside(rows, shown)?, inside)
+    }
+
+    /// Periods that may be open with the moments between which their windows are, and whether a row
+    /// is in one.
+    fn windows_of(
+        &self,
+        shown: LogicalPlan,
+        period: Expr,
+        periods: &Periods,
+        branch: &Branch,
+        shape: Shape,
+    ) -> Result<(LogicalPlan, Expr), PlanError> {
+        let missing = || PlanError::Internal("a window without a scan".to_owned());
+        let instance = branch.instance.ok_or_else(missing)?;
+        let shown = beside(shown, self.last_known_day(branch, instance, LAST_DAY)?)?;
+        let end = periods.known_end(period.clone())?;
+        let mut columns = vec![column(PERIOD), end.clone().alias(WINDOW_END)];
+        let mut inside = column(WALL).lt(column(WINDOW_END));
+        if let Some(start) = self.window_start(period, end, periods, shape) {
+            columns.push(start.alias(WINDOW_START));
+            inside = and(column(WALL).gt_eq(column(WINDOW_START)), inside);
+        }
+        Ok((projected(shown, columns)?, inside))
     }
 
     // ---- series ----
@@ -695,7 +739,7 @@ impl Evaluation<'_, '_, '_> {
                 let shown = self.shown_periods(branch, all, instance, periods)?;
                 let rows = without_time(self.input, instance)?;
                 let rows = self.narrow(branch, instance, &rows, kept, Vec::new())?;
-                let carried = Window::Trailing(carry).beside_period();
+                let carried = series.shape(carry);
                 let asked = self.asked_times(instance);
                 let rows = self.within_reach(rows, branch, &asked, periods, carried)?;
                 self.within(rows, shown, periods, branch, carried)?
@@ -771,6 +815,20 @@ impl Evaluation<'_, '_, '_> {
     }
 }
 
+/// Each row of the one beside each of the other.
+fn beside(left: LogicalPlan, right: LogicalPlan) -> Result<LogicalPlan, PlanError> {
+    Ok(LogicalPlan::Join(Join::try_new(
+        Arc::new(left),
+        Arc::new(right),
+        Vec::new(),
+        None,
+        JoinType::Inner,
+        JoinConstraint::On,
+        NullEquality::NullEqualsNothing,
+        false,
+    )?))
+}
+
 /// The value of a series in a group of its rows, as its argument.
 pub(super) fn picked_value(pick: Pick, atom: usize) -> Result<Expr, PlanError> {
     let value = column(argument(atom));
@@ -820,23 +878,35 @@ fn picked_row(
     filtered(LogicalPlan::Window(numbered), column(name).eq(lit(1u64)))
 }
 
-impl Window {
-    /// A window that also has the whole of the period that it ends with.
-    pub(super) fn beside_period(self) -> Shape {
-        Shape { window: self, beside_period: true }
+impl Series {
+    /// The rows among which a series has its value in a period: the last one is that of the period's
+    /// last day, any other that of all its days, with what is carried into them.
+    pub(super) fn shape(&self, carry: Span) -> Shape {
+        let beside = match self.pick {
+            Pick::Last => Beside::LastDay,
+            Pick::First | Pick::Min | Pick::Max | Pick::Avg => Beside::Period,
+        };
+        Shape { window: Window::Trailing(carry), beside: Some(beside) }
     }
 }
 
-/// A window, and whether its length is counted from the period's beginning rather than its end.
+/// A window, and what it has beside its length.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
     pub(super) window: Window,
-    pub(super) beside_period: bool,
+    pub(super) beside: Option<Beside>,
+}
+
+/// What of a period is in a window beside the window's length.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beside {
+    LastDay,
+    Period,
 }
 
 impl From<Window> for Shape {
     fn from(window: Window) -> Self {
-        Self { window, beside_period: false }
+        Self { window, beside: None }
     }
 }
 

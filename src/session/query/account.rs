@@ -1,6 +1,7 @@
 //! EXPLAIN (CANON): an answer explained to whoever reads or owns the number, one fact a line: which
 //! versions answer and why, which rows count and why the others don't, how new the data are.
 
+mod computed;
 mod lines;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,8 @@ use futures::TryStreamExt;
 use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 
+use computed::computed_as;
+
 use super::QueryEngine;
 use super::data::{PlannedQuery, Runnable, budget};
 use super::freshness::{budget_of, is_over};
@@ -26,9 +29,7 @@ use crate::backend::Run;
 use crate::bind::relation::ColumnKind;
 use crate::bind::{RelationScan, ScanKind};
 use crate::error::QueryError;
-use crate::model::{
-    Aggregation, EntityFilter, MetricKind, MetricVersion, Model, Pick, Side, Status, Window,
-};
+use crate::model::{MetricVersion, Model, Pick, Status};
 use crate::observe::Statement;
 use crate::plan::PlanError;
 use crate::plan::account::{self, Account, Counts, Join, Step};
@@ -342,72 +343,6 @@ fn chosen(
     match version.status {
         Status::Active => "the newest active version, as nobody asks for another".to_owned(),
         _ => "the newest version that can be asked for, as none is active".to_owned(),
-    }
-}
-
-fn computed_as(model: &Model, version: &MetricVersion) -> String {
-    restricted(computed(model, version), &version.filter)
-}
-
-/// A filter is said once, of however many entities' rows.
-fn restricted(what: String, filter: &[EntityFilter]) -> String {
-    match filter.first() {
-        Some(filter) => format!("{what} where {}", filter.text),
-        None => what,
-    }
-}
-
-fn computed(model: &Model, version: &MetricVersion) -> String {
-    let rows = || {
-        let relation = model.entities.get(&version.entity).map(|entity| entity.relation.as_str());
-        relation.unwrap_or(&version.entity).to_owned()
-    };
-    match &version.kind {
-        MetricKind::Aggregate(aggregation) => {
-            let what = match aggregation {
-                Aggregation::Count => "the number of rows",
-                Aggregation::Sum(_) => "a sum over rows",
-                Aggregation::Avg(_) => "an average over rows",
-                Aggregation::Min(_) => "the least value in rows",
-                Aggregation::Max(_) => "the greatest value in rows",
-                Aggregation::CountDistinct { approximate: false, .. } => {
-                    "the number of different values in rows"
-                }
-                Aggregation::CountDistinct { approximate: true, .. } => {
-                    "an estimate of the number of different values in rows"
-                }
-                Aggregation::Quantile { quantile, .. } => {
-                    return format!("the {quantile} quantile of values in rows of {}", rows());
-                }
-                Aggregation::WeightedAvg { .. } => "a weighted average over rows",
-            };
-            format!("{what} of {}", rows())
-        }
-        MetricKind::Ratio { numerator, denominator } => {
-            let side = |side: &Side| restricted(side.metric.to_string(), &side.filter);
-            format!("{} over {}, each added up first", side(numerator), side(denominator))
-        }
-        MetricKind::Journey(journey) => {
-            format!("{}, each member's events in order, in rows of {}", journey.name(), rows())
-        }
-        MetricKind::Snapshot { .. } => {
-            format!("one value of each series of snapshots, added up, in rows of {}", rows())
-        }
-        MetricKind::Cumulative { metric, window } => match window {
-            Window::Trailing(span) => {
-                format!("{metric} over the {span} that end with the period")
-            }
-            Window::ToDate(grain) => {
-                let grain = model.project.grain_name(*grain);
-                format!("{metric} since the beginning of the {grain}")
-            }
-            Window::All => format!("{metric} over everything until the period's end"),
-        },
-        MetricKind::Offset { metric, by } => format!("{metric}, {by} earlier"),
-        MetricKind::Derived { parts, .. } => {
-            let parts: Vec<String> = parts.iter().map(ToString::to_string).collect();
-            format!("an expression over {}", parts.join(", "))
-        }
     }
 }
 

@@ -66,7 +66,11 @@ impl Oracle<'_> {
         let known =
             wall_clock(self.known_until(reader.asked)?, reader.version.zone.of_no_row()) - 1;
         let conditions = question.filter.iter().flat_map(Condition::conjuncts);
-        let conditions: Vec<&Condition> = conditions.filter(|it| it.uses_time()).collect();
+        let mut conditions: Vec<&Condition> = conditions.filter(|it| it.uses_time()).collect();
+        // What is no range leaves the last day of longer periods as it is.
+        if question.period().is_some() && !conditions.iter().all(|it| it.is_range()) {
+            conditions.clear();
+        }
         let edges = conditions.iter().flat_map(|condition| condition.edges());
         let is_shown = |at: &i64| {
             *at <= known
@@ -103,13 +107,25 @@ impl Oracle<'_> {
     ) -> Option<(i64, i64)> {
         let (outer, _, _) = reader.steps();
         let (grain, begin) = match (question.period(), period) {
-            (Some((_, grain)), Some(period)) => (grain, back(period, &outer)?),
+            (Some((_, grain)), Some(period)) => {
+                let begin = back(period, &outer)?;
+                return Some((begin, self.known_end(reader, question, begin, grain)));
+            }
             _ => {
                 let day = self.last_day(reader, question)?;
                 (Grain::Day, outer.iter().fold(day, |day, span| span.before(day)))
             }
         };
         Some((begin, grain.end(begin)))
+    }
+
+    /// A period ends with the last day that is known, where that is one of its days.
+    fn known_end(&self, reader: &Reader<'_>, question: &Question, begin: i64, grain: Grain) -> i64 {
+        let end = grain.end(begin);
+        match self.last_day(reader, question) {
+            Some(day) if begin <= day && day < end => end.min(Grain::Day.end(day)),
+            _ => end,
+        }
     }
 
     /// The rows of a window that ends with a period.
@@ -128,7 +144,10 @@ impl Oracle<'_> {
             (Some(Window::Trailing(span)), _) => Some(span.before(end)),
             (Some(Window::ToDate(grain)), _) => Some(grain.floor(end - 1)),
             (Some(Window::All), _) => None,
-            (None, Some(carry)) => Some(carry.before(begin)),
+            (None, Some(carry)) => match reader.series().map(|series| series.pick) {
+                Some(Pick::Last) => Some(carry.before(Grain::Day.floor(end - 1))),
+                _ => Some(carry.before(begin)),
+            },
             (None, None) => panic!("no window"),
         };
         let grain = question.period().filter(|_| period.is_some()).map(|(_, grain)| grain);
