@@ -42,8 +42,8 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::logical_expr::{Expr, ExprSchemable, Limit, LogicalPlan};
-use datafusion::sql::planner::SqlToRel;
-use datafusion::sql::sqlparser::ast::{Query, Statement};
+use datafusion::sql::planner::PlannerContext;
+use datafusion::sql::sqlparser::ast::Query;
 use datafusion::sql::sqlparser::tokenizer::Location;
 use tracing::debug_span;
 
@@ -56,7 +56,7 @@ pub use relation::Relations;
 pub use scope::{PlainColumn, nearest};
 pub use uuids::{Uuids, uuid_columns};
 
-use crate::functions::parser_options;
+use crate::functions::planned;
 use crate::model::{MetricVersion, Model, SegmentVersion};
 use crate::sql::operators::{self, Misplaced};
 use crate::sql::types::PgType;
@@ -104,9 +104,8 @@ pub fn bind(
     let previews = std::mem::take(&mut binder.previews);
     let (scans, versions) = binder.finish();
     let context = context::StatementContext { scans };
-    let planner = SqlToRel::new_with_options(&context, parser_options());
-    let statement = Statement::Query(Box::new(query));
-    let plan = debug_span!("sql_to_plan").in_scope(|| planner.sql_statement_to_plan(statement));
+    let to_plan = || planned(&context, query, PlannerContext::new());
+    let plan = debug_span!("sql_to_plan").in_scope(to_plan);
     let refused = |error: DataFusionError| placed(types_error(&error), &error, written, text);
     let plan = plan.map_err(refused)?;
     crate::functions::operators::check(&plan).map_err(refused)?;
