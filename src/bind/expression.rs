@@ -102,7 +102,18 @@ impl Binder<'_> {
         }
         let mut found = Found { plain: resolved.plain.take(), ..Found::default() };
         match resolved.kind {
-            Kind::Value => {
+            Kind::OfSomeGroups { measure } if clause == Clause::Aggregate => {
+                let what = format!("an aggregate of \"{measure}\" over the groups of a LIMIT");
+                let hint = "Leave out the LIMIT; or write GROUP BY in the inner query for its groups' \
+                            values, or select the key there for its rows'.";
+                let position = idents.first().and_then(|ident| self.place_of(ident));
+                return Err(BindError::NotSupported {
+                    what,
+                    hint: Some(hint.to_owned()),
+                    position,
+                });
+            }
+            Kind::Value | Kind::OfSomeGroups { .. } => {
                 found.columns.push(resolved.expr.clone());
                 *expr = resolved.expr;
             }
