@@ -10,12 +10,22 @@ pub enum BindError {
     #[error("relation \"{name}\" does not exist")]
     UnknownRelation { name: String, near: Option<String>, position: Option<usize> },
     #[error("column {name} does not exist")]
-    UnknownColumn { name: String, near: Option<String>, position: Option<usize> },
-    #[error("metric \"{metric}\" has no major version {major} that can be asked for")]
+    UnknownColumn { name: String, hint: Option<String>, position: Option<usize> },
+    /// By a column, a relation, a pin or in a list of metrics: whose code it has.
+    #[error("version {version} of metric \"{metric}\" is retired")]
     RetiredVersion {
+        metric: String,
+        version: String,
+        successor: Option<String>,
+        sqlstate: &'static str,
+        position: Option<usize>,
+    },
+    #[error("metric \"{metric}\" has no major version {major} that can be asked for")]
+    VersionNotServed {
         metric: String,
         major: u64,
         successor: Option<String>,
+        sqlstate: &'static str,
         position: Option<usize>,
     },
     #[error("segment \"{segment}\" has no major version {major} that can be asked for")]
@@ -117,7 +127,6 @@ impl ClientError for BindError {
             Self::UnknownColumn { .. }
             | Self::NotShared { .. }
             | Self::OtherMeaning { .. }
-            | Self::RetiredVersion { .. }
             | Self::SegmentNotServed { .. } => "42703",
             Self::UnknownMetric { .. } => "42704",
             Self::AmbiguousColumn { .. } => "42702",
@@ -135,7 +144,9 @@ impl ClientError for BindError {
             Self::SetOperationWidth { .. } => "42601",
             Self::TooComplex => "54001",
             Self::UntypedParameter { .. } => "42P18",
-            Self::Types { sqlstate, .. } => sqlstate,
+            Self::Types { sqlstate, .. }
+            | Self::RetiredVersion { sqlstate, .. }
+            | Self::VersionNotServed { sqlstate, .. } => sqlstate,
             Self::Worded(worded, _) => worded.sqlstate,
             Self::Function(error) => error.sqlstate,
             Self::Internal(_) => "XX000",
@@ -151,6 +162,7 @@ impl ClientError for BindError {
             | Self::AmbiguousColumn { position, .. }
             | Self::UnknownTable { position, .. }
             | Self::DuplicateTable { position, .. }
+            | Self::VersionNotServed { position, .. }
             | Self::UnknownFunction { position, .. }
             | Self::MeasureNotAllowed { position, .. }
             | Self::NotAMeasure { position, .. }
@@ -182,10 +194,10 @@ impl ClientError for BindError {
         };
         match self {
             Self::UnknownRelation { near, .. }
-            | Self::UnknownColumn { near, .. }
             | Self::UnknownMetric { near, .. }
             | Self::UnknownFunction { near, .. } => did_you_mean(near),
-            Self::RetiredVersion { successor, .. } => {
+            Self::UnknownColumn { hint, .. } => hint.clone(),
+            Self::RetiredVersion { successor, .. } | Self::VersionNotServed { successor, .. } => {
                 successor.as_ref().map(|successor| format!("Use \"{successor}\"."))
             }
             Self::SegmentNotServed { served, .. } => {

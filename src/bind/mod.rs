@@ -18,6 +18,7 @@ mod integers;
 mod literal;
 pub mod markers;
 mod metric_query;
+mod missing;
 mod names;
 mod pending;
 mod period;
