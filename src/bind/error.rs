@@ -38,6 +38,9 @@ pub enum BindError {
     UnknownTable { name: String, position: Option<usize> },
     #[error("table name \"{name}\" specified more than once")]
     DuplicateTable { name: String, position: Option<usize> },
+    /// A list of columns of canon.query that has one twice.
+    #[error("column \"{name}\" specified more than once")]
+    DuplicateColumn { name: String },
     #[error("function {name} does not exist")]
     UnknownFunction { name: String, near: Option<String>, position: Option<usize> },
     /// A measure where only values of rows can be.
@@ -131,6 +134,7 @@ impl ClientError for BindError {
             Self::UnknownMetric { .. } => "42704",
             Self::AmbiguousColumn { .. } => "42702",
             Self::DuplicateTable { .. } => "42712",
+            Self::DuplicateColumn { .. } => "42701",
             Self::UnknownFunction { .. } | Self::WrongArguments { .. } => "42883",
             Self::MeasureNotAllowed { .. }
             | Self::NotAMeasure { .. }
@@ -158,11 +162,11 @@ impl ClientError for BindError {
             Self::UnknownRelation { position, .. }
             | Self::UnknownColumn { position, .. }
             | Self::RetiredVersion { position, .. }
+            | Self::VersionNotServed { position, .. }
             | Self::SegmentNotServed { position, .. }
             | Self::AmbiguousColumn { position, .. }
             | Self::UnknownTable { position, .. }
             | Self::DuplicateTable { position, .. }
-            | Self::VersionNotServed { position, .. }
             | Self::UnknownFunction { position, .. }
             | Self::MeasureNotAllowed { position, .. }
             | Self::NotAMeasure { position, .. }
@@ -177,6 +181,7 @@ impl ClientError for BindError {
             | Self::NotSupported { position, .. }
             | Self::Worded(_, position) => *position,
             Self::UnknownMetric { .. }
+            | Self::DuplicateColumn { .. }
             | Self::BadArgument { .. }
             | Self::SetOperationWidth { .. }
             | Self::TooComplex
@@ -238,6 +243,9 @@ impl ClientError for BindError {
             Self::NotSupported { hint, .. } => hint.clone(),
             Self::AmbiguousColumn { .. } => {
                 Some("Write the table's name or alias in front of it.".to_owned())
+            }
+            Self::DuplicateColumn { .. } => {
+                Some("Each column of the answer has a name of its own: leave one out.".to_owned())
             }
             Self::UnknownTable { .. }
             | Self::DuplicateTable { .. }
