@@ -155,8 +155,12 @@ impl Registry {
 
 /// DataFusion's own, after ours.
 fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
-    let own: [Arc<dyn ExprPlanner>; 3] =
-        [Arc::new(jsonb::Operators), Arc::new(types::IntervalProducts), Arc::new(types::Extracts)];
+    let own: [Arc<dyn ExprPlanner>; 4] = [
+        Arc::new(jsonb::Operators),
+        Arc::new(types::IntervalProducts),
+        Arc::new(types::Extracts),
+        Arc::new(types::AggregatedItems),
+    ];
     own.into_iter().chain(SessionStateDefaults::default_expr_planners()).collect()
 }
 
