@@ -11,7 +11,7 @@ use super::error::BindError;
 use super::pending::{PENDING, arguments, at_level, conditional, filtered, is_pending, marked};
 use super::scope::{Kind, MeasureUse, Scope, folded, nearest, quoted};
 use super::walk::{children_mut, subquery_mut};
-use super::{literal, period, template};
+use super::{literal, period, series, template};
 use crate::functions::registry;
 use crate::sql::spelling;
 
@@ -167,6 +167,15 @@ impl Binder<'_> {
         }
         if registry().aggregate.contains_key(&name) {
             return self.resolve_aggregate(function, &name, scope, clause, position);
+        }
+        if let Some(mut rows) = series::in_select(&name, arguments(function)) {
+            if clause != Clause::Projection {
+                let what = format!("{name} in {}", clause.name());
+                let hint = Some("It gives rows: write it in FROM.".to_owned());
+                return Err(BindError::NotSupported { what, hint, position });
+            }
+            let found = self.resolve(&mut rows, scope, clause)?;
+            return Ok((found, Some(rows)));
         }
         if let Some(mut cast) = template::as_cast(&name, function) {
             let found = self.resolve(&mut cast, scope, clause)?;
