@@ -12,7 +12,6 @@ use super::preview::Preview;
 use super::relation::{ColumnKind, MeasureColumn, Relation, RelationColumn, Relations};
 use super::scope::{
     Columns, Item, Kind, MeasureUse, PlainColumn, Resolved, Scope, column, derived_name, folded,
-    nearest,
 };
 use super::segment;
 use crate::model::{AfterClose, MetricVersion, Model, SegmentVersion};
@@ -311,20 +310,6 @@ impl<'m> Binder<'m> {
         versions
     }
 
-    fn unknown_relation(&self, name: &ObjectName, parts: &[String]) -> BindError {
-        let table = parts.last().cloned().unwrap_or_default();
-        let qualified = |relation: &Arc<Relation>| match relation.schema {
-            "public" => relation.name.clone(),
-            schema => format!("{schema}.{}", relation.name),
-        };
-        let same_name = self.relations.iter().find(|relation| relation.name == table);
-        let near = same_name.map(qualified).or_else(|| {
-            let names: Vec<String> = self.relations.iter().map(qualified).collect();
-            nearest(&parts.join("."), names.iter().map(String::as_str))
-        });
-        BindError::UnknownRelation { name: parts.join("."), near, position: self.position_of(name) }
-    }
-
     pub(crate) fn relation(&self, instance: usize) -> Option<&Arc<Relation>> {
         self.instances.get(instance)?.as_ref().map(|it| &it.relation)
     }
@@ -523,9 +508,7 @@ impl<'m> Binder<'m> {
         let version = match measure.major.or_else(pin) {
             Some(major) => self.model.served_version(metric, major).ok_or_else(|| {
                 let position = idents.first().and_then(|ident| self.place_of(ident));
-                let successor = metric.default_version().map(|_| metric.name.clone());
-                let metric = metric.name.clone();
-                BindError::RetiredVersion { metric, major, successor, position }
+                self.not_served(metric, major, "42703", position)
             })?,
             None => metric.default_version().ok_or_else(|| self.unknown_measure(idents))?,
         };
@@ -546,66 +529,5 @@ impl<'m> Binder<'m> {
             self.versions.push(Arc::clone(&version));
         }
         Ok(version)
-    }
-
-    fn unknown_measure(&self, idents: &[Ident]) -> BindError {
-        let name = idents.last().map(|ident| format!("\"{}\"", folded(ident))).unwrap_or_default();
-        let position = idents.first().and_then(|ident| self.place_of(ident));
-        BindError::UnknownColumn { name, near: None, position }
-    }
-
-    fn unknown_column(&self, idents: &[Ident], scope: &Scope<'_>) -> BindError {
-        let position = idents.first().and_then(|ident| self.place_of(ident));
-        let name = idents.last().map(folded).unwrap_or_default();
-        let table = idents.len().checked_sub(2).map(|index| folded(&idents[index]));
-        let items = || {
-            let mut scopes = vec![scope];
-            while let Some(parent) = scopes.last().and_then(|it| it.parent) {
-                scopes.push(parent);
-            }
-            scopes.into_iter().flat_map(|scope| &scope.items)
-        };
-        let known_table = |table: &String| items().any(|item| item.name.as_ref() == Some(table));
-        if let Some(table) = table.as_ref().filter(|table| !known_table(table)) {
-            return BindError::UnknownTable { name: table.clone(), position };
-        }
-        if let Some(error) = self.retired_version(&name, position) {
-            return error;
-        }
-        let wanted = |item: &&Item| table.is_none() || item.name == table;
-        let mut names: Vec<&str> = Vec::new();
-        for item in items().filter(wanted) {
-            match &item.columns {
-                Columns::Relation(instance) => {
-                    let columns = self.relation(*instance).map(|it| it.columns_in(item.part));
-                    names.extend(columns.unwrap_or_default().iter().map(|it| it.name.as_str()));
-                }
-                Columns::Derived(columns) => {
-                    names.extend(columns.iter().map(|it| it.name.as_str()))
-                }
-            }
-        }
-        let near = nearest(&name, names.into_iter());
-        let shown = match &table {
-            Some(table) => format!("{table}.{name}"),
-            None => format!("\"{name}\""),
-        };
-        BindError::UnknownColumn { name: shown, near, position }
-    }
-
-    /// `revenue_v0`, where there once was such a major version.
-    fn retired_version(&self, name: &str, position: Option<usize>) -> Option<BindError> {
-        let (metric, major) = name.rsplit_once("_v")?;
-        let (metric, major) = (self.model.metrics.get(metric)?, major.parse::<u64>().ok()?);
-        let version = metric.versions.iter().find(|version| version.version.major == major)?;
-        if self.model.served_version(metric, major).is_some() {
-            return None;
-        }
-        let successor = version
-            .replaced_by
-            .as_ref()
-            .map(|successor| format!("{}_v{}", metric.name, successor.major))
-            .or_else(|| metric.default_version().map(|_| metric.name.clone()));
-        Some(BindError::RetiredVersion { metric: metric.name.clone(), major, successor, position })
     }
 }

@@ -10,12 +10,22 @@ pub enum BindError {
     #[error("relation \"{name}\" does not exist")]
     UnknownRelation { name: String, near: Option<String>, position: Option<usize> },
     #[error("column {name} does not exist")]
-    UnknownColumn { name: String, near: Option<String>, position: Option<usize> },
-    #[error("metric \"{metric}\" has no major version {major} that can be asked for")]
+    UnknownColumn { name: String, hint: Option<String>, position: Option<usize> },
+    /// By a column, a relation, a pin or in a list of metrics: whose code it has.
+    #[error("version {version} of metric \"{metric}\" is retired")]
     RetiredVersion {
+        metric: String,
+        version: String,
+        successor: Option<String>,
+        sqlstate: &'static str,
+        position: Option<usize>,
+    },
+    #[error("metric \"{metric}\" has no major version {major} that can be asked for")]
+    VersionNotServed {
         metric: String,
         major: u64,
         successor: Option<String>,
+        sqlstate: &'static str,
         position: Option<usize>,
     },
     #[error("segment \"{segment}\" has no major version {major} that can be asked for")]
@@ -28,6 +38,9 @@ pub enum BindError {
     UnknownTable { name: String, position: Option<usize> },
     #[error("table name \"{name}\" specified more than once")]
     DuplicateTable { name: String, position: Option<usize> },
+    /// A list of columns of canon.query that has one twice.
+    #[error("column \"{name}\" specified more than once")]
+    DuplicateColumn { name: String },
     #[error("function {name} does not exist")]
     UnknownFunction { name: String, near: Option<String>, position: Option<usize> },
     /// A measure where only values of rows can be.
@@ -117,11 +130,11 @@ impl ClientError for BindError {
             Self::UnknownColumn { .. }
             | Self::NotShared { .. }
             | Self::OtherMeaning { .. }
-            | Self::RetiredVersion { .. }
             | Self::SegmentNotServed { .. } => "42703",
             Self::UnknownMetric { .. } => "42704",
             Self::AmbiguousColumn { .. } => "42702",
             Self::DuplicateTable { .. } => "42712",
+            Self::DuplicateColumn { .. } => "42701",
             Self::UnknownFunction { .. } | Self::WrongArguments { .. } => "42883",
             Self::MeasureNotAllowed { .. }
             | Self::NotAMeasure { .. }
@@ -135,7 +148,9 @@ impl ClientError for BindError {
             Self::SetOperationWidth { .. } => "42601",
             Self::TooComplex => "54001",
             Self::UntypedParameter { .. } => "42P18",
-            Self::Types { sqlstate, .. } => sqlstate,
+            Self::Types { sqlstate, .. }
+            | Self::RetiredVersion { sqlstate, .. }
+            | Self::VersionNotServed { sqlstate, .. } => sqlstate,
             Self::Worded(worded, _) => worded.sqlstate,
             Self::Function(error) => error.sqlstate,
             Self::Internal(_) => "XX000",
@@ -147,6 +162,7 @@ impl ClientError for BindError {
             Self::UnknownRelation { position, .. }
             | Self::UnknownColumn { position, .. }
             | Self::RetiredVersion { position, .. }
+            | Self::VersionNotServed { position, .. }
             | Self::SegmentNotServed { position, .. }
             | Self::AmbiguousColumn { position, .. }
             | Self::UnknownTable { position, .. }
@@ -165,6 +181,7 @@ impl ClientError for BindError {
             | Self::NotSupported { position, .. }
             | Self::Worded(_, position) => *position,
             Self::UnknownMetric { .. }
+            | Self::DuplicateColumn { .. }
             | Self::BadArgument { .. }
             | Self::SetOperationWidth { .. }
             | Self::TooComplex
@@ -182,10 +199,10 @@ impl ClientError for BindError {
         };
         match self {
             Self::UnknownRelation { near, .. }
-            | Self::UnknownColumn { near, .. }
             | Self::UnknownMetric { near, .. }
             | Self::UnknownFunction { near, .. } => did_you_mean(near),
-            Self::RetiredVersion { successor, .. } => {
+            Self::UnknownColumn { hint, .. } => hint.clone(),
+            Self::RetiredVersion { successor, .. } | Self::VersionNotServed { successor, .. } => {
                 successor.as_ref().map(|successor| format!("Use \"{successor}\"."))
             }
             Self::SegmentNotServed { served, .. } => {
@@ -226,6 +243,9 @@ impl ClientError for BindError {
             Self::NotSupported { hint, .. } => hint.clone(),
             Self::AmbiguousColumn { .. } => {
                 Some("Write the table's name or alias in front of it.".to_owned())
+            }
+            Self::DuplicateColumn { .. } => {
+                Some("Each column of the answer has a name of its own: leave one out.".to_owned())
             }
             Self::UnknownTable { .. }
             | Self::DuplicateTable { .. }

@@ -11,7 +11,7 @@ use super::error::BindError;
 use super::pending::{PENDING, arguments, at_level, conditional, filtered, is_pending, marked};
 use super::scope::{Kind, MeasureUse, Scope, folded, nearest, quoted};
 use super::walk::{children_mut, subquery_mut};
-use super::{literal, period, template};
+use super::{literal, period, series, template};
 use crate::functions::registry;
 use crate::sql::spelling;
 
@@ -102,7 +102,18 @@ impl Binder<'_> {
         }
         let mut found = Found { plain: resolved.plain.take(), ..Found::default() };
         match resolved.kind {
-            Kind::Value => {
+            Kind::OfSomeGroups { measure } if clause == Clause::Aggregate => {
+                let what = format!("an aggregate of \"{measure}\" over the groups of a LIMIT");
+                let hint = "Leave out the LIMIT; or write GROUP BY in the inner query for its groups' \
+                            values, or select the key there for its rows'.";
+                let position = idents.first().and_then(|ident| self.place_of(ident));
+                return Err(BindError::NotSupported {
+                    what,
+                    hint: Some(hint.to_owned()),
+                    position,
+                });
+            }
+            Kind::Value | Kind::OfSomeGroups { .. } => {
                 found.columns.push(resolved.expr.clone());
                 *expr = resolved.expr;
             }
@@ -156,6 +167,15 @@ impl Binder<'_> {
         }
         if registry().aggregate.contains_key(&name) {
             return self.resolve_aggregate(function, &name, scope, clause, position);
+        }
+        if let Some(mut rows) = series::in_select(&name, arguments(function)) {
+            if clause != Clause::Projection {
+                let what = format!("{name} in {}", clause.name());
+                let hint = Some("It gives rows: write it in FROM.".to_owned());
+                return Err(BindError::NotSupported { what, hint, position });
+            }
+            let found = self.resolve(&mut rows, scope, clause)?;
+            return Ok((found, Some(rows)));
         }
         if let Some(mut cast) = template::as_cast(&name, function) {
             let found = self.resolve(&mut cast, scope, clause)?;

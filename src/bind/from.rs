@@ -17,6 +17,7 @@ use super::scope::{
 };
 use super::select::{object_name, table};
 use super::{series, table_function};
+use crate::sql::ast::call;
 
 impl Binder<'_> {
     /// Binds the FROM list in place and fills the scope. Gives the filters that its joins hold.
@@ -111,6 +112,9 @@ impl Binder<'_> {
             let (expr, plain) = match merge {
                 Merge::Left => (mine, my_plain),
                 Merge::Right => (theirs, their_plain),
+                // A dimension of relations that are scanned as one.
+                Merge::Either if mine == theirs => (mine, None),
+                Merge::Either => (call("coalesce", vec![mine, theirs]), None),
             };
             scope.shared.retain(|shared| shared.name != name);
             let items = left.clone().chain(right.clone()).collect();
@@ -394,11 +398,14 @@ fn is_using(operator: &mut JoinOperator) -> bool {
 enum Merge {
     Left,
     Right,
+    /// That of the side which has a row.
+    Either,
 }
 
 fn merge_of(operator: &JoinOperator) -> Merge {
     match operator {
         JoinOperator::Right(_) | JoinOperator::RightOuter(_) => Merge::Right,
+        JoinOperator::FullOuter(_) => Merge::Either,
         _ => Merge::Left,
     }
 }
@@ -428,7 +435,6 @@ impl Scope<'_> {
 
 pub(super) fn constraint_mut(operator: &mut JoinOperator) -> Option<&mut JoinConstraint> {
     match operator {
-        JoinOperator::FullOuter(JoinConstraint::Using(_)) => None,
         JoinOperator::Join(constraint)
         | JoinOperator::Inner(constraint)
         | JoinOperator::Left(constraint)
@@ -448,7 +454,6 @@ trait JoinName {
 impl JoinName for datafusion::sql::sqlparser::ast::Join {
     fn join_operator_name(&self) -> &'static str {
         match self.join_operator {
-            JoinOperator::FullOuter(_) => "FULL JOIN … USING",
             JoinOperator::AsOf { .. } => "ASOF JOIN",
             JoinOperator::CrossApply | JoinOperator::OuterApply => "APPLY",
             _ => "of this kind",

@@ -1,6 +1,7 @@
 //! `canon.query('revenue, refund_rate@1', by => 'metric_time.month, customer_country', …)`: the
 //! query over the metrics' relations that it stands for, so that it can't answer otherwise than they.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use chrono::{DateTime, Utc};
@@ -60,7 +61,10 @@ impl Binder<'_> {
         let asked = items(&metrics)?.into_iter().map(|item| self.named_metric(item));
         let asked = asked.collect::<Result<Vec<Named>, _>>()?;
         let first = asked.first().ok_or_else(|| invalid("canon.query takes metrics"))?;
-        for item in items(arguments.by.as_deref().unwrap_or_default())? {
+        named_once(asked.iter().map(|asked| asked.relation.as_str()))?;
+        let by = items(arguments.by.as_deref().unwrap_or_default())?;
+        named_once(by.iter().copied())?;
+        for item in by {
             columns.push(format!(
                 "{} AS {}",
                 key(item, first, &self.model.project)?,
@@ -164,6 +168,17 @@ fn items(list: &str) -> Result<Vec<&str>, BindError> {
         true => Err(invalid(&format!("canon.query takes at most {ITEMS_MAX} items of a list"))),
         false => Ok(items),
     }
+}
+
+/// Each is a column of the answer.
+fn named_once<'n>(names: impl Iterator<Item = &'n str>) -> Result<(), BindError> {
+    let mut known = BTreeSet::new();
+    for name in names {
+        if !known.insert(name) {
+            return Err(BindError::DuplicateColumn { name: name.to_owned() });
+        }
+    }
+    Ok(())
 }
 
 /// A dimension, or a time cut to a grain, of the first metric's relation: joined metrics share them.

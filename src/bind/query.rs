@@ -32,7 +32,11 @@ impl Binder<'_> {
         };
         let columns = self.bind_body(query, parent, wanted);
         self.ctes.truncate(visible);
-        columns
+        let mut columns = columns?;
+        if query.limit_clause.is_none() {
+            columns.iter_mut().for_each(OutputColumn::settle);
+        }
+        Ok(columns)
     }
 
     fn bind_body(

@@ -15,6 +15,8 @@ pub(crate) enum Kind {
     Value,
     /// A calculation that becomes a value where it is forced.
     Measure(MeasureUse),
+    /// A measure's value for one of the groups that a LIMIT happened to leave.
+    OfSomeGroups { measure: String },
 }
 
 /// The measures in an expression.
@@ -72,6 +74,15 @@ pub(crate) struct OutputColumn {
     pub(crate) kind: Kind,
     pub(crate) origin: Option<Origin>,
     pub(crate) plain: Option<PlainColumn>,
+}
+
+impl OutputColumn {
+    /// Makes a value of all groups a value like others.
+    pub(crate) fn settle(&mut self) {
+        if let Kind::OfSomeGroups { .. } = self.kind {
+            self.kind = Kind::Value;
+        }
+    }
 }
 
 /// Where a FROM item's columns come from.

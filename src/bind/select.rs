@@ -75,10 +75,11 @@ impl Binder<'_> {
         seen.absorb(std::mem::take(&mut order_items.found));
         self.named_windows(select, &scope, &mut seen)?;
         let forced = wanted.forces() || takes_first;
-        let mut evaluation = self.evaluation(select, &outputs, &seen, !keys.is_empty(), forced);
+        let has_keys = !keys.is_empty();
+        let mut evaluation = self.evaluation(select, &outputs, &seen, has_keys, forced);
         if wanted == Wanted::FirstRows
             && evaluation == Evaluation::PerGroup
-            && keys.is_empty()
+            && !has_keys
             && self.previews(select, &outputs, &scope)
         {
             evaluation = Evaluation::PerRow;
@@ -89,6 +90,7 @@ impl Binder<'_> {
             keys = implied_keys(&outputs);
         }
         let is_grouped = evaluation == Evaluation::PerGroup;
+        let are_some = wanted == Wanted::FirstRows && !has_keys && !keys.is_empty();
         let settle_all = |exprs: &mut dyn Iterator<Item = &mut Expr>| {
             exprs.for_each(|it| settle(it, evaluation))
         };
@@ -105,7 +107,8 @@ impl Binder<'_> {
             }
         }
         select.group_by = GroupByExpr::Expressions(keys, Vec::new());
-        let columns = write_outputs(select, outputs, evaluation);
+        let mut columns = write_outputs(select, outputs, evaluation);
+        columns.iter_mut().filter(|_| !are_some).for_each(OutputColumn::settle);
         if let Some(groups) = groups {
             self.first_of_each(select, &groups, order_by)?;
         }
@@ -438,7 +441,7 @@ impl Binder<'_> {
         };
         Ok(match kind {
             Some(Kind::Measure(used)) => Some(used),
-            Some(Kind::Value) | None => None,
+            Some(Kind::Value | Kind::OfSomeGroups { .. }) | None => None,
         })
     }
 
@@ -795,6 +798,7 @@ fn write_outputs(
         select.projection.push(SelectItem::ExprWithAlias { expr: output.expr, alias });
         let kind = match (evaluation, output.found.measures) {
             (Evaluation::Deferred, Some(used)) => Kind::Measure(used),
+            (Evaluation::PerGroup, Some(used)) => Kind::OfSomeGroups { measure: used.name() },
             _ => Kind::Value,
         };
         let origin = match evaluation {

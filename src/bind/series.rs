@@ -18,8 +18,11 @@ pub(crate) fn is_one(name: &ObjectName) -> bool {
 /// The function that gives as an array what one of Postgres's gives as rows; none of `unnest`, whose
 /// argument is an array.
 fn function_of(name: &ObjectName) -> Option<Option<&'static str>> {
-    let last = name.0.last()?.as_ident().map(folded)?;
-    Some(match last.as_str() {
+    function_named(&name.0.last()?.as_ident().map(folded)?)
+}
+
+fn function_named(name: &str) -> Option<Option<&'static str>> {
+    Some(match name {
         "generate_series" => Some("series"),
         "regexp_split_to_table" => Some("regexp_split_to_array"),
         "regexp_matches" => Some("regexp_all_matches"),
@@ -91,6 +94,27 @@ pub(crate) fn of_array(
     rows_of(array.clone(), "unnest", alias)
 }
 
+/// What a call of such a function in a select list is: the items of an array, a row each. None of
+/// `unnest`, which is known there.
+pub(crate) fn in_select(name: &str, args: Vec<Expr>) -> Option<Expr> {
+    let array = function_named(name)??;
+    Some(items_of(call(array, args), name))
+}
+
+fn items_of(array: Expr, function: &str) -> Expr {
+    let items = call("unnest", vec![array]);
+    match item_type(function) {
+        None => items,
+        Some(data_type) => Expr::Cast {
+            kind: CastKind::Cast,
+            expr: Box::new(items),
+            data_type,
+            array: false,
+            format: None,
+        },
+    }
+}
+
 /// The only column has the name that the alias gives it, else the relation's.
 fn rows_of(
     array: Expr,
@@ -104,17 +128,7 @@ fn rows_of(
     let column = column.unwrap_or_else(|| relation.clone());
     let mut query = EMPTY_QUERY.clone();
     if let SetExpr::Select(select) = query.body.as_mut() {
-        let items = call("unnest", vec![array]);
-        let expr = match item_type(function) {
-            None => items,
-            Some(data_type) => Expr::Cast {
-                kind: CastKind::Cast,
-                expr: Box::new(items),
-                data_type,
-                array: false,
-                format: None,
-            },
-        };
+        let expr = items_of(array, function);
         select.projection =
             vec![SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', column) }];
     }

@@ -101,7 +101,14 @@ impl Binder<'_> {
             (Some(major), _) => format!("{name}_v{major}"),
         };
         let measure = MeasureColumn { metric: Arc::clone(metric), major };
-        let version = self.meant(&measure).cloned().ok_or_else(unknown)?;
+        let meant = major.or_else(|| self.settings.pins.get(name).copied());
+        let version = self.meant(&measure).cloned();
+        let version = version.ok_or_else(|| match meant {
+            Some(major) if metric.of_major(major).is_some() => {
+                self.not_served(metric, major, "42704", None)
+            }
+            _ => unknown(),
+        })?;
         Ok(Named { relation, metric: name.to_owned(), version })
     }
 

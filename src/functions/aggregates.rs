@@ -9,10 +9,13 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::common::{ScalarValue, not_impl_err, plan_err};
 use datafusion::error::Result;
+use datafusion::functions_aggregate::array_agg::array_agg_udaf;
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::utils::AggregateOrderSensitivity;
 use datafusion::logical_expr::utils::format_state_name;
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, Signature, Volatility,
+    Accumulator, AggregateUDF, AggregateUDFImpl, GroupsAccumulator, ReversedUDAF, Signature,
+    Volatility,
 };
 
 use super::deviations;
@@ -41,7 +44,8 @@ pub(super) fn all() -> Vec<Arc<AggregateUDF>> {
             signature: Signature::user_defined(Volatility::Immutable),
             aliases: vec!["mean".to_owned()],
         };
-        let own = [AggregateUDF::from(mode), AggregateUDF::from(average)];
+        let arrays = Arrays { inner: AggregateUDF::clone(&array_agg_udaf()) };
+        let own = [mode.into(), average.into(), arrays.into()];
         let deviations =
             float_deviations().map(|of_floats| Arc::new(Deviation { of_floats }.into()));
         replaced.chain(own.map(Arc::new)).chain(deviations).collect()
@@ -89,6 +93,67 @@ impl AggregateUDFImpl for Replaced {
 
     fn accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
         not_impl_err!("{} here", self.name)
+    }
+}
+
+/// `array_agg`, which keeps to its own order. DataFusion 55.2 turns it round where another aggregate wants
+/// the rows in the opposite one, and forgets to turn the values of a DISTINCT back.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Arrays {
+    inner: AggregateUDF,
+}
+
+impl AggregateUDFImpl for Arrays {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        self.inner.signature()
+    }
+
+    fn return_type(&self, types: &[DataType]) -> Result<DataType> {
+        self.inner.return_type(types)
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        self.inner.state_fields(args)
+    }
+
+    fn order_sensitivity(&self) -> AggregateOrderSensitivity {
+        self.inner.order_sensitivity()
+    }
+
+    fn with_beneficial_ordering(
+        self: Arc<Self>,
+        is_ordered: bool,
+    ) -> Result<Option<Arc<dyn AggregateUDFImpl>>> {
+        let inner = Arc::clone(self.inner.inner()).with_beneficial_ordering(is_ordered)?;
+        let arrays = |inner| Arrays { inner: AggregateUDF::new_from_shared_impl(inner) };
+        Ok(inner.map(|inner| Arc::new(arrays(inner)) as Arc<dyn AggregateUDFImpl>))
+    }
+
+    fn accumulator(&self, args: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        self.inner.accumulator(args)
+    }
+
+    fn reverse_expr(&self) -> ReversedUDAF {
+        ReversedUDAF::NotSupported
+    }
+
+    fn groups_accumulator_supported(&self, args: AccumulatorArgs) -> bool {
+        self.inner.groups_accumulator_supported(args)
+    }
+
+    fn create_groups_accumulator(
+        &self,
+        args: AccumulatorArgs,
+    ) -> Result<Box<dyn GroupsAccumulator>> {
+        self.inner.create_groups_accumulator(args)
+    }
+
+    fn supports_null_handling_clause(&self) -> bool {
+        self.inner.supports_null_handling_clause()
     }
 }
 

@@ -34,6 +34,7 @@ pub mod semantics;
 mod shape;
 pub mod shares;
 mod simplify;
+mod statement;
 mod strings;
 mod sums;
 mod text;
@@ -52,6 +53,7 @@ pub(crate) use patterns::{PatternPart, exact_unit, finest_unit, pattern_parts};
 pub(crate) use shape::{is_comparison, quoted};
 pub(crate) use simplify::Simplify;
 pub use simplify::simplify;
+pub(crate) use statement::planned;
 pub(crate) use text::read as read_text;
 pub(crate) use transparent::transparent;
 pub(crate) use types::{is_unconstrained, of_length};
@@ -116,6 +118,7 @@ impl Registry {
         {
             registry.add_scalar(udf);
         }
+        registry.add_scalar(statement::named_cast());
         for udf in SessionStateDefaults::default_aggregate_functions() {
             registry.add_aggregate(udf);
         }
@@ -152,8 +155,12 @@ impl Registry {
 
 /// DataFusion's own, after ours.
 fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
-    let own: [Arc<dyn ExprPlanner>; 3] =
-        [Arc::new(jsonb::Operators), Arc::new(types::IntervalProducts), Arc::new(types::Extracts)];
+    let own: [Arc<dyn ExprPlanner>; 4] = [
+        Arc::new(jsonb::Operators),
+        Arc::new(types::IntervalProducts),
+        Arc::new(types::Extracts),
+        Arc::new(types::AggregatedItems),
+    ];
     own.into_iter().chain(SessionStateDefaults::default_expr_planners()).collect()
 }
 

@@ -1,5 +1,6 @@
 //! Operators that Postgres doesn't have for the types around them, where DataFusion would read a text
-//! as a number, a date or a boolean, and fail on the first that is none.
+//! as a number, a date or a boolean, and fail on the first that is none; and numbers that canon's
+//! types don't hold.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
@@ -9,13 +10,14 @@ use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Between, BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator};
 
-use super::{is_comparison, quoted};
+use super::{FunctionError, is_comparison, quoted};
 use crate::sql::types::{PG_TYPE_KEY, PgType};
 
-/// Refuses texts compared with what is no text, in a plan whose types aren't coerced yet.
+/// Refuses texts compared with what is no text, in a plan whose types aren't coerced yet, and constants
+/// of more than 38 digits.
 ///
 /// # Errors
-/// In the words of DataFusion's planner, with the place of a column beside the operator.
+/// In the words of DataFusion's planner, with the place of a column beside the operator; 22003.
 pub fn check(plan: &LogicalPlan) -> Result<()> {
     plan.apply_with_subqueries(|node| {
         let inputs = node.inputs();
@@ -28,10 +30,25 @@ pub fn check(plan: &LogicalPlan) -> Result<()> {
             }
         };
         node.apply_expressions(|expr| {
-            expr.apply(|expr| comparison(expr, schema).map(|()| TreeNodeRecursion::Continue))
+            expr.apply(|expr| {
+                comparison(expr, schema)?;
+                held(expr)?;
+                Ok(TreeNodeRecursion::Continue)
+            })
         })
     })?;
     Ok(())
+}
+
+/// DataFusion has a wider type for such a constant, whose casts break off.
+fn held(expr: &Expr) -> Result<()> {
+    match expr {
+        Expr::Literal(ScalarValue::Decimal256(Some(_), _, _), _) => {
+            let error = FunctionError::new("22003", "numeric value out of range");
+            Err(error.with_hint("Numbers have up to 38 digits.").into())
+        }
+        _ => Ok(()),
+    }
 }
 
 fn comparison(expr: &Expr, schema: &DFSchema) -> Result<()> {

@@ -13,6 +13,11 @@ pub(crate) fn transparent(name: &'static str) -> ScalarUDF {
     ScalarUDF::from(Transparent { name, signature: Signature::any(1, Volatility::Immutable) })
 }
 
+/// The same of the first of two arguments.
+pub(super) fn first_of_two(name: &'static str) -> ScalarUDF {
+    ScalarUDF::from(Transparent { name, signature: Signature::any(2, Volatility::Immutable) })
+}
+
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Transparent {
     name: &'static str,
@@ -30,22 +35,22 @@ impl ScalarUDFImpl for Transparent {
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         match types {
-            [data_type] => Ok(data_type.clone()),
-            _ => internal_err!("one argument is expected"),
+            [data_type, ..] => Ok(data_type.clone()),
+            _ => internal_err!("an argument is expected"),
         }
     }
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         match args.arg_fields {
-            [field] => Ok(field.clone()),
-            _ => internal_err!("one argument is expected"),
+            [field, ..] => Ok(field.clone()),
+            _ => internal_err!("an argument is expected"),
         }
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         match args.args.into_iter().next() {
             Some(value) => Ok(value),
-            None => internal_err!("one argument is expected"),
+            None => internal_err!("an argument is expected"),
         }
     }
 }

@@ -6,8 +6,11 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit};
 use datafusion::common::DFSchema;
 use datafusion::error::Result;
-use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr, TypePlanner};
-use datafusion::logical_expr::{Expr, ExprSchemable};
+use datafusion::functions_nested::expr_fn::array_element;
+use datafusion::logical_expr::planner::{
+    ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr, TypePlanner,
+};
+use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess};
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, CharacterLength, ExactNumberInfo, TimezoneInfo,
 };
@@ -81,6 +84,27 @@ impl ExprPlanner for Extracts {
             Some(Expr::Literal(..) | Expr::Placeholder(_)) => Ok(PlannerResult::Original(args)),
             _ => Ok(PlannerResult::Planned(call(time::extract(), args))),
         }
+    }
+}
+
+/// An item of an aggregated array, as one of any other array: DataFusion makes another aggregate of it,
+/// which the catalogue's plans can't compute.
+#[derive(Debug)]
+pub(super) struct AggregatedItems;
+
+impl ExprPlanner for AggregatedItems {
+    fn plan_field_access(
+        &self,
+        expr: RawFieldAccessExpr,
+        _: &DFSchema,
+    ) -> Result<PlannerResult<RawFieldAccessExpr>> {
+        Ok(match expr {
+            RawFieldAccessExpr {
+                expr: array @ Expr::AggregateFunction(_),
+                field_access: GetFieldAccess::ListIndex { key },
+            } => PlannerResult::Planned(array_element(array, *key)),
+            other => PlannerResult::Original(other),
+        })
     }
 }
 

@@ -13,6 +13,7 @@ use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
     Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, Subquery, lit, not, when,
 };
+use datafusion::optimizer::decorrelate_lateral_join::DecorrelateLateralJoin;
 use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
 use datafusion::optimizer::extract_equijoin_predicate::ExtractEquijoinPredicate;
 use datafusion::optimizer::optimizer::ApplyOrder;
@@ -33,7 +34,9 @@ pub(super) fn as_joins(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
     if !has_correlated(&plan)? {
         return Ok(plan);
     }
+    refuse_what_counts_rows(&plan)?;
     let optimizer = Optimizer::with_rules(vec![
+        Arc::new(DecorrelateLateralJoin::new()),
         Arc::new(SubqueriesAsValues),
         Arc::new(DecorrelatePredicateSubquery::new()),
         Arc::new(ScalarSubqueryToJoin::new()),
@@ -41,18 +44,102 @@ pub(super) fn as_joins(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
     ]);
     let context = OptimizerContext::new().with_max_passes(1);
     let joined = optimizer.optimize(plan, &context, |_, _| {});
-    joined.map_err(|error| match error.find_root() {
+    let joined = joined.map_err(|error| match error.find_root() {
         DataFusionError::NotImplemented(_) => PlanError::NotSupported {
             what: "a subquery in this place".to_owned(),
             hint: Some("Join the subquery instead, or write its condition in WHERE.".to_owned()),
         },
         _ => error.into(),
-    })
+    })?;
+    match reads_outer_rows(&joined)? {
+        false => Ok(joined),
+        true => Err(PlanError::NotSupported {
+            what: "a subquery that depends in this way on the row around it".to_owned(),
+            hint: Some(
+                "Compare columns of the two by = in its WHERE; or group it by what it is compared with, and join that."
+                    .to_owned(),
+            ),
+        }),
+    }
+}
+
+/// Whether some of a plan's expressions still have columns of a row around their query.
+fn reads_outer_rows(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        found |= node.contains_outer_reference();
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
+}
+
+/// Where a row's subquery is a join, its own conditions are tested after all that it does with its
+/// rows: windows would be over those of every row, and DISTINCT in a FROM clause wouldn't be of the
+/// columns that are shown.
+fn refuse_what_counts_rows(plan: &LogicalPlan) -> Result<(), PlanError> {
+    let mut refused = None;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Subquery(lateral) = node
+            && is_correlated(lateral)
+        {
+            refused = refused.or(counting(&lateral.subquery, true)?);
+        }
+        for expr in node.expressions() {
+            expr.apply(|expr| {
+                let subquery = match expr {
+                    Expr::ScalarSubquery(subquery) => subquery,
+                    Expr::Exists(exists) => &exists.subquery,
+                    Expr::InSubquery(within) => &within.subquery,
+                    _ => return Ok(TreeNodeRecursion::Continue),
+                };
+                if is_correlated(subquery) {
+                    refused = refused.or(counting(&subquery.subquery, false)?);
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    match refused {
+        None => Ok(()),
+        Some(what) => Err(PlanError::NotSupported {
+            what: format!("{what} in a subquery that depends on the row around it"),
+            hint: Some(
+                "Write it in a subquery that doesn't, with the columns that it is about as PARTITION BY or DISTINCT ON, and join that."
+                    .to_owned(),
+            ),
+        }),
+    }
+}
+
+/// What there is above a condition on the row around a query that its rows have to be known for.
+fn counting(plan: &LogicalPlan, is_lateral: bool) -> Result<Option<&'static str>> {
+    let mut found = None;
+    plan.apply(|node| {
+        let what = match node {
+            LogicalPlan::Window(_) => "a window function",
+            LogicalPlan::Distinct(_) if is_lateral => "DISTINCT",
+            _ => return Ok(TreeNodeRecursion::Continue),
+        };
+        if node
+            .inputs()
+            .into_iter()
+            .map(reads_outer_rows)
+            .collect::<Result<Vec<_>>>()?
+            .contains(&true)
+        {
+            found = Some(what);
+            return Ok(TreeNodeRecursion::Stop);
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(found)
 }
 
 fn has_correlated(plan: &LogicalPlan) -> Result<bool> {
     let mut found = false;
     plan.apply_with_subqueries(|node| {
+        found |= matches!(node, LogicalPlan::Subquery(lateral) if is_correlated(lateral));
         for expr in node.expressions() {
             found |= expr.exists(|node| {
                 Ok(match node {

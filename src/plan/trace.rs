@@ -4,10 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::common::Column;
-use datafusion::common::tree_node::TreeNode;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::logical_expr::{Expr, Join, JoinType, LogicalPlan, TableScan};
 
-use crate::bind::{RelationScan, ScanColumn, ScanKind};
+use crate::bind::{RelationScan, ScanColumn, ScanKind, markers};
 use crate::model::entity::reads_history;
 
 /// The number of a scan's alias: 3 for `r3`.
@@ -212,13 +212,27 @@ pub(crate) fn reads(plan: &LogicalPlan, expr: &Expr, instance: usize) -> Reads {
     all
 }
 
-/// Whether an expression reads a measure that is still a calculation.
+/// Whether an expression reads a measure that is still a calculation: a row's own is a value.
 pub(crate) fn reads_measure(plan: &LogicalPlan, expr: &Expr) -> bool {
-    expr.column_refs().into_iter().any(|column| match below(plan, column) {
+    let is_calculation = |column: &Column| match below(plan, column) {
         Below::Scan(_, column) => matches!(column.kind, ScanKind::Measure(_)),
         Below::Expr(input, expr) => reads_measure(input, expr),
         Below::Value => false,
-    })
+    };
+    let mut found = false;
+    let _ = expr.apply(|node| {
+        Ok(match node {
+            Expr::ScalarFunction(call) if call.func.name() == markers::MEASURE_OF_ROW => {
+                TreeNodeRecursion::Jump
+            }
+            Expr::Column(column) if is_calculation(column) => {
+                found = true;
+                TreeNodeRecursion::Stop
+            }
+            _ => TreeNodeRecursion::Continue,
+        })
+    });
+    found
 }
 
 /// What identifies the rows of one part of a FROM clause.

@@ -10,6 +10,7 @@ pub mod parse;
 pub mod settings;
 pub(crate) mod spelling;
 pub mod timezone;
+mod tuples;
 pub mod types;
 pub mod value;
 pub mod wording;

@@ -12,12 +12,16 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::ast::{call, unnamed};
 use super::parse::SYMMETRIC;
+use super::tuples;
 
 /// Writes one expression anew where it has to be; what is inside of it is left for its own turn.
 pub(crate) fn rewrite(expr: &mut Expr) {
     let rewritten = match expr {
         Expr::Interval(interval) => interval_literal(interval),
-        Expr::BinaryOp { left, op, right } => operator(left, op, right),
+        Expr::BinaryOp { left, op, right } => {
+            tuples::comparison(left, op, right).or_else(|| operator(left, op, right))
+        }
+        Expr::InList { expr: row, list, negated } => tuples::membership(row, list, *negated),
         Expr::UnaryOp { op, expr: inner } => prefix(*op, inner),
         Expr::Substring { expr: text, substring_from: Some(from), substring_for: None, .. }
             if is_quoted(from) =>
@@ -219,7 +223,7 @@ fn of_each(
 
 /// Whether an operand may be written out several times: forms within each other that each repeat one
 /// would double a statement with each of them.
-fn is_short(operand: &Expr, times: usize) -> bool {
+pub(super) fn is_short(operand: &Expr, times: usize) -> bool {
     const BYTES_MAX: usize = 4_096;
     match operand {
         Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Value(_) => true,

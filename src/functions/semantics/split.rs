@@ -65,12 +65,7 @@ fn split(exprs: Vec<Expr>, is_call: fn(&Expr) -> bool) -> Result<(Vec<Expr>, Vec
             if !is_call(&expr) {
                 return Ok(Transformed::no(expr));
             }
-            let name = format!("{SPLIT_OFF}{}", expr.schema_name());
-            let named = expr.alias(&name);
-            if !calls.contains(&named) {
-                calls.push(named);
-            }
-            let column = Expr::Column(Column::from_name(name));
+            let column = Expr::Column(Column::from_name(split_off(expr, &mut calls)));
             Ok(Transformed::new(column, true, TreeNodeRecursion::Jump))
         })?;
         let over_columns = over_columns.data;
@@ -82,6 +77,24 @@ fn split(exprs: Vec<Expr>, is_call: fn(&Expr) -> bool) -> Result<(Vec<Expr>, Vec
         });
     }
     Ok((calls, computed))
+}
+
+/// The name of a call among those that stay by themselves. Two may print alike, as those of a column
+/// and of its cast do.
+fn split_off(call: Expr, calls: &mut Vec<Expr>) -> String {
+    let named = calls.iter().filter(|known| is_split_off(known));
+    if let Some(Expr::Alias(known)) = named.into_iter().find(|known| unaliased(known) == &call) {
+        return known.name.clone();
+    }
+    let printed = call.schema_name().to_string();
+    let alike = calls.iter().filter(|known| is_split_off(known));
+    let alike = alike.filter(|known| unaliased(known).schema_name().to_string() == printed);
+    let name = match alike.count() {
+        0 => format!("{SPLIT_OFF}{printed}"),
+        others => format!("{SPLIT_OFF}{printed} {}", others + 1),
+    };
+    calls.push(call.alias(&name));
+    name
 }
 
 fn unaliased(expr: &Expr) -> &Expr {

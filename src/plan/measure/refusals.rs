@@ -1,12 +1,13 @@
 //! Groups and filters that the measures of an aggregation don't have.
 
-use datafusion::logical_expr::utils::grouping_set_to_exprlist;
+use datafusion::common::tree_node::TreeNode;
+use datafusion::logical_expr::utils::{grouping_set_to_exprlist, split_conjunction};
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
-use super::super::atoms::Atom;
+use super::super::atoms::{Atom, Over};
 use super::super::error::PlanError;
 use super::super::journey;
-use super::super::trace::{Part, followed, scan_column};
+use super::super::trace::{Part, followed, reads, scan_column};
 use super::{Evaluation, collect_filters, truncation};
 use crate::bind::ScanKind;
 use crate::model::{Dimension, MetricVersion};
@@ -26,11 +27,45 @@ impl Evaluation<'_, '_, '_> {
             }
         }
         for atom in &self.atoms {
+            self.refuse_unknown_periods(atom)?;
             for part in self.fanout.many_sides(atom.instance) {
                 self.refuse_many_side(atom, part, &keys)?;
             }
         }
         Ok(())
+    }
+
+    /// The windows of a metric over time end with periods that the filters tell while the statement is
+    /// planned: not with those of a row around it, nor with what a subquery will say.
+    fn refuse_unknown_periods(&self, atom: &Atom) -> Result<(), PlanError> {
+        if atom.over == Over::Group {
+            return Ok(());
+        }
+        let mut filters = Vec::new();
+        collect_filters(self.input, &mut filters);
+        for (plan, filter) in filters {
+            for condition in split_conjunction(filter) {
+                let what = if condition.contains_outer() {
+                    "that depends on the row around it"
+                } else if has_scalar_subquery(condition) && self.is_of_time(plan, condition, atom) {
+                    "whose periods another subquery tells"
+                } else {
+                    continue;
+                };
+                return Err(PlanError::NotSupported {
+                    what: format!("metric \"{}\", which is over time, in a query {what},", atom.metric),
+                    hint: Some(
+                        "Write the moment as a literal; or group the metric by what it is compared with in a subquery, and join that."
+                            .to_owned(),
+                    ),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    fn is_of_time(&self, plan: &LogicalPlan, condition: &Expr, atom: &Atom) -> bool {
+        reads(plan, condition, atom.instance).time
     }
 
     /// Grouping and filtering by dimensions that a version doesn't declare.
@@ -129,4 +164,8 @@ impl Evaluation<'_, '_, '_> {
         }
         Ok(())
     }
+}
+
+fn has_scalar_subquery(expr: &Expr) -> bool {
+    expr.exists(|node| Ok(matches!(node, Expr::ScalarSubquery(_)))).unwrap_or(false)
 }

@@ -57,7 +57,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
-use datafusion::sql::planner::{PlannerContext, SqlToRel};
+use datafusion::sql::planner::PlannerContext;
 use datafusion::sql::sqlparser::ast;
 
 pub use error::CatalogError;
@@ -205,12 +205,8 @@ impl Catalog {
             let known = param.as_ref().filter(|param| **param != PgType::Unknown);
             known.map(|param| typing::field_of(&typing::type_name(param)))
         });
-        let mut planner_context =
-            PlannerContext::new().with_prepare_param_data_types(given.collect());
-        let options = crate::functions::parser_options();
-        let planner = SqlToRel::new_with_options(&context, options);
-        let statement = ast::Statement::Query(Box::new(query));
-        let plan = planner.sql_statement_to_plan_with_context(statement, &mut planner_context)?;
+        let types = PlannerContext::new().with_prepare_param_data_types(given.collect());
+        let plan = crate::functions::planned(&context, query, types)?;
         crate::functions::operators::check(&plan)?;
         let origins = origins::of_columns(&plan);
         let plan = coercion::apply(plan, &self.casts)?;

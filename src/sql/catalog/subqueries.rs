@@ -348,7 +348,15 @@ fn lateral_join(join: Join, state: &Arc<SessionState>) -> Result<LogicalPlan> {
         return Err(DataFusionError::Internal("a lateral join of no subquery".to_owned()));
     };
     let left_schema = Arc::clone(join.left.schema());
-    let rows = function_of(Kind::Rows, &subquery.subquery, None, &left_schema, state)?;
+    let kind = if preserve { Kind::RowsIfAny } else { Kind::Rows };
+    let (matching, condition) = match (preserve, condition_of(&join)) {
+        (true, Some(condition)) if !is_true(&condition) => {
+            (matching(&subquery.subquery, condition, &right_schema, &left_schema)?, None)
+        }
+        (true, _) => (Arc::clone(&subquery.subquery), None),
+        (false, condition) => (Arc::clone(&subquery.subquery), condition),
+    };
+    let rows = function_of(kind, &matching, None, &left_schema, state)?;
     let left_columns = || left_schema.iter().map(|column| Expr::Column(Column::from(column)));
     let with_rows = left_columns().chain([rows.alias(ROWS)]);
     let unnested = LogicalPlanBuilder::from(join.left.as_ref().clone())
@@ -363,15 +371,36 @@ fn lateral_join(join: Join, state: &Arc<SessionState>) -> Result<LogicalPlan> {
             .alias_qualified(qualifier.cloned(), field.name())
     });
     let joined = unnested.project(left_columns().chain(right_columns))?;
-    let on = join.on.into_iter().map(|(left, right)| left.eq(right));
-    match on.chain(join.filter).reduce(Expr::and) {
-        Some(condition) if !preserve => joined.filter(condition)?.build(),
-        Some(condition) if !is_true(&condition) => {
-            let what = format!("LEFT JOIN LATERAL on {condition}");
-            Err(CatalogError::NotSupported { what }.into())
-        }
-        _ => joined.build(),
+    match condition {
+        Some(condition) => joined.filter(condition)?.build(),
+        None => joined.build(),
     }
+}
+
+fn condition_of(join: &Join) -> Option<Expr> {
+    let on = join.on.iter().map(|(left, right)| left.clone().eq(right.clone()));
+    on.chain(join.filter.clone()).reduce(Expr::and)
+}
+
+/// The rows of a lateral subquery that a join's condition lets through, which is over the join's
+/// columns.
+fn matching(
+    subquery: &Arc<LogicalPlan>,
+    condition: Expr,
+    right: &DFSchema,
+    left: &DFSchema,
+) -> Result<Arc<LogicalPlan>> {
+    let condition = condition.transform_up(|expr| {
+        let Expr::Column(column) = &expr else { return Ok(Transformed::no(expr)) };
+        if let Some(index) = right.maybe_index_of_column(column) {
+            let own = Column::from(subquery.schema().qualified_field(index));
+            return Ok(Transformed::yes(Expr::Column(own)));
+        }
+        let field = Arc::clone(left.qualified_field_from_column(column)?.1);
+        Ok(Transformed::yes(Expr::OuterReferenceColumn(field, column.clone())))
+    })?;
+    let rows = LogicalPlanBuilder::from(Arc::clone(subquery)).filter(condition.data)?.build()?;
+    Ok(Arc::new(rows))
 }
 
 fn is_true(expr: &Expr) -> bool {
@@ -397,6 +426,8 @@ enum Kind {
     In,
     /// An array of the rows as structs.
     Rows,
+    /// The same; NULL where there is none, which `unnest` keeps on demand, and no empty array.
+    RowsIfAny,
 }
 
 /// A subquery as a function of the outer columns that it reads, and of what is looked for in it.
@@ -438,7 +469,7 @@ fn returns(kind: Kind, subquery: &LogicalPlan) -> FieldRef {
         Kind::Scalar => first().as_ref().clone().with_nullable(true),
         Kind::Array => Field::new("array", list_of(first().data_type().clone()), true),
         Kind::Exists | Kind::In => Field::new("exists", DataType::Boolean, true),
-        Kind::Rows => {
+        Kind::Rows | Kind::RowsIfAny => {
             let fields = subquery.schema().fields().iter().enumerate().map(|(at, field)| {
                 field.as_ref().clone().with_name(struct_field_name(at)).with_nullable(true)
             });
@@ -565,7 +596,10 @@ impl SubqueryUdf {
             Kind::Scalar => scalar_of(&rows, self.returns.data_type())?,
             Kind::In => within(needle.first(), rows.column(0))?,
             Kind::Array => array_of(rows.column(0))?,
-            Kind::Rows => array_of(&structs_of(&rows)?)?,
+            Kind::RowsIfAny if rows.num_rows() == 0 => {
+                ScalarValue::try_from(self.returns.data_type())?
+            }
+            Kind::Rows | Kind::RowsIfAny => array_of(&structs_of(&rows)?)?,
         };
         result.cast_to(self.returns.data_type())
     }

@@ -21,10 +21,12 @@ use super::planning::Context;
 use crate::sql::ast::EMPTY_QUERY;
 
 mod expressions;
+mod merged;
 mod rows;
 mod scope;
 
 use expressions::rewrite_expr;
+use merged::{Merged, in_order};
 use rows::rows_of_function;
 use scope::columns_of_query;
 
@@ -73,6 +75,8 @@ struct Frame {
     visited: usize,
     /// The columns of its parts, in Postgres's names: the leftmost select's count.
     columns: Option<Vec<String>>,
+    /// Columns that joins of that select have merged.
+    merged: Merged,
 }
 
 impl VisitorMut for Pass<'_> {
@@ -89,9 +93,13 @@ impl VisitorMut for Pass<'_> {
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<CatalogError> {
+        let frame = self.frames.pop();
+        if let (Some(frame), SetExpr::Select(_)) = (&frame, query.body.as_ref()) {
+            in_order(query, &frame.merged, frame.columns.as_deref().unwrap_or_default());
+        }
         order_apart(query);
         literals::bare_in_query(query);
-        let Some(frame) = self.frames.pop() else { return ControlFlow::Continue(()) };
+        let Some(frame) = frame else { return ControlFlow::Continue(()) };
         match self.frames.last_mut() {
             Some(parent) if parent.visited < parent.ctes.len() => {
                 let columns = &mut parent.ctes[parent.visited].1;
@@ -133,11 +141,16 @@ impl VisitorMut for Pass<'_> {
         literals::bare_in_select(select);
         self.expand_wildcards(select);
         self.expand_rows(select);
+        let merged = match self.merge_outer_joins(select) {
+            Ok(merged) => merged,
+            Err(error) => return ControlFlow::Break(error),
+        };
         let names = unique_names(select);
         if let Some(frame) = self.frames.last_mut()
             && frame.columns.is_none()
         {
             frame.columns = names;
+            frame.merged = merged;
         }
         ControlFlow::Continue(())
     }

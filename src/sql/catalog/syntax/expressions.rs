@@ -21,17 +21,11 @@ pub(super) fn rewrite_expr(expr: &mut Expr, context: &Context<'_>) -> Result<(),
     crate::sql::spelling::rewrite(expr);
     match expr {
         Expr::Collate { expr: inner, .. } => *expr = take(inner),
-        Expr::BinaryOp { op, left, right } => {
+        Expr::BinaryOp { op, .. } => {
             if let BinaryOperator::PGCustomBinaryOperator(parts) = op
                 && let Some(known) = parts.last().and_then(|part| operator_of(part))
             {
                 *op = known;
-            }
-            if let (Expr::Tuple(left), Expr::Tuple(right)) = (left.as_mut(), right.as_mut())
-                && left.len() == right.len()
-                && let Some(rewritten) = compare_rows(op, left, right)
-            {
-                *expr = rewritten;
             }
         }
         // Of `NOT a = '{}'` the planner asks the type before the literal has one.
@@ -186,28 +180,6 @@ fn operator_of(text: &str) -> Option<BinaryOperator> {
         "/" => BinaryOperator::Divide,
         "||" => BinaryOperator::StringConcat,
         _ => return None,
-    })
-}
-
-/// `(a, b) = (c, d)`, column by column.
-fn compare_rows(op: &BinaryOperator, left: &mut [Expr], right: &mut [Expr]) -> Option<Expr> {
-    if !matches!(op, BinaryOperator::Eq | BinaryOperator::NotEq) {
-        return None;
-    }
-    let pairs = left.iter_mut().zip(right).map(|(left, right)| Expr::BinaryOp {
-        left: Box::new(std::mem::replace(left, null())),
-        op: BinaryOperator::Eq,
-        right: Box::new(std::mem::replace(right, null())),
-    });
-    let all = pairs.reduce(|left, right| Expr::BinaryOp {
-        left: Box::new(left),
-        op: BinaryOperator::And,
-        right: Box::new(right),
-    })?;
-    let all = Expr::Nested(Box::new(all));
-    Some(match op {
-        BinaryOperator::NotEq => Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(all) },
-        _ => all,
     })
 }
 

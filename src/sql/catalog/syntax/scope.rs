@@ -95,7 +95,7 @@ impl Pass<'_> {
         Some(())
     }
 
-    fn add_factor(&self, factor: &TableFactor, scope: &mut Scope) -> Option<()> {
+    pub(super) fn add_factor(&self, factor: &TableFactor, scope: &mut Scope) -> Option<()> {
         let (name, mut columns, alias) = match factor {
             TableFactor::Table { name, alias, args: None, .. } => {
                 (last_part(name), self.columns_of_relation(name)?, alias)
@@ -140,7 +140,7 @@ fn is_system_column(name: &str) -> bool {
 
 /// The relations of a FROM clause with their columns.
 #[derive(Default)]
-struct Scope {
+pub(super) struct Scope {
     relations: Vec<(String, Vec<String>)>,
     /// Columns that joins have merged into one.
     merged: Vec<String>,
@@ -167,15 +167,38 @@ impl Scope {
     }
 
     fn merge_common(&mut self, from: usize) {
-        let left: HashSet<_> =
-            self.relations[..from].iter().flat_map(|(_, columns)| columns.clone()).collect();
-        let right = self.relations[from..].iter().flat_map(|(_, columns)| columns.clone());
-        let common: Vec<_> = right.filter(|column| left.contains(column)).collect();
+        let common = common(&self.relations[..from], &self.relations[from..]);
         self.merged.extend(common);
+    }
+
+    /// The columns of both, as a natural join merges them.
+    pub(super) fn common(&self, right: &Scope) -> Vec<String> {
+        common(&self.relations, &right.relations)
+    }
+
+    /// A column by its name alone; None where no relation has it, or one without a name.
+    pub(super) fn column(&self, name: &str) -> Option<Expr> {
+        let mut having = self.relations.iter();
+        let (relation, _) = having.find(|(_, columns)| columns.iter().any(|it| it == name))?;
+        let parts = vec![quoted(relation), quoted(name)];
+        (!relation.is_empty()).then_some(Expr::CompoundIdentifier(parts))
+    }
+
+    pub(super) fn extend(&mut self, right: Scope) {
+        self.relations.extend(right.relations);
+        self.merged.extend(right.merged);
     }
 }
 
-fn constraint_of(operator: &JoinOperator) -> Option<&JoinConstraint> {
+/// The names in both of some relations' columns, in the order of the first.
+fn common(left: &[(String, Vec<String>)], right: &[(String, Vec<String>)]) -> Vec<String> {
+    let right: HashSet<&String> = right.iter().flat_map(|(_, columns)| columns).collect();
+    let mut seen = HashSet::new();
+    let left = left.iter().flat_map(|(_, columns)| columns);
+    left.filter(|column| right.contains(column) && seen.insert(*column)).cloned().collect()
+}
+
+pub(super) fn constraint_of(operator: &JoinOperator) -> Option<&JoinConstraint> {
     match operator {
         JoinOperator::Join(constraint)
         | JoinOperator::Inner(constraint)

@@ -1,0 +1,80 @@
+//! Comparisons of rows, `(a, b) > (c, d)`, as those of their columns.
+
+use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator};
+
+/// What a comparison of two rows says; None of operands that aren't rows written out, of as many
+/// columns, or too long to be repeated.
+pub(super) fn comparison(left: &Expr, op: &BinaryOperator, right: &Expr) -> Option<Expr> {
+    let (left, right) = (columns(left)?, columns(right)?);
+    if left.len() != right.len() || left.is_empty() {
+        return None;
+    }
+    match op {
+        BinaryOperator::Eq => equal(left, right),
+        BinaryOperator::NotEq => Some(not(equal(left, right)?)),
+        BinaryOperator::Lt | BinaryOperator::LtEq => ordered(left, &BinaryOperator::Lt, op, right),
+        BinaryOperator::Gt | BinaryOperator::GtEq => ordered(left, &BinaryOperator::Gt, op, right),
+        _ => None,
+    }
+}
+
+/// Longer lists of rows are left to the planner: written out they would be too deep.
+const LIST_MAX: usize = 200;
+
+/// `(a, b) IN ((1, 2), (3, 4))`.
+pub(super) fn membership(row: &Expr, list: &[Expr], negated: bool) -> Option<Expr> {
+    let is_short = |column: &Expr| super::spelling::is_short(column, list.len());
+    if list.len() > LIST_MAX || !columns(row)?.iter().all(is_short) {
+        return None;
+    }
+    let each = list.iter().map(|item| comparison(row, &BinaryOperator::Eq, item));
+    let any = each.collect::<Option<Vec<_>>>()?;
+    let any = any.into_iter().reduce(|one, other| both(one, BinaryOperator::Or, other))?;
+    let any = Expr::Nested(Box::new(any));
+    Some(if negated { not(any) } else { any })
+}
+
+fn columns(row: &Expr) -> Option<&[Expr]> {
+    match row {
+        Expr::Tuple(columns) => Some(columns),
+        _ => None,
+    }
+}
+
+fn equal(left: &[Expr], right: &[Expr]) -> Option<Expr> {
+    let pairs = left.iter().zip(right);
+    let pairs = pairs.map(|(left, right)| both(left.clone(), BinaryOperator::Eq, right.clone()));
+    let all = pairs.reduce(|one, other| both(one, BinaryOperator::And, other))?;
+    Some(Expr::Nested(Box::new(all)))
+}
+
+/// The first columns that differ decide; the last ones by the operator itself.
+fn ordered(
+    left: &[Expr],
+    strict: &BinaryOperator,
+    op: &BinaryOperator,
+    right: &[Expr],
+) -> Option<Expr> {
+    let mut pairs = left.iter().zip(right).rev();
+    let (last, other) = pairs.next()?;
+    let mut decided = both(last.clone(), op.clone(), other.clone());
+    for (left, right) in pairs {
+        if !super::spelling::is_short(left, 2) || !super::spelling::is_short(right, 2) {
+            return None;
+        }
+        let differ = both(left.clone(), strict.clone(), right.clone());
+        let alike = both(left.clone(), BinaryOperator::Eq, right.clone());
+        let alike = both(alike, BinaryOperator::And, Expr::Nested(Box::new(decided)));
+        decided = both(differ, BinaryOperator::Or, Expr::Nested(Box::new(alike)));
+    }
+    Some(Expr::Nested(Box::new(decided)))
+}
+
+fn both(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+    Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
+}
+
+fn not(expr: Expr) -> Expr {
+    let not = Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(expr) };
+    Expr::Nested(Box::new(not))
+}
