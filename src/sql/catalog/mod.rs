@@ -15,6 +15,7 @@
 //! Relations come from a [`CatalogSnapshot`] by way of the [`directory`], which gives every object
 //! its OID; [`tables`] and [`information_schema`] write the rows.
 
+mod aggregates;
 mod coercion;
 mod constants;
 mod definitions;
