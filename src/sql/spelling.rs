@@ -36,6 +36,10 @@ pub(crate) fn rewrite(expr: &mut Expr) {
         Expr::AllOp { left, compare_op, right } => {
             of_each(left, compare_op, right, BinaryOperator::And)
         }
+        // The planner takes no zone that isn't written out.
+        Expr::AtTimeZone { timestamp, time_zone } if is_parameter(time_zone) => {
+            Some(call("timezone", vec![take(time_zone), take(timestamp)]))
+        }
         Expr::Between { expr: inner, negated, low, high } => symmetric(inner, *negated, low, high),
         Expr::CompoundFieldAccess { access_chain, .. } => {
             access_chain.iter_mut().for_each(whole_slice);
@@ -187,6 +191,32 @@ fn of_subquery(left: &mut Box<Expr>, right: &mut Expr, negated: bool) -> Option<
             Some(Expr::InSubquery { expr, subquery, negated })
         }
         _ => None,
+    }
+}
+
+/// `x <> ALL ($1)` as `NOT x = ANY ($1)`: when the array is known, that is a list that `x` isn't in.
+/// The catalogue has a function for it.
+pub(crate) fn in_none_of_parameter(expr: &mut Expr) {
+    let Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } = expr else { return };
+    if !is_parameter(right) {
+        return;
+    }
+    let within = Expr::AnyOp {
+        left: Box::new(take(left)),
+        compare_op: BinaryOperator::Eq,
+        right: Box::new(take(right)),
+        is_some: false,
+    };
+    let within = Box::new(Expr::Nested(Box::new(within)));
+    *expr = Expr::UnaryOp { op: UnaryOperator::Not, expr: within };
+}
+
+/// A parameter, perhaps cast.
+fn is_parameter(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => is_parameter(inner),
+        Expr::Value(value) => matches!(value.value, Value::Placeholder(_)),
+        _ => false,
     }
 }
 
