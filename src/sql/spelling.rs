@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgOperator, FunctionArgumentList, FunctionArguments, Ident, Interval,
-    ObjectName, Subscript, UnaryOperator, Value, visit_expressions,
+    LimitClause, ObjectName, Query, Subscript, UnaryOperator, Value, visit_expressions,
 };
 
 use super::ast::{call, unnamed};
@@ -219,6 +219,33 @@ fn is_parameter(expr: &Expr) -> bool {
         _ => false,
     }
 }
+
+/// FETCH FIRST n ROWS is LIMIT n.
+///
+/// # Errors
+/// What it asks for that LIMIT doesn't: `WITH TIES`, `PERCENT`.
+pub(crate) fn fetch_as_limit(query: &mut Query) -> Result<(), &'static str> {
+    let Some(fetch) = query.fetch.take() else { return Ok(()) };
+    if fetch.with_ties {
+        return Err("FETCH … WITH TIES");
+    }
+    if fetch.percent {
+        return Err("FETCH … PERCENT");
+    }
+    let limit = Some(fetch.quantity.unwrap_or_else(|| number(1)));
+    match &mut query.limit_clause {
+        Some(LimitClause::LimitOffset { limit: known, .. }) => *known = limit,
+        _ => {
+            query.limit_clause =
+                Some(LimitClause::LimitOffset { limit, offset: None, limit_by: Vec::new() });
+        }
+    }
+    Ok(())
+}
+
+/// What to write for a FETCH that is no LIMIT.
+pub(crate) const TIES_HINT: &str =
+    "Number the rows in a subquery, by rank() OVER (ORDER BY …), and filter by that.";
 
 /// `x LIKE ANY (ARRAY['a%', 'b%'])` and its like: a comparison with each item of an array that is
 /// written out. Of other arrays a pattern is looked for by a function.
