@@ -440,7 +440,7 @@ impl Session {
         let query = match &argument.value {
             ArgumentValue::Literal(literal) => {
                 let zone = self.settings.time_zone();
-                let value = value::from_text(pg_type, literal.as_deref(), &zone);
+                let value = value::parameter(pg_type, literal.as_deref(), &zone);
                 return Ok(value.map_err(misfit)?);
             }
             ArgumentValue::Query(query) => query,
