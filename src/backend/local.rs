@@ -267,7 +267,7 @@ impl From<DataFusionError> for BackendError {
 
 const ELSEWHERE: &str = "Join the subquery instead, or write its condition in WHERE.";
 /// How DataFusion 55.2 begins what it says of a scalar subquery that isn't one.
-const SEVERAL_ROWS: &str = "Scalar subquery returned more than one row";
+pub(crate) const SEVERAL_ROWS: &str = "Scalar subquery returned more than one row";
 
 fn known(error: &DataFusionError) -> Option<BackendError> {
     if let Some(refused) = FunctionError::of(error) {

@@ -23,6 +23,7 @@ impl Binder<'_> {
         scope: &Scope<'_>,
         clause: Clause,
     ) -> Result<Found, BindError> {
+        spelling::in_none_of_parameter(expr);
         spelling::rewrite(expr);
         match expr {
             Expr::Identifier(ident) => {

@@ -49,6 +49,7 @@ impl Property for Int4 {
             {
                 rows.all(args)
             }
+            Expr::WindowFunction(function) if function.fun.name() == "ntile" => true,
             _ => type_of(expr).is_ok_and(|data_type| is_small(&data_type)),
         }
     }

@@ -37,14 +37,11 @@ mod template;
 mod uuids;
 mod walk;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use datafusion::arrow::datatypes::DataType;
-use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::arrow::datatypes::FieldRef;
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::logical_expr::{Expr, ExprSchemable, Limit, LogicalPlan};
-use datafusion::sql::planner::PlannerContext;
 use datafusion::sql::sqlparser::ast::Query;
 use datafusion::sql::sqlparser::tokenizer::Location;
 use tracing::debug_span;
@@ -58,7 +55,7 @@ pub use relation::Relations;
 pub use scope::{PlainColumn, nearest};
 pub use uuids::{Uuids, uuid_columns};
 
-use crate::functions::planned;
+use crate::functions::{parameters, planned};
 use crate::model::{MetricVersion, Model, SegmentVersion};
 use crate::sql::operators::{self, Misplaced};
 use crate::sql::types::PgType;
@@ -73,11 +70,8 @@ pub struct BoundQuery {
     pub names: Vec<String>,
     /// Of each output column that is a relation's: which one.
     pub plain: Vec<Option<PlainColumn>>,
-    /// Types of the parameters as far as the statement tells, by number from 1.
-    pub params: BTreeMap<usize, Option<DataType>>,
-    /// Parameters that are text by their types: uuids and arrays of uuids, since they stand beside some,
-    /// and those that are cast to uuid or JSON.
-    pub uuid_params: BTreeMap<usize, PgType>,
+    /// The types of `$1` and so on: as announced, else as the statement tells, else text.
+    pub params: Vec<PgType>,
     /// Versions of the metrics that it asks for.
     pub versions: Vec<Arc<MetricVersion>>,
     /// Versions of the segments that it reads.
@@ -86,7 +80,8 @@ pub struct BoundQuery {
     pub previews: Vec<Preview>,
 }
 
-/// Resolves every name of a query, and plans it.
+/// Resolves every name of a query, and plans it. `announced` are the types that the client gave its
+/// parameters.
 ///
 /// # Errors
 /// Unknown names, measures and aggregates out of place, types that don't go together.
@@ -96,6 +91,7 @@ pub fn bind(
     settings: &BindSettings,
     query: &Query,
     text: &str,
+    announced: &[Option<PgType>],
 ) -> Result<BoundQuery, BindError> {
     let mut binder = binder::Binder::new(model, relations, settings, text);
     let written = query;
@@ -106,16 +102,28 @@ pub fn bind(
     let previews = std::mem::take(&mut binder.previews);
     let (scans, versions) = binder.finish();
     let context = context::StatementContext { scans };
-    let to_plan = || planned(&context, query, PlannerContext::new());
-    let plan = debug_span!("sql_to_plan").in_scope(to_plan);
     let refused = |error: DataFusionError| placed(types_error(&error), &error, written, text);
-    let plan = plan.and_then(level_shares::apply).map_err(refused)?;
-    crate::functions::operators::check(&plan).map_err(refused)?;
-    let params = parameters_of(&plan).map_err(|error| types_error(&error))?;
-    let (plan, mut uuid_params) = uuids::read(plan).map_err(|error| types_error(&error))?;
-    uuid_params.extend(told_by_casts(&plan).map_err(|error| types_error(&error))?);
+    let plan = |types: &[Option<FieldRef>]| {
+        planned(&context, query.clone(), types).and_then(level_shares::apply)
+    };
+    let fields = announced.iter().map(|it| known(it).map(parameters::field_of)).collect();
+    let typed = || parameters::typed(fields, plan);
+    let typed = debug_span!("sql_to_plan").in_scope(typed).map_err(refused)?;
+    crate::functions::operators::check(&typed.plan).map_err(refused)?;
+    let (plan, uuids) = uuids::read(typed.plan).map_err(|error| types_error(&error))?;
+    let type_of = |(index, field): (usize, &FieldRef)| {
+        let announced = announced.get(index).and_then(known).cloned();
+        let uuid = || uuids.get(&(index + 1)).filter(|it| it.to_arrow() == *field.data_type());
+        announced.or_else(|| uuid().cloned()).unwrap_or_else(|| parameters::announced(field))
+    };
+    let params = typed.types.iter().enumerate().map(type_of).collect();
     let (names, plain) = outputs.into_iter().map(|column| (column.name, column.plain)).unzip();
-    Ok(BoundQuery { plan, names, plain, params, uuid_params, versions, segments, previews })
+    Ok(BoundQuery { plan, names, plain, params, versions, segments, previews })
+}
+
+/// A type that a client gave, and not only its place.
+fn known(announced: &Option<PgType>) -> Option<&PgType> {
+    announced.as_ref().filter(|it| **it != PgType::Unknown)
 }
 
 /// A missing operator at its place in the statement.
@@ -133,70 +141,6 @@ fn placed(refused: BindError, error: &DataFusionError, query: &Query, text: &str
         }
         None => BindError::Worded(worded, None),
     }
-}
-
-/// The parameters of a plan by number, with their types where the planner inferred them.
-fn parameters_of(plan: &LogicalPlan) -> Result<BTreeMap<usize, Option<DataType>>, DataFusionError> {
-    let mut named = plan.get_parameter_types()?;
-    for (name, data_type) in told_by_place(plan)? {
-        named.entry(name).or_default().get_or_insert(data_type);
-    }
-    let number = |name: &str| name.strip_prefix('$').and_then(|digits| digits.parse().ok());
-    Ok(named.into_iter().filter_map(|(name, it)| Some((number(&name)?, it))).collect())
-}
-
-/// Types that the planner doesn't infer: the array in `x = ANY ($1)`, whose items are like `x`, and
-/// the numbers of LIMIT and OFFSET.
-fn told_by_place(plan: &LogicalPlan) -> Result<Vec<(String, DataType)>, DataFusionError> {
-    let mut told = Vec::new();
-    plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::Limit(Limit { skip, fetch, .. }) = node {
-            for bound in [skip, fetch].into_iter().flatten() {
-                if let Expr::Placeholder(number) = &**bound {
-                    told.push((number.id.clone(), DataType::Int64));
-                }
-            }
-        }
-        node.apply_expressions(|expr| {
-            expr.apply(|expr| {
-                let Expr::ScalarFunction(call) = expr else {
-                    return Ok(TreeNodeRecursion::Continue);
-                };
-                if let ("array_has", [Expr::Placeholder(array), item]) =
-                    (call.func.name(), call.args.as_slice())
-                {
-                    let input = node.inputs().first().map(|input| item.get_type(input.schema()));
-                    if let Some(Ok(item)) = input {
-                        told.push((array.id.clone(), DataType::new_list(item, true)));
-                    }
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
-        })
-    })?;
-    Ok(told)
-}
-
-/// Parameters that are cast to a type which Arrow's doesn't tell.
-fn told_by_casts(plan: &LogicalPlan) -> Result<Vec<(usize, PgType)>, DataFusionError> {
-    let mut told = Vec::new();
-    plan.apply_with_subqueries(|node| {
-        node.apply_expressions(|expr| {
-            expr.apply(|expr| {
-                if let Expr::Cast(cast) = expr
-                    && let Expr::Placeholder(parameter) = cast.expr.as_ref()
-                    && let Some(number) = parameter.id.strip_prefix('$')
-                    && let Ok(number) = number.parse()
-                    && let to @ (PgType::Uuid | PgType::Json | PgType::Jsonb) =
-                        PgType::of(&cast.field)
-                {
-                    told.push((number, to));
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })
-        })
-    })?;
-    Ok(told)
 }
 
 /// A planning error in our words: names are resolved before, so what is left is types.

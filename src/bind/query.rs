@@ -8,6 +8,7 @@ use super::binder::{Binder, Clause, Cte};
 use super::error::BindError;
 use super::preview::{Wanted, asks_for_columns};
 use super::scope::{Kind, OutputColumn, Scope, folded, quoted};
+use crate::sql::spelling::{TIES_HINT, fetch_as_limit};
 
 impl Binder<'_> {
     /// Binds a query in place; its output columns are called `c0`, `c1`, … inside. With `forced` its
@@ -153,6 +154,11 @@ impl Binder<'_> {
     }
 
     fn bind_limit(&mut self, query: &mut Query) -> Result<(), BindError> {
+        fetch_as_limit(query).map_err(|what| BindError::NotSupported {
+            what: what.to_owned(),
+            hint: Some(TIES_HINT.to_owned()),
+            position: None,
+        })?;
         let empty = Scope::default();
         let mut exprs: Vec<&mut Expr> = Vec::new();
         match &mut query.limit_clause {
@@ -167,17 +173,9 @@ impl Binder<'_> {
             }
             None => {}
         }
-        if let Some(fetch) = &mut query.fetch {
-            if fetch.with_ties || fetch.percent {
-                let what = "FETCH with ties or percent".to_owned();
-                return Err(BindError::NotSupported { what, hint: None, position: None });
-            }
-            exprs.extend(fetch.quantity.iter_mut());
-        }
         for expr in exprs {
             self.resolve(expr, &empty, Clause::Values)?;
         }
-        fetch_as_limit(query);
         Ok(())
     }
 
@@ -225,20 +223,6 @@ impl Binder<'_> {
 pub(crate) fn order_by_all() -> BindError {
     let hint = Some("Name the columns to order by.".to_owned());
     BindError::NotSupported { what: "ORDER BY ALL".to_owned(), hint, position: None }
-}
-
-/// FETCH FIRST n ROWS is LIMIT n.
-fn fetch_as_limit(query: &mut Query) {
-    let Some(fetch) = query.fetch.take() else { return };
-    let one = || Expr::value(Value::Number("1".to_owned(), false));
-    let limit = Some(fetch.quantity.unwrap_or_else(one));
-    match &mut query.limit_clause {
-        Some(LimitClause::LimitOffset { limit: known, .. }) => *known = limit,
-        _ => {
-            query.limit_clause =
-                Some(LimitClause::LimitOffset { limit, offset: None, limit_by: Vec::new() });
-        }
-    }
 }
 
 /// The output column that a bare name or a number in ORDER BY means.

@@ -26,6 +26,7 @@ mod maths;
 mod moments;
 pub mod numeric;
 pub mod operators;
+pub(crate) mod parameters;
 mod patterns;
 pub mod percentile;
 mod regex;
@@ -155,7 +156,8 @@ impl Registry {
 
 /// DataFusion's own, after ours.
 fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
-    let own: [Arc<dyn ExprPlanner>; 4] = [
+    let own: [Arc<dyn ExprPlanner>; 5] = [
+        Arc::new(parameters::Operands),
         Arc::new(jsonb::Operators),
         Arc::new(types::IntervalProducts),
         Arc::new(types::Extracts),

@@ -121,7 +121,8 @@ impl AggregateUDFImpl for Percentile {
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {
         match (self.kind, arg_types) {
             (Kind::Continuous, [value, share])
-                if (value.is_numeric() || value.is_null()) && share.is_numeric() =>
+                if (value.is_numeric() || value.is_null())
+                    && (share.is_numeric() || share.is_null()) =>
             {
                 Ok(vec![DataType::Float64, DataType::Float64])
             }

@@ -335,6 +335,41 @@ impl Kind {
     }
 }
 
+/// What an argument without a type may be, of several ways to call a function.
+///
+/// Source: PostgreSQL 15, 10.3, step 4e.
+fn preferred(kinds: &[Kind]) -> Option<Kind> {
+    use Kind::{Date, Float, Instant, Int, Integer, Interval, Numeric, Text, Time, Timestamp};
+    let categories: [&[Kind]; 4] =
+        [&[Float, Numeric, Integer, Int], &[Instant, Timestamp, Date], &[Interval], &[Time]];
+    if kinds.contains(&Text) {
+        return Some(Text);
+    }
+    let all_in = |category: &&[Kind]| kinds.iter().all(|kind| category.contains(kind));
+    let category = categories.into_iter().find(all_in)?;
+    let preferred = category.first().filter(|kind| kinds.contains(kind));
+    preferred.or(kinds.first()).copied()
+}
+
+impl Kind {
+    /// The type of a parameter that is taken so, beside arguments of these types.
+    fn of_parameter(self, types: &[Arrow]) -> Option<PgType> {
+        Some(match self {
+            Self::Text => PgType::Text,
+            Self::Integer if types.contains(&Arrow::Int64) => PgType::Int8,
+            Self::Int | Self::Integer => PgType::Int4,
+            Self::Float => PgType::Float8,
+            Self::Numeric => PgType::Numeric(None),
+            Self::Date => PgType::Date,
+            Self::Time => PgType::Time,
+            Self::Timestamp => PgType::Timestamp,
+            Self::Instant => PgType::Timestamptz,
+            Self::Interval => PgType::Interval,
+            Self::Json | Self::List | Self::Any => return None,
+        })
+    }
+}
+
 /// The type of a result, from the converted types and the arguments that are constant.
 pub(super) type Returns = fn(&[Arrow], &[Option<&ScalarValue>]) -> Result<Arrow>;
 
@@ -416,15 +451,46 @@ impl RowFunction {
     fn undefined(&self, types: &[Arrow]) -> FunctionError {
         undefined(self.name, types)
     }
+
+    /// What it takes at a place whose argument has no type.
+    fn taken(&self, types: &[Arrow], index: usize) -> Option<Kind> {
+        let ways = || self.overloads.iter().filter_map(|way| Some((way.distance(types)?, way)));
+        let least = ways().map(|(distance, _)| distance).min()?;
+        let nearest = ways().filter(|(distance, _)| *distance == least);
+        let kinds: Vec<Kind> = nearest.map(|(_, way)| way.kind(index)).collect();
+        preferred(&kinds)
+    }
+}
+
+/// The type of a parameter that is an argument of a function of the table; NULL is the type of those
+/// that have none.
+pub(super) fn taken(name: &str, types: &[Arrow], index: usize) -> Option<PgType> {
+    BY_NAME.get(name)?.taken(types, index)?.of_parameter(types)
 }
 
 /// Postgres's words for a function that doesn't take arguments of these types.
 pub(super) fn undefined(name: &str, types: &[Arrow]) -> FunctionError {
+    let name = written_name(name);
     let types: Vec<String> = types.iter().map(type_name).collect();
     FunctionError::new("42883", format!("function {name}({}) does not exist", types.join(", ")))
         .with_hint(
             "No function matches the given name and argument types. You might need to add explicit type casts.",
         )
+}
+
+/// What is written where a function stands that gives an array for Postgres's rows.
+fn written_name(name: &str) -> &str {
+    match name {
+        "series" => "generate_series",
+        "json_items" => "json_array_elements",
+        "json_items_text" => "json_array_elements_text",
+        "json_keys" => "json_object_keys",
+        "jsonb_items" => "jsonb_array_elements",
+        "jsonb_items_text" => "jsonb_array_elements_text",
+        "jsonb_keys" => "jsonb_object_keys",
+        "regexp_all_matches" => "regexp_matches",
+        other => other,
+    }
 }
 
 /// A type in Postgres's words, as errors name it.

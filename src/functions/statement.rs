@@ -8,6 +8,7 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, LazyLock};
 
+use datafusion::arrow::datatypes::FieldRef;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, SchemaError};
 use datafusion::error::{DataFusionError, Result};
@@ -31,26 +32,28 @@ pub(super) fn named_cast() -> Arc<ScalarUDF> {
     Arc::clone(&NAMED)
 }
 
-/// A query as DataFusion's planner sees it.
+/// A query as DataFusion's planner sees it, whose parameters have these types, as far as they are
+/// known.
 ///
 /// # Errors
 /// DataFusion's: unknown columns and functions, types that don't go together.
 pub(crate) fn planned<C: ContextProvider>(
     context: &C,
     query: Query,
-    types: PlannerContext,
+    types: &[Option<FieldRef>],
 ) -> Result<LogicalPlan> {
-    let plan = |query: Query, mut types: PlannerContext| {
+    let plan = |query: Query| {
         let planner = SqlToRel::new_with_options(context, parser_options());
+        let mut types = PlannerContext::new().with_prepare_param_data_types(types.to_vec());
         let statement = Statement::Query(Box::new(query));
         planner.sql_statement_to_plan_with_context(statement, &mut types)
     };
     if !has_casts(&query) {
-        return plan(query, types);
+        return plan(query);
     }
-    match plan(query.clone(), types.clone()) {
+    match plan(query.clone()) {
         Err(error) if is_of_names(&error) => {
-            let named = plan(with_named_casts(query), types).and_then(without_functions);
+            let named = plan(with_named_casts(query)).and_then(without_functions);
             // Names may clash that have nothing to do with casts.
             named.map_err(|_| error)
         }

@@ -99,10 +99,6 @@ impl Session {
                 self.query(&explanation, params, cancel, Pace::AtOnce).await.map(Answer::Rows)
             }
             Statement::Unlisten => done("UNLISTEN"),
-            Statement::Declare { name, options, query } => {
-                self.declare(name, *options, query, text).await?;
-                done("DECLARE CURSOR")
-            }
             Statement::Fetch { cursor, direction } => self.fetch(cursor, *direction, cancel).await,
             Statement::Move { cursor, direction } => self.move_cursor(cursor, *direction).await,
             Statement::CloseCursor(name) => self.close_cursor(name.as_deref()),
@@ -110,7 +106,7 @@ impl Session {
                 self.copy_out(query, options, text, cancel).await
             }
             Statement::Refused(error) => Err(error.clone().into()),
-            Statement::Query(_) => Err(SessionError::Internal.into()),
+            Statement::Query(_) | Statement::Declare { .. } => Err(SessionError::Internal.into()),
         }
     }
 
@@ -444,7 +440,7 @@ impl Session {
         let query = match &argument.value {
             ArgumentValue::Literal(literal) => {
                 let zone = self.settings.time_zone();
-                let value = value::from_text(pg_type, literal.as_deref(), &zone);
+                let value = value::parameter(pg_type, literal.as_deref(), &zone);
                 return Ok(value.map_err(misfit)?);
             }
             ArgumentValue::Query(query) => query,

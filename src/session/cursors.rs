@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
+use datafusion::common::ScalarValue;
 use datafusion::sql::sqlparser::ast;
 use tokio_util::sync::CancellationToken;
 
@@ -34,21 +35,23 @@ impl Session {
         &mut self,
         name: &str,
         options: CursorOptions,
-        query: &ast::Statement,
-        text: &Arc<str>,
-    ) -> Result<(), QueryError> {
+        prepared: &Arc<PreparedQuery>,
+        params: Vec<ScalarValue>,
+    ) -> Result<Answer, QueryError> {
         if name.is_empty() {
             let message = "invalid cursor name: must not be empty".to_owned();
             return Err(SessionError::BadResult { sqlstate: "34000", message }.into());
         }
-        let prepared = self.prepare_plain(query, text).await?;
+        if params.len() < prepared.params.len() {
+            return Err(SessionError::UnknownParameter { number: params.len() + 1 }.into());
+        }
         if !options.hold && !self.transaction.is_block() && !self.in_batch {
             return Err(SessionError::NoTransaction { command: "DECLARE CURSOR" }.into());
         }
         self.check_new_portal(name)?;
         // Not the statement's own: what stops DECLARE or a FETCH doesn't stop the cursor.
         let cancel = CancellationToken::new();
-        let rows = self.query(&prepared, Vec::new(), cancel, Pace::InParts).await?;
+        let rows = self.query(prepared, params, cancel, Pace::InParts).await?;
         let mut cursor = rows.cursor;
         if options.scroll {
             cursor = cursor.with_scroll(self.kept_bytes.clone());
@@ -59,8 +62,9 @@ impl Session {
             cursor.hold(self.kept_bytes.clone()).await?;
             held = true;
         }
-        let portal = Portal::declared(prepared, SharedCursor::new(cursor), options);
-        self.add_portal(name, Portal { held, ..portal })
+        let portal = Portal::declared(Arc::clone(prepared), SharedCursor::new(cursor), options);
+        self.add_portal(name, Portal { held, ..portal })?;
+        Ok(Answer::Done("DECLARE CURSOR".to_owned()))
     }
 
     /// The cursor of that name. One of the protocol that has not begun is begun.

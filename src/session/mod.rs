@@ -315,7 +315,14 @@ impl Session {
             }
             statement => {
                 let columns = self.command_columns(&statement).await?;
-                Ok(Prepared::Command { statement, columns, text: text.clone() })
+                let query = match &statement {
+                    Statement::Declare { query, .. } => {
+                        let query = QueryText { statement: *query.clone(), text: text.clone() };
+                        Some(self.engine.prepare(&query, params, &self.context()).await?)
+                    }
+                    _ => None,
+                };
+                Ok(Prepared::Command { statement, columns, query, text: text.clone() })
             }
         }
     }
@@ -371,7 +378,15 @@ impl Session {
                 self.refuse_if_failed(None)?;
                 self.query(query, params, cancel, pace).await.map(Answer::Rows)
             }
-            Prepared::Command { statement, columns, text } => {
+            Prepared::Command {
+                statement: Statement::Declare { name, options, .. },
+                query: Some(query),
+                ..
+            } => {
+                self.refuse_if_failed(None)?;
+                self.declare(name, *options, query, params).await
+            }
+            Prepared::Command { statement, columns, text, .. } => {
                 self.refuse_if_failed(Some(statement))?;
                 let answer = self.command(statement, text, cancel).await?;
                 match &answer {

@@ -21,6 +21,8 @@ pub enum Prepared {
     Command {
         statement: Statement,
         columns: Option<Vec<Column>>,
+        /// What DECLARE is for.
+        query: Option<Arc<PreparedQuery>>,
         text: Arc<str>,
     },
 }
@@ -28,8 +30,8 @@ pub enum Prepared {
 impl Prepared {
     pub fn params(&self) -> &[PgType] {
         match self {
-            Self::Query(query) => &query.params,
-            Self::Empty | Self::Command { .. } => &[],
+            Self::Query(query) | Self::Command { query: Some(query), .. } => &query.params,
+            Self::Empty | Self::Command { query: None, .. } => &[],
         }
     }
 

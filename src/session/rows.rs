@@ -13,6 +13,7 @@ use super::EngineError;
 use super::engine::Column;
 use super::error::SessionError;
 use crate::backend::BackendError;
+use crate::backend::local::SEVERAL_ROWS;
 use crate::bind::BindError;
 use crate::error::QueryError;
 use crate::functions::FunctionError;
@@ -70,6 +71,9 @@ pub fn stream_error(error: DataFusionError) -> QueryError {
             _ => None,
         },
         DataFusionError::ResourcesExhausted(_) => Some(BackendError::OutOfMemory),
+        DataFusionError::Execution(text) if text.starts_with(SEVERAL_ROWS) => {
+            Some(BackendError::SeveralRows)
+        }
         _ => None,
     };
     own.map(QueryError::from).unwrap_or_else(|| {

@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgOperator, FunctionArgumentList, FunctionArguments, Ident, Interval,
-    ObjectName, Subscript, UnaryOperator, Value, visit_expressions,
+    LimitClause, ObjectName, Query, Subscript, UnaryOperator, Value, visit_expressions,
 };
 
 use super::ast::{call, unnamed};
@@ -39,6 +39,10 @@ pub(crate) fn rewrite(expr: &mut Expr) {
         }
         Expr::AllOp { left, compare_op, right } => {
             of_each(left, compare_op, right, BinaryOperator::And)
+        }
+        // The planner takes no zone that isn't written out.
+        Expr::AtTimeZone { timestamp, time_zone } if is_parameter(time_zone) => {
+            Some(call("timezone", vec![take(time_zone), take(timestamp)]))
         }
         Expr::Between { expr: inner, negated, low, high } => symmetric(inner, *negated, low, high),
         Expr::CompoundFieldAccess { access_chain, .. } => {
@@ -193,6 +197,59 @@ fn of_subquery(left: &mut Box<Expr>, right: &mut Expr, negated: bool) -> Option<
         _ => None,
     }
 }
+
+/// `x <> ALL ($1)` as `NOT x = ANY ($1)`: when the array is known, that is a list that `x` isn't in.
+/// The catalogue has a function for it.
+pub(crate) fn in_none_of_parameter(expr: &mut Expr) {
+    let Expr::AllOp { left, compare_op: BinaryOperator::NotEq, right } = expr else { return };
+    if !is_parameter(right) {
+        return;
+    }
+    let within = Expr::AnyOp {
+        left: Box::new(take(left)),
+        compare_op: BinaryOperator::Eq,
+        right: Box::new(take(right)),
+        is_some: false,
+    };
+    let within = Box::new(Expr::Nested(Box::new(within)));
+    *expr = Expr::UnaryOp { op: UnaryOperator::Not, expr: within };
+}
+
+/// A parameter, perhaps cast.
+fn is_parameter(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => is_parameter(inner),
+        Expr::Value(value) => matches!(value.value, Value::Placeholder(_)),
+        _ => false,
+    }
+}
+
+/// FETCH FIRST n ROWS is LIMIT n.
+///
+/// # Errors
+/// What it asks for that LIMIT doesn't: `WITH TIES`, `PERCENT`.
+pub(crate) fn fetch_as_limit(query: &mut Query) -> Result<(), &'static str> {
+    let Some(fetch) = query.fetch.take() else { return Ok(()) };
+    if fetch.with_ties {
+        return Err("FETCH … WITH TIES");
+    }
+    if fetch.percent {
+        return Err("FETCH … PERCENT");
+    }
+    let limit = Some(fetch.quantity.unwrap_or_else(|| number(1)));
+    match &mut query.limit_clause {
+        Some(LimitClause::LimitOffset { limit: known, .. }) => *known = limit,
+        _ => {
+            query.limit_clause =
+                Some(LimitClause::LimitOffset { limit, offset: None, limit_by: Vec::new() });
+        }
+    }
+    Ok(())
+}
+
+/// What to write for a FETCH that is no LIMIT.
+pub(crate) const TIES_HINT: &str =
+    "Number the rows in a subquery, by rank() OVER (ORDER BY …), and filter by that.";
 
 /// `x LIKE ANY (ARRAY['a%', 'b%'])` and its like: a comparison with each item of an array that is
 /// written out. Of other arrays a pattern is looked for by a function.

@@ -259,7 +259,27 @@ pub(crate) fn written_scale(text: &str) -> i8 {
     let fraction = mantissa.split_once('.').map_or(0, |(_, fraction)| fraction.len());
     let exponent: i64 = exponent.parse().unwrap_or(0);
     let scale = i64::try_from(fraction).unwrap_or(0).saturating_sub(exponent);
-    i8::try_from(scale.clamp(0, 37)).unwrap_or(0)
+    i8::try_from(scale.clamp(0, SCALE_MAX.into())).unwrap_or(0)
+}
+
+/// The most places of a decimal that is written without declared ones.
+pub(crate) const SCALE_MAX: i8 = 37;
+
+/// A type whose values have their own scale, with that of one of them.
+pub(crate) fn of_scale(pg_type: &PgType, scale: i8) -> PgType {
+    match pg_type {
+        PgType::Numeric(None) => PgType::Numeric(Some((38, scale))),
+        other => other.clone(),
+    }
+}
+
+/// The value of a parameter: a numeric has the digits that it is written with.
+///
+/// # Errors
+/// Those of [`from_text`].
+pub fn parameter(pg_type: &PgType, text: Option<&str>, zone: &TimeZone) -> Read<ScalarValue> {
+    let scale = text.map_or(0, written_scale);
+    from_text(&of_scale(pg_type, scale), text, zone)
 }
 
 /// A decimal of a type's precision and scale from digits, the last of which has the weight

@@ -36,6 +36,13 @@ pub fn of_planning(message: &str) -> Option<Worded> {
         let message = "for SELECT DISTINCT, ORDER BY expressions must appear in select list";
         return plain("42P10", message);
     }
+    if let Some(rest) = message.strip_prefix("Order by column out of bounds, specified: ") {
+        let position = rest.split(',').next().unwrap_or_default();
+        return plain("42P10", &format!("ORDER BY position {position} is not in select list"));
+    }
+    if message.starts_with("Aggregate functions are not allowed in the WHERE clause") {
+        return plain("42803", "aggregate functions are not allowed in WHERE");
+    }
     if message.starts_with("WITH query name") && message.ends_with("specified more than once") {
         return plain("42712", message);
     }
@@ -216,6 +223,16 @@ mod tests {
                 "Cannot get result type for temporal operation Date32 * Int32: Invalid argument error: Invalid date arithmetic operation: Date32 * Interval(MonthDayNano)",
                 "42883",
                 "operator does not exist: date * integer",
+            ),
+            (
+                "Order by column out of bounds, specified: 5, max: 1",
+                "42P10",
+                "ORDER BY position 5 is not in select list",
+            ),
+            (
+                "Aggregate functions are not allowed in the WHERE clause. Consider using HAVING instead",
+                "42803",
+                "aggregate functions are not allowed in WHERE",
             ),
             (
                 "There isn't a common type to coerce Utf8 and Int32 in LIKE expression",

@@ -15,6 +15,8 @@ use crate::sql::value::{self, Fault, Read};
 
 const EPOCH_DAYS: i32 = 10_957;
 const EPOCH_MICROS: i64 = 946_684_800_000_000;
+/// Places of the numerics in a bound array.
+const ITEM_SCALE: i8 = 10;
 /// Elements of a bound array.
 const ITEMS_MAX: usize = 1_000_000;
 
@@ -32,7 +34,7 @@ pub(super) fn decode(
     let value = match (bytes, format) {
         (None, _) => value::null(pg_type),
         (Some(bytes), Format::Text) => {
-            text(bytes).and_then(|text| value::from_text(pg_type, Some(text), zone))
+            text(bytes).and_then(|text| value::parameter(pg_type, Some(text), zone))
         }
         (Some(bytes), Format::Binary) => binary(pg_type, bytes, zone),
     };
@@ -86,7 +88,8 @@ fn binary(pg_type: &PgType, bytes: &[u8], zone: &TimeZone) -> Read<ScalarValue> 
             }
             None => return Err(malformed()),
         },
-        PgType::Array(item) => array(item, bytes, zone)?,
+        // Items are of one type.
+        PgType::Array(item) => array(&value::of_scale(item, ITEM_SCALE), bytes, zone)?,
         PgType::Regclass | PgType::Regtype | PgType::Regproc => {
             ScalarValue::Utf8(Some(u32::from_be_bytes(fixed(bytes)?).to_string()))
         }
@@ -140,7 +143,7 @@ fn interval(bytes: &[u8]) -> Read<IntervalMonthDayNano> {
 fn numeric(pg_type: &PgType, bytes: &[u8]) -> Read<ScalarValue> {
     let mut reader = Reader { rest: bytes };
     let (groups, weight) = (reader.i16()?, reader.i16()?);
-    let (sign, _scale) = (u16::from_be_bytes(reader.array()?), reader.i16()?);
+    let (sign, written) = (u16::from_be_bytes(reader.array()?), reader.i16()?);
     if matches!(sign, 0xc000 | 0xd000 | 0xf000) {
         let message = "numeric NaN and infinity are not supported".to_owned();
         return Err(Fault { sqlstate: "22003", message });
@@ -158,7 +161,8 @@ fn numeric(pg_type: &PgType, bytes: &[u8]) -> Read<ScalarValue> {
     }
     reader.end()?;
     let scale = 4 * (i32::from(groups) - 1 - i32::from(weight));
-    value::decimal(pg_type, sign == 0x4000, &digits, scale)
+    let own = i8::try_from(written.clamp(0, value::SCALE_MAX.into())).unwrap_or_default();
+    value::decimal(&value::of_scale(pg_type, own), sign == 0x4000, &digits, scale)
 }
 
 /// Arrays of one dimension.

@@ -38,6 +38,19 @@ async def main():
         "shop", Decimal("40.50"), 8)))
     check("an array parameter", 5, await conn.fetchval(
         "SELECT COUNT(*) FROM orders WHERE channel = ANY($1)", ["shop", "app"]))
+    check("an array parameter of bigints", 3, await conn.fetchval(
+        "SELECT COUNT(*) FROM orders WHERE order_id = ANY($1)", [1, 2, 3]))
+    check("a cast array parameter", 3, await conn.fetchval(
+        "SELECT COUNT(*) FROM orders WHERE order_id = ANY($1::int[])", [1, 2, 3]))
+    check("an array parameter of numerics", 1, await conn.fetchval(
+        "SELECT COUNT(*) FROM orders WHERE gross_amount = ANY($1) AND order_id = 9", [Decimal("61.00"), Decimal("0.125")]))
+    check("a period of a parameter", 1, await conn.fetchval(
+        "SELECT COUNT(*) FROM orders WHERE ordered_at >= $1 AND ordered_at < $1 + interval '1 hour'",
+        await conn.fetchval("SELECT ordered_at FROM orders WHERE order_id = 9")))
+    check("arrays", ([1, 2], [True, None], [datetime.date(2026, 1, 2)]), tuple(await conn.fetchrow(
+        "SELECT '{1,2}'::int[], ARRAY[true, NULL], ARRAY[DATE '2026-01-02']")))
+    check("an array of rows' values", [1, 2, 3], await conn.fetchval(
+        "SELECT array_agg(order_id ORDER BY order_id) FROM orders WHERE order_id < 4"))
     check("an instant as a parameter", 5, await conn.fetchval(
         "SELECT COUNT(*) FROM orders WHERE completed_at >= $1", datetime.datetime(2026, 3, 4, tzinfo=UTC)))
     check("a wall-clock parameter", 6, await conn.fetchval(

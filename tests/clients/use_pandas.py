@@ -30,6 +30,9 @@ for driver in ("psycopg2", "psycopg"):
         streamed = conn.execution_options(stream_results=True, max_row_buffer=4)
         chunks = pd.read_sql(sa.text("SELECT order_id FROM orders ORDER BY order_id"), streamed, chunksize=4)
         check(f"{driver}: chunks of a server-side cursor", [4, 4, 3], [len(chunk) for chunk in chunks])
+        chunks = pd.read_sql(sa.text("SELECT order_id FROM orders WHERE order_id > :least ORDER BY order_id"),
+                             streamed, chunksize=4, params={"least": 5})
+        check(f"{driver}: and of one with arguments", [4, 2], [len(chunk) for chunk in chunks])
 
     inspector = sa.inspect(engine)
     check(f"{driver}: schemas", True, "public" in inspector.get_schema_names())

@@ -31,6 +31,10 @@ async function main() {
     ['shop', '40.50', 8])).rows);
   check('an array parameter', [{ n: '5' }], (await client.query(
     'SELECT COUNT(*) AS n FROM orders WHERE channel = ANY($1)', [['shop', 'app']])).rows);
+  check('an array parameter of bigints', [{ n: '3' }], (await client.query(
+    'SELECT COUNT(*) AS n FROM orders WHERE order_id = ANY($1)', [[1, 2, 3]])).rows);
+  check('a cast array parameter', [{ n: '3' }], (await client.query(
+    'SELECT COUNT(*) AS n FROM orders WHERE order_id = ANY($1::int[]) AND channel <> ALL($2::text[])', [[1, 2, 3], []])).rows);
   check('a date as a parameter', [{ n: '5' }], (await client.query(
     'SELECT COUNT(*) AS n FROM orders WHERE completed_at >= $1', [new Date('2026-03-04T00:00:00Z')])).rows);
   check('types', [{ order_id: '9', items: 4, rating: 4, completed_at: new Date('2026-03-29T01:00:00Z'),

@@ -76,6 +76,9 @@ with connect() as conn:
     with conn.cursor("named") as named:
         named.itersize = 4
         check("a server-side cursor", list(range(1, 12)), [record[0] for record in named.execute(rows)])
+    with conn.cursor("with arguments") as named:
+        named.execute("SELECT order_id FROM orders WHERE order_id > %s AND channel = ANY(%s) ORDER BY 1", (8, ["app", "web", "shop"]))
+        check("a named cursor with arguments", [(9,), (10,), (11,)], named.fetchall())
     with conn.cursor("scrolling", scrollable=True) as named:
         named.execute(rows)
         named.scroll(3)

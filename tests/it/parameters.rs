@@ -1,4 +1,9 @@
-//! Texts that are hard to quote, as bound parameters: each finds exactly the rows that hold it.
+//! Texts that are hard to quote, as bound parameters: each finds exactly the rows that hold it. Arrays,
+//! as lists that ClickHouse looks in.
+
+use serde_json::Value;
+use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::types::Type;
 
 use crate::clickhouse_server::ClickHouseServer;
 use crate::fixture::Fixture;
@@ -66,4 +71,32 @@ async fn clickhouse() {
     fixture.load_clickhouse(&server).await;
     let canon = Canon::over_clickhouse(&fixture, &server).await;
     each_text_finds_its_row(&canon).await;
+}
+
+#[tokio::test]
+async fn arrays_are_pushed_as_lists() {
+    let fixture = Fixture::load("shop");
+    let server = ClickHouseServer::start().await;
+    fixture.load_clickhouse(&server).await;
+    let canon = Canon::over_clickhouse(&fixture, &server).await;
+    let client = canon.connect("analyst").await.unwrap();
+    client
+        .batch_execute(
+            "PREPARE these AS SELECT order_id, channel FROM orders \
+             WHERE order_id = ANY ($1::int[]) AND channel <> ALL ($2)",
+        )
+        .await
+        .unwrap();
+    let second = client.prepare("SELECT 1 FROM orders WHERE order_id = $2").await.unwrap();
+    assert_eq!(second.params(), [Type::TEXT, Type::INT8]);
+    let explain = "EXPLAIN (FORMAT JSON) EXECUTE these ('{2,4,5}', '{web,app}')";
+    let answer = client.simple_query(explain).await.unwrap();
+    let text = answer.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    let plan = serde_json::from_str::<Value>(text.unwrap()).unwrap()[0]["Plan"].clone();
+    assert_eq!((plan["Node Type"].as_str(), plan.get("Plans")), (Some("Foreign Scan"), None));
+    let pushed = plan["Remote SQL"].as_str().unwrap();
+    assert!(pushed.contains("`order_id` = 4") && pushed.contains("!= 'web'"), "{pushed}");
 }

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
-use datafusion::common::DFSchema;
 use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{
-    AggregateFunction, AggregateFunctionParams, ScalarFunction, WindowFunction,
+    AggregateFunction, AggregateFunctionParams, InList, ScalarFunction, WindowFunction,
 };
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, WindowFunctionDefinition, lit};
 
@@ -17,7 +17,8 @@ use super::super::{
     aggregates, decimals, deviations, fiscal, greatest, jsonb, numeric, percentile, quoted,
     registry, rows, text, time,
 };
-use super::operators::{is_float, is_interval};
+use super::casts::cast_unless;
+use super::operators::{self, all_of, is_float, is_interval};
 use crate::sql::types::PgType;
 
 pub(super) fn scalar(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
@@ -76,9 +77,70 @@ pub(super) fn scalar(function: ScalarFunction, schema: &DFSchema) -> Result<Tran
             let expr = Expr::ScalarFunction(ScalarFunction { func: function.func, args });
             Ok(Transformed::new_transformed(expr, transformed))
         }
+        ("array_has", [array, _]) if let Some(list) = constant_list(array) => {
+            let [_, item] = all_of(function.args)?;
+            in_constant_list(item, &list, schema)
+        }
+        ("array_has", [array, item]) => {
+            let types = (array.get_type(schema)?, item.get_type(schema)?);
+            Ok(match decimal_among(&types) {
+                Some(number) => {
+                    let [array, item] = all_of(function.args)?;
+                    let list = DataType::new_list(number.clone(), true);
+                    let array = cast_unless(array, &types.0, &list);
+                    let args = vec![array, cast_unless(item, &types.1, &number)];
+                    Transformed::yes(call(&function.func, args))
+                }
+                None => Transformed::no(Expr::ScalarFunction(function)),
+            })
+        }
         ("log", [_]) => Ok(Transformed::yes(call(rows::named("log10")?, function.args))),
         _ => row_function(function, schema),
     }
+}
+
+/// The decimal that an item and those of an array are both, where one of them isn't yet.
+fn decimal_among((array, item): &(DataType, DataType)) -> Option<DataType> {
+    let DataType::List(items) = array else { return None };
+    let scale = |data_type: &DataType| match data_type {
+        DataType::Decimal128(_, scale) => Some(*scale),
+        whole if whole.is_integer() => Some(0),
+        _ => None,
+    };
+    if !items.data_type().is_decimal() && !item.is_decimal() {
+        return None;
+    }
+    let both = DataType::Decimal128(38, scale(items.data_type())?.max(scale(item)?));
+    let is_done = *array == DataType::new_list(both.clone(), true) && *item == both;
+    (!is_done).then_some(both)
+}
+
+/// The value of an array that is written or bound, perhaps cast.
+fn constant_list(array: &Expr) -> Option<ScalarValue> {
+    match array {
+        Expr::Literal(list @ ScalarValue::List(_), _) => Some(list.clone()),
+        Expr::Cast(cast) => constant_list(&cast.expr)?.cast_to(cast.field.data_type()).ok(),
+        _ => None,
+    }
+}
+
+/// `item = ANY (array)` as `item IN (…)`, which knows of NULLs among the items.
+fn in_constant_list(
+    item: Expr,
+    list: &ScalarValue,
+    schema: &DFSchema,
+) -> Result<Transformed<Expr>> {
+    if list.is_null() {
+        return Ok(Transformed::yes(lit(ScalarValue::Boolean(None))));
+    }
+    let rows = ScalarValue::convert_array_to_scalar_vec(&*list.to_array()?)?;
+    let items = rows.into_iter().flatten().flatten().map(|item| Expr::Literal(item, None));
+    let items: Vec<Expr> = items.collect();
+    if items.is_empty() {
+        return Ok(Transformed::yes(lit(false)));
+    }
+    let within = operators::items(InList::new(Box::new(item), items, false), schema)?;
+    Ok(Transformed::yes(within.data))
 }
 
 /// The arguments of a row function in the types that it takes.

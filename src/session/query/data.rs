@@ -26,6 +26,7 @@ use crate::backend::{Prepared, Run};
 use crate::bind::{self, BindSettings, PlainColumn, Preview, Uuids};
 use crate::cache::{Answer, CacheKey, KeyPlan};
 use crate::error::QueryError;
+use crate::functions::Unit;
 use crate::model::{MetricVersion, Model, SegmentVersion, Source, Status};
 use crate::observe::Statement;
 use crate::plan::source::SourceTable;
@@ -38,6 +39,10 @@ use crate::sql::types::PgType;
 /// An answer is kept this long where no metric in it has a freshness budget; a change of the data
 /// ends it sooner.
 const TIME_TO_LIVE_DEFAULT: Duration = Duration::from_secs(600);
+
+/// What a parameter may cut a metric's time to, the most likely first.
+const GRAINS: [Unit; 6] =
+    [Unit::Day, Unit::Week, Unit::Month, Unit::Quarter, Unit::Year, Unit::Hour];
 
 /// What a kept plan depends on.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -123,16 +128,14 @@ impl QueryEngine {
         params: &[Option<PgType>],
     ) -> Result<Arc<PlannedQuery>, QueryError> {
         let (set, zone) = (definitions.set()?, key.zone);
-        let bound = bind::bind(&set.model, &set.relations, &key.settings, query, &key.text)?;
-        let params = parameters::types(&bound.params, &bound.uuid_params, params);
+        let (model, relations) = (&set.model, &set.relations);
+        let bound = bind::bind(model, relations, &key.settings, query, &key.text, params)?;
+        let params = bound.params;
         let memory = InMemory::of(set, &bound.plan)?;
         // A look-up needs no plan as long as its segment is in memory.
         let runnable = match memory.as_ref().is_some_and(InMemory::is_lookup) {
             true => None,
-            false => {
-                let typed = Filling::Types(&params);
-                Some(self.runnable(set, &bound.plan, &typed, Utc::now(), zone)?)
-            }
+            false => Some(self.unfilled(set, &bound.plan, params.len(), zone)?),
         };
         let output = runnable.as_ref().map_or(&bound.plan, |runnable| runnable.logical.plan());
         let schema = Arc::clone(output.schema().inner());
@@ -208,6 +211,27 @@ impl QueryEngine {
         }
     }
 
+    /// The plan before its `count` parameters have values. Which period one of them names doesn't
+    /// change its types, where there is a plan for any.
+    fn unfilled(
+        &self,
+        set: &Set,
+        bound: &LogicalPlan,
+        count: usize,
+        zone: Tz,
+    ) -> Result<Runnable, QueryError> {
+        let by = |grain: Option<Unit>| {
+            let filling = Filling::None { count, grain };
+            self.runnable(set, bound, &filling, Utc::now(), zone)
+        };
+        let refused = match by(None) {
+            Err(error) if parameters::has_grain(bound).map_err(PlanError::from)? => error,
+            planned => return planned,
+        };
+        let planned = GRAINS.into_iter().find_map(|unit| by(Some(unit)).ok());
+        planned.ok_or(refused)
+    }
+
     /// The plan with parameters and clock filled in, and the backend's part taken.
     fn runnable(
         &self,
@@ -224,10 +248,12 @@ impl QueryEngine {
         let sources = sources_of(&set.model, &logical)?;
         let prepared = match filling {
             // Parameters without values can't be pushed; only types are asked for then.
-            Filling::Types(types) if !types.is_empty() => {
+            Filling::None { count: 1.., .. } => {
                 Prepared { plan: logical.clone(), pushed: Vec::new() }
             }
-            Filling::Types(_) | Filling::Values(_) => self.backend.prepare(logical.clone())?,
+            Filling::None { count: 0, .. } | Filling::Values(_) => {
+                self.backend.prepare(logical.clone())?
+            }
         };
         Ok(Runnable { logical: KeyPlan::new(logical), prepared, sources, reads_clock })
     }

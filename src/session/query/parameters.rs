@@ -1,49 +1,34 @@
 //! Parameters and the statement's time, put into a bound plan.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
-use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::ScalarValue;
-use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::metadata::FieldMetadata;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
-use datafusion::logical_expr::expr::Placeholder;
+use datafusion::logical_expr::expr::{Placeholder, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, LogicalPlan, TableScan};
+use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, lit};
 
 use crate::bind::RelationScan;
+use crate::functions::Unit;
 use crate::plan::segment;
-use crate::sql::types::{PG_TYPE_KEY, PgType};
-
-/// The types of `$1` … `$n`: as announced, else as inferred, else text.
-pub(crate) fn types(
-    inferred: &BTreeMap<usize, Option<DataType>>,
-    uuids: &BTreeMap<usize, PgType>,
-    announced: &[Option<PgType>],
-) -> Vec<PgType> {
-    let highest = inferred.keys().next_back().copied().unwrap_or(0).max(announced.len());
-    let known = |number: usize| {
-        let announced = announced.get(number - 1).cloned().flatten();
-        let announced = announced.filter(|pg_type| *pg_type != PgType::Unknown);
-        let inferred = || match uuids.get(&number) {
-            Some(uuid) => Some(uuid.clone()),
-            None => inferred.get(&number)?.as_ref().map(PgType::of_arrow),
-        };
-        announced.or_else(inferred).unwrap_or(PgType::Text)
-    };
-    (1..=highest).map(known).collect()
-}
 
 /// What stands for a parameter.
 pub(crate) enum Filling<'v> {
-    /// The parameter itself, with its type.
-    Types(&'v [PgType]),
+    /// The parameter itself; only types are asked for then.
+    None {
+        /// How many there are.
+        count: usize,
+        /// What stands for those that say what a time is cut to.
+        grain: Option<Unit>,
+    },
     Values(&'v [ScalarValue]),
 }
 
-/// The plan with parameters typed or filled in, and the clock's functions as constants.
+/// The plan with parameters filled in, and the clock's functions as constants.
 pub(crate) fn fill(
     plan: &LogicalPlan,
     filling: &Filling<'_>,
@@ -86,27 +71,25 @@ fn fill_expr(
     zone: Tz,
 ) -> Result<Transformed<Expr>> {
     Ok(match &expr {
-        Expr::Placeholder(Placeholder { id, .. }) => {
+        Expr::Placeholder(Placeholder { id, field }) => {
             let number = id.strip_prefix('$').and_then(|digits| digits.parse::<usize>().ok());
             let index = number.and_then(|number| number.checked_sub(1));
             match (index, filling) {
-                (Some(index), Filling::Types(types)) if index < types.len() => {
-                    let field = Field::new("", types[index].to_arrow(), true);
-                    let told = match &types[index] {
-                        PgType::Json => Some("json"),
-                        PgType::Jsonb => Some("jsonb"),
-                        _ => None,
-                    };
-                    let told = told.map(|name| (PG_TYPE_KEY.to_owned(), name.to_owned()));
-                    let field = field.with_metadata(told.into_iter().collect());
-                    let typed = Placeholder::new_with_field(id.clone(), Some(Arc::new(field)));
-                    Transformed::yes(Expr::Placeholder(typed))
-                }
                 (Some(index), Filling::Values(values)) if index < values.len() => {
-                    Transformed::yes(Expr::Literal(values[index].clone(), None))
+                    let told = field.as_ref().filter(|field| !field.metadata().is_empty());
+                    let told = told.map(|field| FieldMetadata::from(field.metadata()));
+                    Transformed::yes(Expr::Literal(values[index].clone(), told))
                 }
                 _ => Transformed::no(expr),
             }
+        }
+        Expr::ScalarFunction(call)
+            if let Filling::None { grain: Some(unit), .. } = filling
+                && is_cut_by_parameter(call) =>
+        {
+            let mut args = call.args.clone();
+            args[0] = lit(unit.name());
+            Transformed::yes(Expr::ScalarFunction(ScalarFunction { args, ..call.clone() }))
         }
         Expr::ScalarFunction(call) => match clock(call.func.name(), now, zone) {
             Some(value) => Transformed::yes(Expr::Literal(value, None)),
@@ -114,6 +97,25 @@ fn fill_expr(
         },
         _ => Transformed::no(expr),
     })
+}
+
+/// `date_trunc($1, moment)`
+fn is_cut_by_parameter(call: &ScalarFunction) -> bool {
+    call.func.name() == "date_trunc" && matches!(call.args.first(), Some(Expr::Placeholder(_)))
+}
+
+/// Whether a parameter says what a time is cut to.
+pub(crate) fn has_grain(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            found |= expr.exists(|expr| {
+                Ok(matches!(expr, Expr::ScalarFunction(call) if is_cut_by_parameter(call)))
+            })?;
+            Ok(TreeNodeRecursion::Continue)
+        })
+    })?;
+    Ok(found)
 }
 
 /// Whether a plan reads the clock, so that the same text means something else later.
@@ -130,7 +132,7 @@ pub(crate) fn reads_clock(plan: &LogicalPlan) -> Result<bool> {
                 if let Expr::ScalarFunction(call) = expr {
                     found |= is_clock(call.func.name());
                 }
-                Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
+                Ok(TreeNodeRecursion::Continue)
             })
         })
     })?;

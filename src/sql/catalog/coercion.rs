@@ -72,7 +72,12 @@ fn rewrite(expr: Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Transforme
                 right = meet(right, &left, schema, casts)?;
                 left = meet(left, &right, schema, casts)?;
             }
-            Transformed::yes(Expr::BinaryExpr(BinaryExpr::new(left.into(), op, right.into())))
+            let days = op == Operator::Minus && is_date(&left, schema) && is_date(&right, schema);
+            let binary = Expr::BinaryExpr(BinaryExpr::new(left.into(), op, right.into()));
+            Transformed::yes(match days {
+                true => Expr::Cast(Cast::new(Box::new(binary), DataType::Int32)),
+                false => binary,
+            })
         }
         Expr::InList(InList { expr, list, negated }) => {
             let list = list.into_iter().map(|item| meet(item, &expr, schema, casts));
@@ -141,6 +146,10 @@ fn rewrite(expr: Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Transforme
         }
         other => Transformed::no(other),
     })
+}
+
+fn is_date(expr: &Expr, schema: &DFSchema) -> bool {
+    expr.get_type(schema).is_ok_and(|data_type| data_type == DataType::Date32)
 }
 
 fn results_of(case: &Case) -> impl Iterator<Item = &Expr> {
@@ -318,6 +327,16 @@ fn cast(expr: Expr, target: &FieldRef, schema: &DFSchema, casts: &RegCasts) -> R
     let (_, source) = expr.to_field(schema)?;
     let source_tag = tag_of(&source).unwrap_or_default().to_owned();
     let plain = |expr: Expr| Expr::Cast(Cast::new_from_field(Box::new(expr), Arc::clone(target)));
+    // `numeric` alone keeps the digits that there are.
+    if tag == "numeric" {
+        match source.data_type() {
+            DataType::Decimal128(_, _) => return Ok(expr),
+            whole if whole.is_integer() => {
+                return Ok(Expr::Cast(Cast::new(Box::new(expr), DataType::Decimal128(20, 0))));
+            }
+            _ => {}
+        }
+    }
     let from_text = is_text(source.data_type());
     let to_text = is_text(target.data_type());
     if let (Expr::Literal(ScalarValue::Utf8(Some(text)), _), DataType::List(item)) =

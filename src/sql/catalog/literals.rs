@@ -2,25 +2,30 @@
 //! escape as they say.
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, Expr, Function, GroupByExpr, LimitClause, OrderByKind, Query, Select,
-    Value, WindowFrameBound, WindowType,
+    CastKind, DataType, ExactNumberInfo, Expr, Function, GroupByExpr, LimitClause, OrderByKind,
+    Query, Select, Value, WindowFrameBound, WindowType,
 };
 
-/// A whole number that fits int4, as one: DataFusion's are int8.
+/// A whole number that fits int4, as one: DataFusion's are int8. One that no int8 holds is a numeric.
 pub(super) fn typed(expr: &mut Expr) {
-    if let Expr::Value(value) = expr
-        && let Value::Number(digits, false) = &value.value
-        && digits.parse::<i32>().is_ok()
-    {
-        let number = Box::new(std::mem::replace(expr, Expr::value(Value::Null)));
-        *expr = Expr::Cast {
-            kind: CastKind::DoubleColon,
-            expr: number,
-            data_type: DataType::Int4(None),
-            array: false,
-            format: None,
-        };
-    }
+    let Expr::Value(value) = &*expr else { return };
+    let Value::Number(digits, false) = &value.value else { return };
+    let is_whole = digits.bytes().all(|byte| byte.is_ascii_digit());
+    let (number, data_type) = match () {
+        () if digits.parse::<i32>().is_ok() => (expr.clone(), DataType::Int4(None)),
+        () if is_whole && digits.parse::<i64>().is_err() => {
+            let digits = Value::SingleQuotedString(digits.clone());
+            (Expr::value(digits), DataType::Numeric(ExactNumberInfo::None))
+        }
+        () => return,
+    };
+    *expr = Expr::Cast {
+        kind: CastKind::DoubleColon,
+        expr: Box::new(number),
+        data_type,
+        array: false,
+        format: None,
+    };
 }
 
 /// Undoes [`typed`], where the syntax wants a bare number.

@@ -15,6 +15,7 @@
 //! Relations come from a [`CatalogSnapshot`] by way of the [`directory`], which gives every object
 //! its OID; [`tables`] and [`information_schema`] write the rows.
 
+mod aggregates;
 mod coercion;
 mod constants;
 mod definitions;
@@ -72,6 +73,8 @@ use self::coercion::RegCasts;
 use self::directory::Directory;
 use self::planning::{Context, Tables};
 use self::relations::{CatalogTable, SessionFacts};
+use crate::functions::FunctionError;
+use crate::functions::parameters::{self, Typed};
 use crate::sql::types::{PgType, SystemForm};
 
 /// Memory that all queries of the catalogue together may hold for sorts, joins and groups.
@@ -205,14 +208,15 @@ impl Catalog {
             let known = param.as_ref().filter(|param| **param != PgType::Unknown);
             known.map(|param| typing::field_of(&typing::type_name(param)))
         });
-        let types = PlannerContext::new().with_prepare_param_data_types(given.collect());
-        let plan = crate::functions::planned(&context, query, types)?;
+        let plan =
+            |types: &[Option<FieldRef>]| crate::functions::planned(&context, query.clone(), types);
+        let Typed { plan, types } = parameters::typed(given.collect(), plan)?;
         crate::functions::operators::check(&plan)?;
         let origins = origins::of_columns(&plan);
         let plan = coercion::apply(plan, &self.casts)?;
         let plan = crate::functions::analyze(plan)?;
         let columns = columns_of(&plan, names);
-        let params = params_of(&plan, params)?;
+        let params = params_of(&types, params);
         let plan = coercion::for_the_wire(plan, &self.casts)?;
         let reads_sessions = reads_sessions(&plan)?;
         Ok(CatalogQuery { columns, origins, params, reads_sessions, plan })
@@ -285,17 +289,13 @@ fn columns_of(plan: &LogicalPlan, names: Option<Vec<String>>) -> Vec<(String, Pg
     names.into_iter().zip(types).collect()
 }
 
-/// The types of all parameters up to the highest that is used.
-fn params_of(plan: &LogicalPlan, given: &[Option<PgType>]) -> Result<Vec<PgType>, CatalogError> {
-    let fields: HashMap<String, Option<FieldRef>> = plan.get_parameter_fields()?;
-    let numbers = fields.keys().filter_map(|id| id.strip_prefix('$')?.parse::<usize>().ok());
-    let count = numbers.max().unwrap_or_default().max(given.len());
-    let type_of = |number: usize| {
-        let told = given.get(number - 1).cloned().flatten();
-        let inferred = fields.get(&format!("${number}")).cloned().flatten();
+/// The types of the parameters in a plan, for clients.
+fn params_of(types: &[FieldRef], given: &[Option<PgType>]) -> Vec<PgType> {
+    let type_of = |(index, field): (usize, &FieldRef)| {
+        let told = given.get(index).cloned().flatten();
         match told.filter(|told| *told != PgType::Unknown) {
             Some(told) => told,
-            None => match inferred.map_or(PgType::Text, |field| typing::pg_type_of(&field)) {
+            None => match typing::pg_type_of(field) {
                 // Drivers have no values of these.
                 PgType::System(system) if system.form == SystemForm::Number => PgType::Int8,
                 PgType::System(_) => PgType::Text,
@@ -303,7 +303,7 @@ fn params_of(plan: &LogicalPlan, given: &[Option<PgType>]) -> Result<Vec<PgType>
             },
         }
     };
-    Ok((1..=count).map(type_of).collect())
+    types.iter().enumerate().map(type_of).collect()
 }
 
 /// A plan with values for its parameters.
@@ -335,7 +335,13 @@ fn value_of(
     Ok(match field {
         Some(field) => {
             let metadata = FieldMetadata::from(field.metadata());
-            Expr::Literal(value.cast_to(field.data_type())?, Some(metadata))
+            let told = value.cast_to(field.data_type())?;
+            // A numeric of more places than the plan has room for is refused, not rounded.
+            if value.data_type().is_decimal() && told.cast_to(&value.data_type())? != *value {
+                let message = "numeric value has more than 10 decimal places";
+                return Err(FunctionError::new("22003", message).into());
+            }
+            Expr::Literal(told, Some(metadata))
         }
         None => Expr::Literal(value.clone(), None),
     })

@@ -18,7 +18,9 @@ use super::error::CatalogError;
 use super::labels::{folded, label_of};
 use super::literals;
 use super::planning::Context;
+use crate::functions::FunctionError;
 use crate::sql::ast::EMPTY_QUERY;
+use crate::sql::spelling::{TIES_HINT, fetch_as_limit};
 
 mod expressions;
 mod merged;
@@ -93,6 +95,10 @@ impl VisitorMut for Pass<'_> {
     }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<CatalogError> {
+        if let Err(what) = fetch_as_limit(query) {
+            let refused = FunctionError::not_supported(what, TIES_HINT);
+            return ControlFlow::Break(refused.into());
+        }
         let frame = self.frames.pop();
         if let (Some(frame), SetExpr::Select(_)) = (&frame, query.body.as_ref()) {
             in_order(query, &frame.merged, frame.columns.as_deref().unwrap_or_default());

@@ -67,7 +67,7 @@ fn extended(line: &str) -> Vec<u8> {
             };
             let values: Vec<Option<Vec<u8>>> = match part(1) {
                 "" => Vec::new(),
-                values => values.split(',').map(|value| value_of(value.trim())).collect(),
+                values => parted(values).into_iter().map(|value| value_of(value.trim())).collect(),
             };
             let values: Vec<Option<&[u8]>> = values.iter().map(Option::as_deref).collect();
             bind(name(portal), name(statement), &codes(part(0)), &values, &codes(part(2)))
@@ -78,6 +78,16 @@ fn extended(line: &str) -> Vec<u8> {
         ["sync"] => sync(),
         _ => panic!("no message: {line}"),
     }
+}
+
+/// What commas part; those in an array part its items.
+fn parted(values: &str) -> Vec<&str> {
+    let mut depth = 0;
+    let between = |character: char| {
+        depth += i32::from(character == '{') - i32::from(character == '}');
+        character == ',' && depth == 0
+    };
+    values.split(between).collect()
 }
 
 /// A value of Bind: `NULL`, text, or bytes as `\x0102`.
