@@ -41,7 +41,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::FieldRef;
 use datafusion::common::{DataFusionError, SchemaError};
-use datafusion::logical_expr::{Expr, ExprSchemable, Limit, LogicalPlan};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::Query;
 use datafusion::sql::sqlparser::tokenizer::Location;
 use tracing::debug_span;

@@ -9,7 +9,7 @@ use datafusion::error::Result as PlanResult;
 
 use super::error::FunctionError;
 use super::interval::Interval;
-use super::moments::{is_finite, later, micros};
+use super::moments::{is_finite, later, later_in, micros, zone};
 use super::rows::{self, Kind, Outcome, Overload, RowFunction, Value, rescaled};
 use super::strings::output;
 use super::time::{TIMESTAMP, timestamptz};
@@ -33,6 +33,7 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
         Overload::new(&[Kind::Numeric, Kind::Numeric, Kind::Numeric], decimals, decimal_series),
         Overload::new(&[Kind::Timestamp, Kind::Timestamp, Kind::Interval], |_, _| Ok(list_of(TIMESTAMP)), |args| moment_series(args, Value::Timestamp)),
         Overload::new(&[Kind::Instant, Kind::Instant, Kind::Interval], |_, _| Ok(list_of(timestamptz())), |args| moment_series(args, Value::Instant)),
+        Overload::new(&[Kind::Instant, Kind::Instant, Kind::Interval, Kind::Text], |_, _| Ok(list_of(timestamptz())), |args| moment_series(args, Value::Instant)),
     ] },
     RowFunction { name: "array_length", overloads: &[
         Overload::new(&[Kind::List, Kind::Int], rows::int4, |args| Ok(length(args, args[1].int()))),
@@ -244,6 +245,7 @@ fn moment_series(args: &[Value<'_>], wrap: fn(i64) -> Value<'static>) -> Outcome
         let message = "start and stop of a series cannot be infinity";
         return Err(FunctionError::argument(message));
     }
+    let clock = args.get(3).map(|name| zone(name.str())).transpose()?;
     let direction = step.order().cmp(&0);
     let mut items = Vec::new();
     let mut next = from;
@@ -258,7 +260,10 @@ fn moment_series(args: &[Value<'_>], wrap: fn(i64) -> Value<'static>) -> Outcome
             return Err(too_many());
         }
         items.push(wrap(next));
-        next = later(next, step)?;
+        next = match &clock {
+            Some(clock) => later_in(next, step, clock)?,
+            None => later(next, step)?,
+        };
     }
     Ok(Value::List(items))
 }

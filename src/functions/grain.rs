@@ -10,6 +10,7 @@ use super::calendar::{self, DAY};
 use super::fiscal::{self, FiscalCalendar, Years};
 use super::time;
 use super::udf::call;
+use crate::sql::timezone::TimeZone;
 
 /// What a time is cut to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -33,8 +34,16 @@ impl Grain {
     pub fn of_call(expr: &Expr) -> Option<(Self, &Expr)> {
         let Expr::ScalarFunction(call) = expr else { return None };
         match (call.func.name(), call.args.as_slice()) {
-            ("date_trunc", [Expr::Literal(unit, _), moment, ..]) => {
-                Some((Self::Of(Unit::parse(unit.try_as_str()??)?), moment))
+            ("date_trunc", [Expr::Literal(unit, _), moment, zone @ ..]) => {
+                let unit = Unit::parse(unit.try_as_str()??)?;
+                // Hours of some zones begin within those of others.
+                let is_of_all = match zone {
+                    [Expr::Literal(zone, _)] if unit == Unit::Hour => {
+                        TimeZone::of_expression(zone.try_as_str()??)?.has_whole_hours()
+                    }
+                    _ => true,
+                };
+                is_of_all.then_some((Self::Of(unit), moment))
             }
             ("week_from", [Expr::Literal(ScalarValue::Int64(Some(first)), _), moment]) => {
                 let first = Weekday::try_from(u8::try_from(*first).ok()?).ok()?;

@@ -1,10 +1,11 @@
 //! JSON made of values, and read by its paths. JSON is a text that is known to be one.
 
-use super::calendar::{clock_text, date_text, timestamp_text};
+use super::calendar::{SECOND, clock_text, date_text, timestamp_text};
 use super::error::FunctionError;
 use super::rows::{self, Kind, Outcome, Overload, RowFunction, Value};
 use super::strings::output;
 use crate::sql::jsonb::write_quoted;
+use crate::sql::timezone::offset_text;
 
 type Result<T> = std::result::Result<T, FunctionError>;
 
@@ -155,6 +156,13 @@ pub(super) fn json(value: &Value<'_>) -> String {
         Value::Instant(micros) => {
             let text = timestamp_text(*micros).unwrap_or_default().replacen(' ', "T", 1);
             quoted(&(text + "+00:00"))
+        }
+        Value::Shown(instant, east_seconds) => {
+            let local = instant.saturating_add(i64::from(*east_seconds) * SECOND);
+            let text = timestamp_text(local).unwrap_or_default().replacen(' ', "T", 1);
+            let offset = offset_text(*east_seconds);
+            let minutes = if offset.contains(':') { "" } else { ":00" };
+            quoted(&(text + &offset + minutes))
         }
         Value::List(items) => {
             let items: Vec<String> = items.iter().map(json).collect();

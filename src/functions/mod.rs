@@ -43,6 +43,7 @@ pub mod time;
 mod transparent;
 mod types;
 mod udf;
+mod zones;
 
 pub use calendar::Unit;
 pub(crate) use casts::with_known_casts;
@@ -50,6 +51,7 @@ pub(crate) use dialect::Postgres;
 pub use error::FunctionError;
 pub use fiscal::FiscalCalendar;
 pub use grain::Grain;
+use patterns::shows_zone;
 pub(crate) use patterns::{PatternPart, exact_unit, finest_unit, pattern_parts};
 pub(crate) use shape::{is_comparison, quoted};
 pub(crate) use simplify::Simplify;
@@ -58,6 +60,7 @@ pub(crate) use statement::planned;
 pub(crate) use text::read as read_text;
 pub(crate) use transparent::transparent;
 pub(crate) use types::{is_unconstrained, of_length};
+pub use zones::{StatementZones, apply as in_zones};
 
 use std::collections::HashMap;
 use std::sync::{Arc, LazyLock};
@@ -206,7 +209,8 @@ pub fn coerce(expr: Expr, schema: &DFSchema) -> Result<(Expr, DataType)> {
     }
 }
 
-/// A whole plan with Postgres's meaning and coerced types.
+/// A whole plan with Postgres's meaning and coerced types. What depends on a session's zone is written
+/// out before (see [`zones`]).
 pub fn analyze(plan: LogicalPlan) -> Result<LogicalPlan> {
     let plan = ResolveGroupingFunction::new().analyze(plan, &registry().options)?;
     let plan = semantics::apply(plan)?;

@@ -91,6 +91,11 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
         Overload::new(&[Kind::Interval, Kind::Timestamp, Kind::Timestamp], rows::timestamp, |args| Ok(Value::Timestamp(binned(args)?))),
         Overload::new(&[Kind::Interval, Kind::Instant, Kind::Instant], rows::instant, |args| Ok(Value::Instant(binned(args)?))),
     ] },
+    RowFunction { name: "instant_after", overloads: &[
+        Overload::new(&[Kind::Instant, Kind::Interval, Kind::Text], rows::instant, |args| {
+            Ok(Value::Instant(later_in(micros(&args[0]), interval(args, 1), &zone(args[2].str())?)?))
+        }),
+    ] },
     RowFunction { name: "interval_field", overloads: &[
         Overload::new(&[Kind::Text, Kind::Interval], rows::float8, interval_part),
     ] },
@@ -168,6 +173,17 @@ pub(super) fn later(moment: i64, by: Interval) -> Result<i64> {
         .and_then(|moment| moment.checked_add(i64::from(by.days) * DAY))
         .and_then(|moment| moment.checked_add(by.micros));
     moved.ok_or_else(out_of_range)
+}
+
+/// An instant so much later on the clock of a zone: months and days move its wall clock, one after
+/// the other, time moves the instant itself.
+pub(super) fn later_in(instant: i64, by: Interval, zone: &TimeZone) -> Result<i64> {
+    let mut moved = instant;
+    let steps = [Interval { days: 0, micros: 0, ..by }, Interval { months: 0, micros: 0, ..by }];
+    for step in steps.into_iter().filter(|step| *step != Interval::default()) {
+        moved = instant_of(later(wall_clock_of(moved, zone)?, step)?, zone)?;
+    }
+    moved.checked_add(by.micros).ok_or_else(out_of_range)
 }
 
 fn date_of(args: &[Value<'_>], what: &str) -> Result<NaiveDate> {

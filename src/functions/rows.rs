@@ -22,10 +22,13 @@ use datafusion::logical_expr::{
     Volatility,
 };
 
+use super::calendar;
 use super::error::FunctionError;
 use super::interval::Interval;
+use super::moments::is_finite;
 use super::numeric::as_decimal;
 use super::time::{TIMESTAMP, timestamptz};
+use crate::sql::timezone::TimeZone;
 use crate::sql::types::{PG_TYPE_KEY, PgType};
 
 /// One value of a row.
@@ -48,6 +51,8 @@ pub(super) enum Value<'a> {
     /// A wall clock.
     Timestamp(i64),
     Instant(i64),
+    /// An instant as it is shown so many seconds east of UTC.
+    Shown(i64, i32),
     Interval(Interval),
     List(Vec<Value<'a>>),
     /// Of a row as a whole, by name.
@@ -88,6 +93,7 @@ impl<'a> Value<'a> {
             Value::Time(value) => Value::Time(value),
             Value::Timestamp(value) => Value::Timestamp(value),
             Value::Instant(value) => Value::Instant(value),
+            Value::Shown(instant, east_seconds) => Value::Shown(instant, east_seconds),
             Value::Interval(value) => Value::Interval(value),
             Value::List(items) => Value::List(items.into_iter().map(Value::into_owned).collect()),
             Value::Row(fields) => Value::Row(
@@ -154,7 +160,7 @@ impl<'a> Value<'a> {
                 let micros = array.as_primitive::<TimestampMicrosecondType>().value(row);
                 match zone {
                     None => Value::Timestamp(micros),
-                    Some(_) => Value::Instant(micros),
+                    Some(zone) => shown_in(micros, zone),
                 }
             }
             DataType::Interval(IntervalUnit::MonthDayNano) => {
@@ -234,10 +240,25 @@ impl<'a> Value<'a> {
                 let items = items.collect::<Result<Vec<_>>>()?;
                 ScalarValue::List(ScalarValue::new_list_nullable(&items, item.data_type()))
             }
-            (Value::Decimal(..) | Value::List(_) | Value::Row(_), other) => {
+            (Value::Decimal(..) | Value::Shown(..) | Value::List(_) | Value::Row(_), other) => {
                 return Err(DataFusionError::Internal(format!("a row function gave no {other}")));
             }
         })
+    }
+}
+
+/// An instant, with its offset where its type has another zone than UTC: so those are that are going
+/// to be printed (see [`super::zones`]).
+fn shown_in(instant: i64, zone: &str) -> Value<'static> {
+    let zone = match zone {
+        "UTC" => None,
+        // Names in their own case are found fast.
+        name => name.parse().map(TimeZone::Named).ok().or_else(|| TimeZone::of_expression(name)),
+    };
+    let utc = calendar::moment_of(instant).filter(|_| is_finite(instant));
+    match (zone, utc) {
+        (Some(zone), Some(utc)) => Value::Shown(instant, zone.offset_at(utc)),
+        _ => Value::Instant(instant),
     }
 }
 

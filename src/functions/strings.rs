@@ -6,6 +6,7 @@ use super::calendar::{clock_text, date_text, timestamp_text};
 use super::error::FunctionError;
 use super::rows::{self, Kind, Outcome, Overload, RowFunction, Value};
 use super::text::float8;
+use super::time::instant_text;
 
 type Result<T> = std::result::Result<T, FunctionError>;
 
@@ -179,6 +180,9 @@ pub(super) fn output(value: &Value<'_>) -> String {
             },
             None => String::new(),
         },
+        Value::Shown(instant, east_seconds) => {
+            instant_text(*instant, i64::from(*east_seconds)).unwrap_or_default()
+        }
         Value::Interval(interval) => interval.text(),
         Value::List(items) => {
             let items: Vec<String> = items.iter().map(item).collect();

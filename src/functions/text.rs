@@ -43,9 +43,10 @@ function!(
     Function::new("text_to_timestamp", one_text, |_, _| Ok(TIMESTAMP), text_to_moment)
 );
 function!(
-    /// A text as a timestamptz, as Postgres reads it; without a zone in it, in UTC.
+    /// A text as a timestamptz, as Postgres reads it; without a zone in it, in that of the second
+    /// argument, or in UTC.
     text_to_timestamptz,
-    Function::new("text_to_timestamptz", one_text, |_, _| Ok(timestamptz()), text_to_moment)
+    Function::new("text_to_timestamptz", text_and_zone, |_, _| Ok(timestamptz()), text_to_moment)
 );
 
 /// All of them, for the registry.
@@ -68,6 +69,13 @@ fn one_text(types: &[DataType]) -> Result<Vec<DataType>> {
     match types {
         [_] => Ok(vec![DataType::Utf8]),
         _ => plan_err!("one text is expected"),
+    }
+}
+
+fn text_and_zone(types: &[DataType]) -> Result<Vec<DataType>> {
+    match types {
+        [_, _] => Ok(vec![DataType::Utf8; 2]),
+        types => one_text(types),
     }
 }
 
@@ -143,10 +151,17 @@ fn text_to_moment(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
     let texts = arrays[0].as_string::<i32>();
     let data_type = args.return_field.data_type();
     let pg_type = PgType::of_arrow(data_type);
+    let zone = match args.args.get(1) {
+        Some(ColumnarValue::Scalar(zone)) => {
+            let zone = zone.try_as_str().flatten().and_then(TimeZone::of_expression);
+            zone.ok_or_else(|| FunctionError::argument("time zone not recognized"))?
+        }
+        _ => TimeZone::UTC,
+    };
     let mut days = Vec::new();
     let mut micros = Vec::new();
     for text in texts {
-        match text.map(|text| read(&pg_type, text)).transpose()? {
+        match text.map(|text| read_in(&pg_type, text, &zone)).transpose()? {
             Some(ScalarValue::Date32(value)) => days.push(value),
             Some(ScalarValue::TimestampMicrosecond(value, _)) => micros.push(value),
             _ => {
@@ -164,7 +179,12 @@ fn text_to_moment(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
 
 /// A text as a value of a Postgres type, with the session's zone taken as UTC.
 pub(crate) fn read(pg_type: &PgType, text: &str) -> Result<ScalarValue> {
-    value::from_text(pg_type, Some(text), &TimeZone::UTC)
+    read_in(pg_type, text, &TimeZone::UTC)
+}
+
+/// A text as a value of a Postgres type, where the session has this zone.
+pub(super) fn read_in(pg_type: &PgType, text: &str, zone: &TimeZone) -> Result<ScalarValue> {
+    value::from_text(pg_type, Some(text), zone)
         .map_err(|fault| FunctionError::new(fault.sqlstate, fault.message).into())
 }
 

@@ -19,11 +19,14 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::interval_arithmetic::Interval;
 use datafusion::logical_expr::preimage::PreimageResult;
 use datafusion::logical_expr::simplify::SimplifyContext;
-use datafusion::logical_expr::{ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, Volatility, create_udf,
+};
 
 use super::calendar::{self, SECOND, Unit};
 use super::error::FunctionError;
 use super::interval::Interval as Span;
+use super::moments::is_finite;
 use super::udf::{Function, result};
 use crate::sql::timezone::TimeZone;
 
@@ -39,18 +42,20 @@ macro_rules! function {
 
 function!(
     /// `date_trunc(unit, moment [, zone])`. Of a date it gives a timestamp without time zone, where
-    /// Postgres would give one of the session's zone; of a timestamptz without a zone it means UTC.
+    /// Postgres would give one of the session's zone; of a timestamptz without a zone it means UTC:
+    /// the session's is written out (see [`super::zones`]).
     date_trunc,
     Function::new("date_trunc", unit_and_moment, truncated_type, truncate).preimage(unit_preimage)
 );
 function!(
-    /// `extract(field FROM moment)`: numeric, with six digits for seconds and the epoch.
+    /// `extract(field FROM moment)`: numeric, with six digits for seconds and the epoch. As a third
+    /// argument the zone in which a timestamptz is shown.
     extract,
     Function::new("extract", unit_and_moment, extracted_type, extract_field)
         .preimage(year_preimage)
 );
 function!(
-    /// `date_part(field, moment)`: float8.
+    /// `date_part(field, moment [, zone])`: float8.
     date_part,
     Function::new("date_part", unit_and_moment, part_type, extract_field).preimage(year_preimage)
 );
@@ -73,9 +78,10 @@ function!(
     Function::new("instant_at", wall_clock_and_zone, |_, _| Ok(timestamptz()), to_instant)
 );
 function!(
-    /// The text of a timestamp as Postgres prints it; of a timestamptz in UTC, with `+00`.
+    /// The text of a timestamp as Postgres prints it; of a timestamptz in UTC, with `+00`, or in the
+    /// zone that is the second argument.
     timestamp_text,
-    Function::new("timestamp_text", microseconds, |_, _| Ok(DataType::Utf8), to_text)
+    Function::new("timestamp_text", microseconds_and_zone, |_, _| Ok(DataType::Utf8), to_text)
 );
 
 function!(
@@ -112,6 +118,13 @@ function!(
     Function::new("checked_periods", one_count, |_, _| Ok(DataType::Int64), check_periods)
 );
 
+/// `localtimestamp`, for which the statement's time is put on the session's wall clock before anything
+/// is computed.
+fn local_timestamp() -> ScalarUDF {
+    let body = |_: &[ColumnarValue]| exec_err!("localtimestamp is known to statements only");
+    create_udf("localtimestamp", Vec::new(), TIMESTAMP, Volatility::Volatile, Arc::new(body))
+}
+
 /// Answers with more periods than this are a mistake in the range that is asked for.
 pub const PERIODS_MAX: i64 = 100_000;
 
@@ -138,6 +151,7 @@ pub(super) fn all() -> Vec<Arc<ScalarUDF>> {
     ]
     .into_iter()
     .map(Arc::clone)
+    .chain([Arc::new(local_timestamp())])
     .collect()
 }
 
@@ -241,8 +255,9 @@ fn one_count(types: &[DataType]) -> Result<Vec<DataType>> {
     }
 }
 
-fn microseconds(types: &[DataType]) -> Result<Vec<DataType>> {
+fn microseconds_and_zone(types: &[DataType]) -> Result<Vec<DataType>> {
     match types {
+        [DataType::Timestamp(_, Some(_)), _] => Ok(vec![timestamptz(), DataType::Utf8]),
         [data_type] => match canonical(data_type) {
             Some(DataType::Date32) | None => plan_err!("a timestamp is expected"),
             Some(canonical) => Ok(vec![canonical]),
@@ -406,7 +421,22 @@ fn extract_field(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
     if matches!(args.arg_fields[1].data_type(), DataType::Interval(_) | DataType::Time64(_)) {
         return interval_fields(args, unit);
     }
-    let input = micros(args, 1)?;
+    let input = match (args.args.len(), unit) {
+        (3, Unit::Timezone | Unit::TimezoneHour | Unit::TimezoneMinute) => {
+            return offset_fields(args, unit);
+        }
+        (3, unit) if unit != Unit::Epoch => {
+            let Some(zone) = zone_of(args, 2)? else { return all_null(args) };
+            let mut offsets = Offsets::new(zone);
+            let instants = micros(args, 1)?;
+            let shown = instants.iter().map(|instant| {
+                let mut shown = |instant: i64| instant.checked_add(offsets.at(instant)?);
+                instant.map(|instant| shown(instant).ok_or_else(out_of_range)).transpose()
+            });
+            shown.collect::<Result<TimestampMicrosecondArray>>()?
+        }
+        _ => micros(args, 1)?,
+    };
     let array: ArrayRef = match args.return_field.data_type() {
         DataType::Float64 => {
             let parts = input.iter().map(|moment| calendar::float_field(unit, moment?));
@@ -422,6 +452,25 @@ fn extract_field(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
         }
     };
     result(args, array)
+}
+
+/// How far east of UTC a zone is at each instant: in seconds, or in hours and the minutes beside them.
+fn offset_fields(args: &ScalarFunctionArgs, unit: Unit) -> Result<ColumnarValue> {
+    let Some(zone) = zone_of(args, 2)? else { return all_null(args) };
+    let mut offsets = Offsets::new(zone);
+    let mut fields = Vec::with_capacity(args.number_rows);
+    for instant in &micros(args, 1)? {
+        let mut seconds = |instant| Some(offsets.at(instant)? / SECOND);
+        let seconds = instant.map(|instant| seconds(instant).ok_or_else(out_of_range));
+        fields.push(seconds.transpose()?.map(|seconds| match unit {
+            Unit::TimezoneHour => seconds / 3_600,
+            Unit::TimezoneMinute => seconds % 3_600 / 60,
+            _ => seconds,
+        }));
+    }
+    let fields: ArrayRef = Arc::new(Int64Array::from(fields));
+    let to = args.return_field.data_type();
+    result(args, datafusion::arrow::compute::cast(&fields, to)?)
 }
 
 /// The fields of intervals, and of times of day, which are intervals from midnight.
@@ -588,11 +637,35 @@ fn to_instant(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
 
 fn to_text(args: &ScalarFunctionArgs) -> Result<ColumnarValue> {
     let zoned = matches!(args.arg_fields[0].data_type(), DataType::Timestamp(_, Some(_)));
-    let suffix = if zoned { "+00" } else { "" };
-    let text = |moment| calendar::timestamp_text(moment).map(|text| text + suffix);
     let input = micros(args, 0)?;
-    let texts: StringArray = input.iter().map(|moment| moment.and_then(text)).collect();
+    let texts: StringArray = match args.args.len() {
+        2 => {
+            let Some(zone) = zone_of(args, 1)? else { return all_null(args) };
+            let mut offsets = Offsets::new(zone);
+            let mut text = |instant| match is_finite(instant) {
+                true => instant_text(instant, offsets.at(instant)? / SECOND),
+                false => calendar::timestamp_text(instant),
+            };
+            input.iter().map(|instant| instant.and_then(&mut text)).collect()
+        }
+        _ => {
+            let suffix = if zoned { "+00" } else { "" };
+            let text = |moment| calendar::timestamp_text(moment).map(|text| text + suffix);
+            input.iter().map(|moment| moment.and_then(text)).collect()
+        }
+    };
     result(args, Arc::new(texts))
+}
+
+/// An instant as Postgres prints it so many seconds east of UTC.
+pub(super) fn instant_text(instant: i64, east_seconds: i64) -> Option<String> {
+    let local = instant.checked_add(east_seconds.checked_mul(SECOND)?)?;
+    let text = calendar::timestamp_text(local)?;
+    let offset = crate::sql::timezone::offset_text(i32::try_from(east_seconds).ok()?);
+    Some(match text.strip_suffix(" BC") {
+        Some(text) => format!("{text}{offset} BC"),
+        None => text + &offset,
+    })
 }
 
 fn moved(args: &ScalarFunctionArgs, step: fn(i32, i32) -> Option<i32>) -> Result<ColumnarValue> {
@@ -658,10 +731,15 @@ fn unit_preimage(
     constant: &ScalarValue,
     info: &SimplifyContext,
 ) -> Result<PreimageResult> {
-    let (Some(Expr::Literal(unit, _)), Some(moment), None) =
-        (args.first(), args.get(1), args.get(2))
-    else {
+    let (Some(Expr::Literal(unit, _)), Some(moment)) = (args.first(), args.get(1)) else {
         return Ok(PreimageResult::None);
+    };
+    let clock = match args.get(2) {
+        None => None,
+        Some(Expr::Literal(zone, _)) => {
+            zone.try_as_str().flatten().and_then(TimeZone::of_expression)
+        }
+        Some(_) => return Ok(PreimageResult::None),
     };
     let ScalarValue::TimestampMicrosecond(Some(begin), zone) = constant else {
         return Ok(PreimageResult::None);
@@ -669,10 +747,12 @@ fn unit_preimage(
     let Some(unit) = unit.try_as_str().flatten().and_then(Unit::parse) else {
         return Ok(PreimageResult::None);
     };
-    if calendar::truncated(unit, *begin) != Some(*begin) {
-        return Ok(PreimageResult::None);
-    }
-    let Some(end) = calendar::next(unit, *begin) else { return Ok(PreimageResult::None) };
+    let period = match (args.len(), clock) {
+        (2, _) => period_in_utc(unit, *begin),
+        (_, Some(clock)) => period_on_clock(unit, *begin, clock),
+        (_, None) => None,
+    };
+    let Some(end) = period else { return Ok(PreimageResult::None) };
     let bound = |micros: i64| match info.get_data_type(moment) {
         Ok(DataType::Timestamp(TimeUnit::Microsecond, _)) => {
             Some(ScalarValue::TimestampMicrosecond(Some(micros), zone.clone()))
@@ -686,15 +766,27 @@ fn unit_preimage(
     range(moment, bound(*begin), bound(end))
 }
 
+/// The end of the period that begins at a moment, if one does.
+fn period_in_utc(unit: Unit, begin: i64) -> Option<i64> {
+    (calendar::truncated(unit, begin)? == begin).then(|| calendar::next(unit, begin)).flatten()
+}
+
+/// As [`period_in_utc`], of an instant at which a period begins on a zone's clock, where every
+/// instant is on the same side of its bounds as its wall clock.
+fn period_on_clock(unit: Unit, begin: i64, zone: TimeZone) -> Option<i64> {
+    let offsets = Offsets::new(zone);
+    let local = begin.checked_add(offsets.exact(begin)?)?;
+    let end = period_in_utc(unit, local)?;
+    (only_instant(&offsets, local)? == begin).then(|| only_instant(&offsets, end)).flatten()
+}
+
 /// `extract(year FROM x) = 2026` is a range of x.
 fn year_preimage(
     args: &[Expr],
     constant: &ScalarValue,
     info: &SimplifyContext,
 ) -> Result<PreimageResult> {
-    let (Some(Expr::Literal(unit, _)), Some(moment)) = (args.first(), args.get(1)) else {
-        return Ok(PreimageResult::None);
-    };
+    let [Expr::Literal(unit, _), moment] = args else { return Ok(PreimageResult::None) };
     let year = match constant {
         ScalarValue::Decimal128(Some(year), _, 0) => i64::try_from(*year).ok(),
         #[allow(clippy::cast_possible_truncation)] // whole and small, as checked
@@ -741,18 +833,41 @@ fn wall_clock_preimage(
     let Some(zone) = zone.try_as_str().flatten().and_then(TimeZone::of_expression) else {
         return Ok(PreimageResult::None);
     };
+    let offsets = Offsets::new(zone);
     let bound = |local: i64| {
-        let offsets = Offsets::new(zone.clone());
-        let instant = offsets.instant_of(local)?;
-        let offset = local - instant;
-        // A change of offset is at most some hours: where none is near, the mapping is one to one.
-        let day = |days: i64| offsets.exact(instant.checked_add(days * calendar::DAY)?);
-        let near = [instant - 6 * 3600 * SECOND, instant, instant + 6 * 3600 * SECOND];
-        let still = near.iter().all(|near| offsets.exact(*near) == Some(offset));
-        let unique = still || changes_elsewhere(&offsets, local, instant, day(-1)?, day(1)?);
-        unique.then(|| ScalarValue::TimestampMicrosecond(Some(instant), Some("UTC".into())))
+        let instant = only_instant(&offsets, local)?;
+        Some(ScalarValue::TimestampMicrosecond(Some(instant), Some("UTC".into())))
     };
     range(instant, bound(*local), local.checked_add(1).and_then(bound))
+}
+
+/// The instant of a wall clock that exists once, away from the hours that are skipped or repeated.
+fn only_instant(offsets: &Offsets, local: i64) -> Option<i64> {
+    let instant = offsets.instant_of(local)?;
+    let offset = local - instant;
+    // A change of offset is at most some hours: where none is near, the mapping is one to one.
+    let day = |days: i64| offsets.exact(instant.checked_add(days * calendar::DAY)?);
+    let near = [instant - 6 * 3600 * SECOND, instant, instant + 6 * 3600 * SECOND];
+    let still = near.iter().all(|near| offsets.exact(*near) == Some(offset));
+    let unique = still || changes_elsewhere(offsets, local, instant, day(-1)?, day(1)?);
+    unique.then_some(instant)
+}
+
+/// The wall clock of an instant in a zone, where a wall clock is before, at or after it just as its
+/// own instant is before, at or after this one: not within the hours that the zone repeats, and not
+/// at those that wall clocks which it skips are taken for.
+pub(super) fn only_wall_clock(zone: &TimeZone, instant: i64) -> Option<i64> {
+    let offsets = Offsets::new(zone.clone());
+    let local = instant.checked_add(offsets.exact(instant)?)?;
+    let days = [-1, 0, 1].map(|days| offsets.exact(instant.checked_add(days * calendar::DAY)?));
+    for offset in days {
+        let other = instant.checked_add(offset?)?;
+        let is_same = offsets.instant_of(other)? == instant;
+        if is_same != (other == local) {
+            return None;
+        }
+    }
+    Some(local)
 }
 
 /// Near a change of offset: whether the wall clock is neither repeated nor skipped by it.

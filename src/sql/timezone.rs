@@ -1,10 +1,10 @@
 //! Time zones as Postgres clients name them: IANA names, and fixed offsets in POSIX's notation.
 
-use chrono::{NaiveDateTime, Offset, TimeZone as _};
+use chrono::{DateTime, NaiveDateTime, Offset, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::{TZ_VARIANTS, Tz};
 
 /// A zone of the `TimeZone` setting.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum TimeZone {
     Named(Tz),
     /// Seconds east of UTC, and the text that SHOW prints.
@@ -37,6 +37,9 @@ impl TimeZone {
     /// POSIX's, so that `'+03'` lies west of UTC.
     pub fn of_expression(text: &str) -> Option<TimeZone> {
         let text = text.trim();
+        if let Ok(tz) = text.parse() {
+            return Some(Self::Named(tz));
+        }
         if let Some(tz) = TZ_VARIANTS.iter().find(|tz| tz.name().eq_ignore_ascii_case(text)) {
             return Some(Self::Named(*tz));
         }
@@ -65,12 +68,32 @@ impl TimeZone {
         }
     }
 
+    /// Whether its clock is UTC's, by each of its names.
+    pub fn is_utc(&self) -> bool {
+        matches!(self, Self::Named(Tz::UTC | Tz::Etc__UTC | Tz::UCT | Tz::Etc__UCT | Tz::Zulu))
+    }
+
+    /// Whether it is whole hours from UTC, from 1970 on.
+    pub fn has_whole_hours(&self) -> bool {
+        const MONTH_SECONDS: i64 = 30 * 86_400;
+        let months =
+            (0..70 * 12).filter_map(|month| DateTime::from_timestamp(month * MONTH_SECONDS, 0));
+        let mut offsets = months.map(|at| self.offset_at(at.naive_utc()));
+        offsets.all(|seconds| seconds % 3_600 == 0)
+    }
+
     /// Seconds east of UTC at an instant, given in UTC.
     pub fn offset_at(&self, utc: NaiveDateTime) -> i32 {
         match self {
             Self::Named(tz) => tz.offset_from_utc_datetime(&utc).fix().local_minus_utc(),
             Self::Fixed { east_seconds, .. } => *east_seconds,
         }
+    }
+
+    /// The wall clock of an instant.
+    pub fn wall_clock(&self, instant: DateTime<Utc>) -> NaiveDateTime {
+        let utc = instant.naive_utc();
+        utc + TimeDelta::seconds(i64::from(self.offset_at(utc)))
     }
 
     /// The zone's abbreviation at an instant, given in UTC: `CET`, `+03`.
@@ -148,7 +171,8 @@ fn posix(text: &str) -> Option<TimeZone> {
     Some(TimeZone::Fixed { east_seconds: -west, name: text.to_owned() })
 }
 
-fn offset_text(seconds: i32) -> String {
+/// An offset as Postgres prints it: `+02`, `-03:30`.
+pub(crate) fn offset_text(seconds: i32) -> String {
     let sign = if seconds < 0 { '-' } else { '+' };
     let (hours, minutes, rest) =
         (seconds.abs() / 3600, seconds.abs() / 60 % 60, seconds.abs() % 60);

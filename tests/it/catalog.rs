@@ -21,10 +21,12 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use canon::error::ClientError;
+use canon::functions::StatementZones;
 use canon::sql::catalog::{
     Catalog, CatalogColumn, CatalogError, CatalogForeignKey, CatalogQuery, CatalogRelation,
     CatalogSession, CatalogSnapshot, Filled, Owner,
 };
+use canon::sql::timezone::TimeZone;
 use canon::sql::types::PgType;
 use datafusion::arrow::array::{Array, ArrayRef, AsArray};
 use datafusion::arrow::compute::cast;
@@ -123,6 +125,10 @@ fn snapshot() -> CatalogSnapshot {
     CatalogSnapshot { relations: vec![customers, orders, revenue, loyalty_tier] }
 }
 
+fn utc() -> StatementZones {
+    StatementZones::of_session(TimeZone::UTC)
+}
+
 fn session() -> CatalogSession {
     let settings = [
         ("server_version", "15.0"),
@@ -179,7 +185,7 @@ async fn answer(catalog: &Catalog, text: &str, counted: bool) -> String {
     let query = parse(text);
     assert_eq!(catalog.owner_of(&query), Owner::Catalog, "{text}");
     let answered = async {
-        let query = catalog.prepare(&query, &[], &session())?;
+        let query = catalog.prepare(&query, &[], &session(), utc())?;
         let batches = run(catalog, &query, &values).await?;
         Ok::<_, CatalogError>((query, batches))
     };
@@ -238,7 +244,7 @@ fn print(column: &ArrayRef, row: usize) -> String {
 /// The OIDs that `{relation}` stands for.
 async fn oids(catalog: &Catalog) -> BTreeMap<String, String> {
     let query = parse("SELECT relname, oid FROM pg_class WHERE oid >= 16384");
-    let query = catalog.prepare(&query, &[], &session()).expect("a plan");
+    let query = catalog.prepare(&query, &[], &session(), utc()).expect("a plan");
     let batches = run(catalog, &query, &[]).await.expect("rows");
     let rows = batches.iter().flat_map(|batch| {
         (0..batch.num_rows()).map(|row| (print(batch.column(0), row), print(batch.column(1), row)))
@@ -358,11 +364,11 @@ fn parameters_get_the_types_that_clients_expect() {
         ("SELECT relname FROM pg_class LIMIT $1", vec![PgType::Int8]),
     ];
     for (text, expected) in cases {
-        let query = catalog.prepare(&parse(text), &[], &session()).expect(text);
+        let query = catalog.prepare(&parse(text), &[], &session(), utc()).expect(text);
         assert_eq!(query.params, expected, "{text}");
     }
     let given = [Some(PgType::Varchar)];
     let text = "SELECT 1 FROM pg_class WHERE relname = $1";
-    let query = catalog.prepare(&parse(text), &given, &session()).expect(text);
+    let query = catalog.prepare(&parse(text), &given, &session(), utc()).expect(text);
     assert_eq!(query.params, [PgType::Varchar]);
 }

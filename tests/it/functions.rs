@@ -125,6 +125,9 @@ const PUSHED: &[(&str, bool)] = &[
     ("t ~ '\\d+'", false),
     ("date_trunc('month', z)", true),
     ("date_trunc('hour', z)", true),
+    ("date_trunc('month', z, 'Europe/Berlin')", true),
+    ("date_trunc('hour', z, 'Asia/Kolkata')", true),
+    ("d::timestamp at time zone 'Europe/Berlin'", true),
     ("extract(dow from d)", true),
     ("extract(julian from d)", false),
     ("z + interval '1 month 2 hours'", true),
@@ -172,6 +175,41 @@ async fn what_has_a_twin_is_pushed() {
         }
     }
     assert!(faults.is_empty(), "{}", faults.join("\n"));
+}
+
+/// In a session's zone periods are cut, and their filters reach the column, as in UTC.
+#[tokio::test]
+async fn the_zone_of_a_session_is_pushed() {
+    let fixture = Fixture::load(FIXTURE);
+    let server = ClickHouseServer::start().await;
+    fixture.load_clickhouse(&server).await;
+    let canon = Canon::over_clickhouse(&fixture, &server).await;
+    let client = canon.connect("analyst").await.unwrap();
+    client.simple_query("SET TimeZone = 'Europe/Berlin'").await.unwrap();
+    let from = "`z` >= toDateTime64('2026-03-28 23:00:00'";
+    let to = "`z` < toDateTime64('2026-03-29 22:00:00'";
+    let of_the_day: &[&str] = &[from, to];
+    for (question, said) in [
+        ("SELECT date_trunc('month', z) AS m, count(*) FROM samples GROUP BY 1", &[][..]),
+        ("SELECT id FROM samples WHERE date_trunc('day', z) = '2026-03-29'", of_the_day),
+        ("SELECT id FROM samples WHERE z::date = date '2026-03-29'", of_the_day),
+        ("SELECT id FROM samples WHERE z >= date '2026-03-29' AND z < '2026-03-30'", of_the_day),
+        ("SELECT id FROM samples WHERE z + interval '1 month' > now()", &[][..]),
+    ] {
+        let lines = client.simple_query(&format!("EXPLAIN {question}")).await.unwrap();
+        let lines: Vec<&str> = lines
+            .iter()
+            .filter_map(|message| match message {
+                tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
+                _ => None,
+            })
+            .collect();
+        let top = lines.iter().skip_while(|line| **line != "Plan:").nth(1).unwrap();
+        assert!(top.trim_start().starts_with("ClickHouse:"), "{question}: {top}");
+        for part in said {
+            assert!(lines.iter().any(|line| line.contains(part)), "{part}: {lines:#?}");
+        }
+    }
 }
 
 /// What a filter over a uuid says in the pushed statement, so that the source's key is used.

@@ -14,10 +14,10 @@ use datafusion::error::Result as PlanResult;
 use super::calendar;
 use super::error::FunctionError;
 use super::interval::Interval;
-use super::moments::{instant_of, is_finite, out_of_range};
+use super::moments::{instant_of, is_finite, out_of_range, zone};
 use super::rows::{self, Kind, Outcome, Overload, RowFunction, Value};
 use crate::sql::timezone::TimeZone;
-pub(crate) use moment::{PatternPart, exact_unit, finest_unit, pattern_parts};
+pub(crate) use moment::{PatternPart, exact_unit, finest_unit, pattern_parts, shows_zone};
 
 use moment::Parts;
 
@@ -28,6 +28,7 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
     RowFunction { name: "to_char", overloads: &[
         Overload::new(&[Kind::Timestamp, Kind::Text], rows::text, moment_text),
         Overload::new(&[Kind::Instant, Kind::Text], rows::text, moment_text),
+        Overload::new(&[Kind::Instant, Kind::Text, Kind::Text], rows::text, moment_text),
         Overload::new(&[Kind::Interval, Kind::Text], rows::text, interval_text),
         Overload::new(&[Kind::Int, Kind::Text], rows::text, |args| Ok(Value::text(number::of_integer(args[0].int(), args[1].str())?))),
         Overload::new(&[Kind::Numeric, Kind::Text], rows::text, decimal_text),
@@ -38,6 +39,7 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
     ] },
     RowFunction { name: "to_timestamp", overloads: &[
         Overload::new(&[Kind::Text, Kind::Text], rows::instant, to_timestamp),
+        Overload::new(&[Kind::Text, Kind::Text, Kind::Text], rows::instant, to_timestamp),
         Overload::new(&[Kind::Float], rows::instant, from_epoch),
     ] },
     RowFunction { name: "to_number", overloads: &[
@@ -47,16 +49,26 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
 
 fn moment_text(args: &[Value<'_>]) -> Outcome {
     let pattern = args[1].str();
-    let (micros, zone) = match args[0] {
-        Value::Instant(micros) => (micros, Some("UTC")),
-        Value::Timestamp(micros) => (micros, None),
+    let (micros, is_instant) = match args[0] {
+        Value::Instant(micros) => (micros, true),
+        Value::Timestamp(micros) => (micros, false),
         _ => return Ok(Value::Null),
     };
     if pattern.is_empty() || !is_finite(micros) {
         return Ok(Value::Null);
     }
     let moment = calendar::moment_of(micros).ok_or_else(out_of_range)?;
-    Ok(Value::text(moment::write(&Parts::of_moment(moment, zone), pattern)?))
+    let parts = match (is_instant, args.get(2)) {
+        (false, _) => Parts::of_moment(moment, None),
+        (true, None) => Parts::of_moment(moment, Some((0, "UTC".to_owned()))),
+        (true, Some(name)) => {
+            let zone = zone(name.str())?;
+            let east_seconds = zone.offset_at(moment);
+            let local = moment + chrono::TimeDelta::seconds(east_seconds.into());
+            Parts::of_moment(local, Some((east_seconds, zone.abbreviation_at(moment))))
+        }
+    };
+    Ok(Value::text(moment::write(&parts, pattern)?))
 }
 
 fn interval_text(args: &[Value<'_>]) -> Outcome {
@@ -109,7 +121,7 @@ fn to_timestamp(args: &[Value<'_>]) -> Outcome {
     let local = days.checked_mul(calendar::DAY).and_then(|days| days.checked_add(read.micros));
     let zone = match read.east_seconds {
         Some(seconds) => TimeZone::east(seconds).ok_or_else(out_of_range)?,
-        None => TimeZone::UTC,
+        None => args.get(2).map_or(Ok(TimeZone::UTC), |name| zone(name.str()))?,
     };
     Ok(Value::Instant(instant_of(local.ok_or_else(out_of_range)?, &zone)?))
 }

@@ -216,6 +216,14 @@ pub(crate) fn pattern_parts(pattern: &str) -> Option<Vec<PatternPart>> {
     parts.collect()
 }
 
+/// Whether a pattern shows the zone, beside the wall clock.
+pub(crate) fn shows_zone(pattern: &str) -> bool {
+    let of_zone = [Field::Offset, Field::ZoneHours, Field::ZoneMinutes, Field::Zone];
+    parse(pattern)
+        .iter()
+        .any(|node| matches!(node, Node::Field { field, .. } if of_zone.contains(field)))
+}
+
 /// The longest unit whose periods a pattern doesn't divide: all moments of one month are written
 /// alike by `Mon YYYY`. None where it shows more than seconds, or the zone.
 pub(crate) fn finest_unit(pattern: &str) -> Option<Unit> {
@@ -382,11 +390,12 @@ pub(super) struct Parts {
     pub(super) day_of_year: i64,
     /// None of an interval, which is on no day.
     pub(super) date: Option<NaiveDate>,
-    pub(super) zone: Option<&'static str>,
+    /// Of an instant: how many seconds east of UTC it is shown, and how that zone is called then.
+    pub(super) zone: Option<(i32, String)>,
 }
 
 impl Parts {
-    pub(super) fn of_moment(moment: NaiveDateTime, zone: Option<&'static str>) -> Self {
+    pub(super) fn of_moment(moment: NaiveDateTime, zone: Option<(i32, String)>) -> Self {
         Self {
             year: moment.year().into(),
             month: moment.month().into(),
@@ -406,6 +415,13 @@ impl Parts {
             FunctionError::new("22007", "invalid format specification for an interval value")
                 .with_hint("Intervals are not tied to specific calendar dates.")
         })
+    }
+
+    /// The sign, hours and minutes of the zone's offset.
+    fn offset(&self) -> (char, i32, i32) {
+        let seconds = self.zone.as_ref().map_or(0, |(seconds, _)| *seconds);
+        let sign = if seconds < 0 { '-' } else { '+' };
+        (sign, seconds.abs() / 3_600, seconds.abs() / 60 % 60)
     }
 
     /// A year as it is written: there is no year 0.
@@ -546,7 +562,12 @@ fn write_field(
         }
         Field::Offset => {
             value.date()?;
-            out.push_str(if bare { "+0" } else { "+00" });
+            let (sign, hours, minutes) = value.offset();
+            let width = if bare { 0 } else { 2 };
+            out.push_str(&format!("{sign}{hours:0width$}"));
+            if minutes != 0 {
+                out.push_str(&format!(":{minutes:02}"));
+            }
             Ok(false)
         }
         Field::Quarter => match value.month {
@@ -565,17 +586,19 @@ fn write_field(
         Field::Second => padded(value.second, 2, out),
         Field::ZoneHours => {
             value.date()?;
-            out.push_str("+00");
+            let (sign, hours, _) = value.offset();
+            out.push_str(&format!("{sign}{hours:02}"));
             Ok(false)
         }
         Field::ZoneMinutes => {
             value.date()?;
-            out.push_str("00");
+            out.push_str(&format!("{:02}", value.offset().2));
             Ok(false)
         }
         Field::Zone => {
             value.date()?;
-            out.push_str(&cased(value.zone.unwrap_or(""), case));
+            let name = value.zone.as_ref().map_or("", |(_, name)| name);
+            out.push_str(&cased(name, case));
             Ok(false)
         }
         Field::WeekOfYear => padded((value.day_of_year - 1) / 7 + 1, 2, out),

@@ -328,7 +328,7 @@ fn literal_as(expr: Expr, other: &Expr, schema: &DFSchema) -> Result<Transformed
 }
 
 /// As many expressions as went in.
-pub(super) fn all_of<const COUNT: usize>(exprs: Vec<Expr>) -> Result<[Expr; COUNT]> {
+pub(in crate::functions) fn all_of<const COUNT: usize>(exprs: Vec<Expr>) -> Result<[Expr; COUNT]> {
     exprs.try_into().map_err(|_| DataFusionError::Internal("expressions got lost".to_owned()))
 }
 

@@ -151,7 +151,12 @@ impl QueryEngine {
     ) -> Result<Explanation, QueryError> {
         let model = &planned.definitions.set()?.model;
         let now = Utc::now();
-        let bound = parameters::fill(&planned.bound, &Filling::Values(params), now, planned.zone);
+        let bound = parameters::fill_statement(
+            &planned.bound,
+            &Filling::Values(params),
+            now,
+            &planned.zones,
+        );
         let bound = bound.map_err(PlanError::from)?;
         let accounts = account::accounts(model, &bound, Utc::now())?;
         let mut statement = self.statement(planned, context);

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use datafusion::arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::TreeNodeRecursion;
@@ -26,7 +25,7 @@ use crate::backend::{Prepared, Run};
 use crate::bind::{self, BindSettings, PlainColumn, Preview, Uuids};
 use crate::cache::{Answer, CacheKey, KeyPlan};
 use crate::error::QueryError;
-use crate::functions::Unit;
+use crate::functions::{StatementZones, Unit};
 use crate::model::{MetricVersion, Model, SegmentVersion, Source, Status};
 use crate::observe::Statement;
 use crate::plan::source::SourceTable;
@@ -52,7 +51,7 @@ pub(crate) struct PlanKey {
     statement: String,
     params: Vec<Option<PgType>>,
     settings: BindSettings,
-    zone: Tz,
+    zones: StatementZones,
     definitions: usize,
 }
 
@@ -68,7 +67,7 @@ pub(crate) struct PlannedQuery {
     pub(crate) versions: Vec<Arc<MetricVersion>>,
     segments: Vec<Arc<SegmentVersion>>,
     previews: Vec<Preview>,
-    pub(super) zone: Tz,
+    pub(super) zones: StatementZones,
     text: Arc<str>,
     settings: BindSettings,
     /// The finished plan, where neither parameters nor the clock are in it.
@@ -100,18 +99,17 @@ impl QueryEngine {
         query: &ast::Query,
         text: &QueryText,
         params: &[Option<PgType>],
+        zones: StatementZones,
         context: &RequestContext,
     ) -> Result<Arc<PlannedQuery>, QueryError> {
         let set = definitions.set()?;
         let settings = bind_settings(&set.model, context)?;
-        let zone = context.settings.get("timezone").and_then(|name| name.parse().ok());
-        let zone: Tz = zone.unwrap_or(Tz::UTC);
         let key = PlanKey {
             text: Arc::clone(&text.text),
             statement: query.to_string(),
             params: params.to_vec(),
             settings,
-            zone,
+            zones,
             definitions: Arc::as_ptr(&definitions) as *const () as usize,
         };
         if let Some(planned) = self.plans.get(&key) {
@@ -127,7 +125,7 @@ impl QueryEngine {
         query: &ast::Query,
         params: &[Option<PgType>],
     ) -> Result<Arc<PlannedQuery>, QueryError> {
-        let (set, zone) = (definitions.set()?, key.zone);
+        let set = definitions.set()?;
         let (model, relations) = (&set.model, &set.relations);
         let bound = bind::bind(model, relations, &key.settings, query, &key.text, params)?;
         let params = bound.params;
@@ -135,7 +133,7 @@ impl QueryEngine {
         // A look-up needs no plan as long as its segment is in memory.
         let runnable = match memory.as_ref().is_some_and(InMemory::is_lookup) {
             true => None,
-            false => Some(self.unfilled(set, &bound.plan, params.len(), zone)?),
+            false => Some(self.unfilled(set, &bound.plan, params.len(), &key.zones)?),
         };
         let output = runnable.as_ref().map_or(&bound.plan, |runnable| runnable.logical.plan());
         let schema = Arc::clone(output.schema().inner());
@@ -175,7 +173,7 @@ impl QueryEngine {
             versions: bound.versions,
             previews: bound.previews,
             segments: bound.segments,
-            zone,
+            zones: key.zones.clone(),
             text: Arc::clone(&key.text),
             settings: key.settings.clone(),
             fixed: runnable.filter(|_| is_fixed).map(Arc::new),
@@ -201,7 +199,8 @@ impl QueryEngine {
         }
         let params: Vec<Option<PgType>> = planned.params.iter().cloned().map(Some).collect();
         let definitions = Arc::clone(&planned.definitions);
-        let anew = self.plan_data(definitions, statement, query, &params, context)?;
+        let zones = StatementZones { session: session_zone(context), ..planned.zones.clone() };
+        let anew = self.plan_data(definitions, statement, query, &params, zones, context)?;
         let types = |planned: &PlannedQuery| {
             planned.columns.iter().map(|column| column.pg_type.clone()).collect::<Vec<_>>()
         };
@@ -218,11 +217,11 @@ impl QueryEngine {
         set: &Set,
         bound: &LogicalPlan,
         count: usize,
-        zone: Tz,
+        zones: &StatementZones,
     ) -> Result<Runnable, QueryError> {
         let by = |grain: Option<Unit>| {
             let filling = Filling::None { count, grain };
-            self.runnable(set, bound, &filling, Utc::now(), zone)
+            self.runnable(set, bound, &filling, Utc::now(), zones)
         };
         let refused = match by(None) {
             Err(error) if parameters::has_grain(bound).map_err(PlanError::from)? => error,
@@ -239,12 +238,12 @@ impl QueryEngine {
         bound: &LogicalPlan,
         filling: &Filling<'_>,
         now: DateTime<Utc>,
-        zone: Tz,
+        zones: &StatementZones,
     ) -> Result<Runnable, QueryError> {
-        let fill = || parameters::fill(bound, filling, now, zone);
+        let fill = || parameters::fill_statement(bound, filling, now, zones);
         let filled = debug_span!("fill").in_scope(fill).map_err(PlanError::from)?;
         let logical = plan::plan(&set.model, &filled, now)?;
-        let (logical, reads_clock) = at_statement_time(logical, now, zone)?;
+        let (logical, reads_clock) = at_statement_time(logical, now, &zones.session)?;
         let sources = sources_of(&set.model, &logical)?;
         let prepared = match filling {
             // Parameters without values can't be pushed; only types are asked for then.
@@ -271,8 +270,8 @@ impl QueryEngine {
             return Err(EngineError::MissingParameter { number: params.len() + 1 }.into());
         }
         let (set, values) = (planned.definitions.set()?, Filling::Values(params));
-        let (bound, zone) = (&planned.bound, planned.zone);
-        let runnable = aside(|| self.runnable(set, bound, &values, Utc::now(), zone))?;
+        let (bound, zones) = (&planned.bound, &planned.zones);
+        let runnable = aside(|| self.runnable(set, bound, &values, Utc::now(), zones))?;
         Ok(Arc::new(runnable))
     }
 
@@ -394,7 +393,7 @@ pub(super) fn time_to_live(versions: &[Arc<MetricVersion>]) -> Duration {
 fn at_statement_time(
     plan: LogicalPlan,
     now: DateTime<Utc>,
-    zone: Tz,
+    zone: &TimeZone,
 ) -> Result<(LogicalPlan, bool), PlanError> {
     if !parameters::reads_clock(&plan)? {
         return Ok((plan, false));
@@ -481,6 +480,12 @@ fn previewed(previews: &[Preview]) -> Option<Notice> {
         detail: Some(format!("A LIMIT without ORDER BY shows rows; the measure {value}.")),
         hint: Some("Write GROUP BY, or ORDER BY, for values of groups.".to_owned()),
     })
+}
+
+/// The session's TimeZone.
+pub(super) fn session_zone(context: &RequestContext) -> TimeZone {
+    let zone = context.settings.get("timezone").and_then(|name| TimeZone::parse(name));
+    zone.unwrap_or(TimeZone::UTC)
 }
 
 /// The session's settings that change what a statement means; pins of the role's consumer first.

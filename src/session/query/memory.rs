@@ -354,7 +354,8 @@ impl QueryEngine {
         let set = planned.definitions.set()?;
         let now = Utc::now();
         let over = loaded.over_rows(set, &planned.bound).map_err(PlanError::from)?;
-        let filled = parameters::fill(&over, &Filling::Values(params), now, planned.zone);
+        let filled =
+            parameters::fill_statement(&over, &Filling::Values(params), now, &planned.zones);
         let plan = plan::plan(&set.model, &filled.map_err(PlanError::from)?, now)?;
         // It reads no source, so that nothing is pushed: the backend only lends its threads.
         let prepared = self.backend.prepare(plan)?;

@@ -30,13 +30,14 @@ pub use definitions::{Definitions, DefinitionsState};
 pub use error::EngineError;
 pub use preload::PRELOAD_MEMBERS_MAX;
 
-use self::data::{PlanKey, PlannedQuery};
+use self::data::{PlanKey, PlannedQuery, session_zone};
 use super::aside;
 use super::engine::{Column, Engine, PreparedQuery, QueryRows, QueryText, RequestContext};
 use crate::backend::local::{Reads, computed, run_physical};
 use crate::backend::{Backend, BackendError, Run};
 use crate::cache::{Cache, SourceStates};
 use crate::error::QueryError;
+use crate::functions::StatementZones;
 use crate::observe::QueryLog;
 use crate::sql::catalog::{CatalogError, CatalogQuery, CatalogSession, Filled, Owner};
 use crate::sql::types::PgType;
@@ -104,7 +105,8 @@ impl QueryEngine {
         match catalog.owner_of(query) {
             Owner::Catalog => {
                 let session = catalog_session(context, Utc::now());
-                let planned = aside(|| catalog.prepare(query, params, &session));
+                let zones = StatementZones::of_session(session_zone(context));
+                let planned = aside(|| catalog.prepare(query, params, &session, zones));
                 let planned = planned.map_err(EngineError::from)?;
                 let columns = planned.columns.iter().zip(&planned.origins);
                 let columns = columns.map(|((name, pg_type), origin)| Column {
@@ -118,7 +120,8 @@ impl QueryEngine {
             }
             Owner::Mixed => Err(EngineError::MixedOwners.into()),
             Owner::Data => {
-                let planned = self.plan_data(definitions, query, text, params, context)?;
+                let zones = StatementZones::of_session(session_zone(context));
+                let planned = self.plan_data(definitions, query, text, params, zones, context)?;
                 let (params, columns) = (planned.params.clone(), planned.columns.clone());
                 Ok((Plan::Data(planned), params, columns))
             }
@@ -138,6 +141,26 @@ fn catalog_session(context: &RequestContext, now: DateTime<Utc>) -> CatalogSessi
         changes: context.changes.clone(),
         seen: Arc::clone(&context.seen),
     }
+}
+
+/// A query of the catalogue in the session's present zone, where that isn't the one in which it was
+/// planned: a statement may be prepared before `SET TimeZone`.
+fn catalog_in_zone(
+    definitions: &Arc<Definitions>,
+    query: &CatalogQuery,
+    prepared: &PreparedQuery,
+    context: &RequestContext,
+) -> Result<Option<CatalogQuery>, QueryError> {
+    let zones = StatementZones { session: session_zone(context), ..query.zones.clone() };
+    let (true, ast::Statement::Query(statement)) =
+        (zones != query.zones, &prepared.query.statement)
+    else {
+        return Ok(None);
+    };
+    let session = catalog_session(context, Utc::now());
+    let params: Vec<Option<PgType>> = query.params.iter().cloned().map(Some).collect();
+    let planned = aside(|| definitions.catalog().prepare(statement, &params, &session, zones));
+    Ok(Some(planned.map_err(EngineError::from)?))
 }
 
 /// Constants are answered here, all else where queries compute.
@@ -219,6 +242,8 @@ impl Engine for QueryEngine {
         let plan = prepared.plan.downcast_ref::<Plan>().ok_or(EngineError::ForeignPlan)?;
         match plan {
             Plan::Catalog { definitions, query } => {
+                let anew = catalog_in_zone(definitions, query, prepared, context)?;
+                let query = anew.as_ref().unwrap_or(query);
                 let batches = run_catalog(definitions, query, &params, context, cancel).await;
                 let batches = batches.map_err(|error| literals::placed(error, &prepared.query))?;
                 Ok(QueryRows { batches, notices: Vec::new(), command: "SELECT" })

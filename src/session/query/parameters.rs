@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
-use chrono_tz::Tz;
 use datafusion::common::ScalarValue;
 use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
@@ -13,8 +12,9 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, lit};
 
 use crate::bind::RelationScan;
-use crate::functions::Unit;
+use crate::functions::{self, StatementZones, Unit};
 use crate::plan::segment;
+use crate::sql::timezone::TimeZone;
 
 /// What stands for a parameter.
 pub(crate) enum Filling<'v> {
@@ -28,12 +28,23 @@ pub(crate) enum Filling<'v> {
     Values(&'v [ScalarValue]),
 }
 
+/// A statement's plan with parameters filled in, the clock's functions as constants, and
+/// the zones of the statement written to what depends on them.
+pub(crate) fn fill_statement(
+    plan: &LogicalPlan,
+    filling: &Filling<'_>,
+    now: DateTime<Utc>,
+    zones: &StatementZones,
+) -> Result<LogicalPlan> {
+    functions::in_zones(fill(plan, filling, now, &zones.session)?, zones)
+}
+
 /// The plan with parameters filled in, and the clock's functions as constants.
 pub(crate) fn fill(
     plan: &LogicalPlan,
     filling: &Filling<'_>,
     now: DateTime<Utc>,
-    zone: Tz,
+    zone: &TimeZone,
 ) -> Result<LogicalPlan> {
     let filled = plan.clone().transform_up_with_subqueries(|node| {
         if let LogicalPlan::TableScan(scan) = node {
@@ -68,7 +79,7 @@ fn fill_expr(
     expr: Expr,
     filling: &Filling<'_>,
     now: DateTime<Utc>,
-    zone: Tz,
+    zone: &TimeZone,
 ) -> Result<Transformed<Expr>> {
     Ok(match &expr {
         Expr::Placeholder(Placeholder { id, field }) => {
@@ -140,19 +151,23 @@ pub(crate) fn reads_clock(plan: &LogicalPlan) -> Result<bool> {
 }
 
 fn is_clock(name: &str) -> bool {
-    clock(name, DateTime::UNIX_EPOCH, Tz::UTC).is_some()
+    clock(name, DateTime::UNIX_EPOCH, &TimeZone::UTC).is_some()
 }
 
 /// The value of a clock's function: one moment for the whole statement, as in Postgres the
 /// transaction's beginning.
-fn clock(name: &str, now: DateTime<Utc>, zone: Tz) -> Option<ScalarValue> {
+fn clock(name: &str, now: DateTime<Utc>, zone: &TimeZone) -> Option<ScalarValue> {
     match name {
         "now" | "current_timestamp" => Some(ScalarValue::TimestampMicrosecond(
             Some(now.timestamp_micros()),
             Some("UTC".into()),
         )),
+        "localtimestamp" => {
+            let micros = zone.wall_clock(now).and_utc().timestamp_micros();
+            Some(ScalarValue::TimestampMicrosecond(Some(micros), None))
+        }
         "current_date" | "today" => {
-            let date = now.with_timezone(&zone).date_naive();
+            let date = zone.wall_clock(now).date();
             let days = date.signed_duration_since(chrono::NaiveDate::default()).num_days();
             Some(ScalarValue::Date32(i32::try_from(days).ok()))
         }

@@ -34,8 +34,16 @@ pub(super) struct RegCasts {
     pub(super) from_regs: Arc<ScalarUDF>,
 }
 
+/// What casts depend on.
+struct Casts<'c> {
+    regs: &'c RegCasts,
+    /// In which texts of moments are read.
+    zone: &'c TimeZone,
+}
+
 /// Gives a plan and its subqueries Postgres's types.
-pub(super) fn apply(plan: LogicalPlan, casts: &RegCasts) -> Result<LogicalPlan> {
+pub(super) fn apply(plan: LogicalPlan, casts: &RegCasts, zone: &TimeZone) -> Result<LogicalPlan> {
+    let casts = &Casts { regs: casts, zone };
     let done = plan.transform_up_with_subqueries(|node| {
         if matches!(node, LogicalPlan::Limit(_)) {
             return node.map_expressions(|expr| Ok(Transformed::yes(with_type(expr, "int8"))));
@@ -60,7 +68,7 @@ fn input_schema(node: &LogicalPlan) -> DFSchema {
     }
 }
 
-fn rewrite(expr: Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Transformed<Expr>> {
+fn rewrite(expr: Expr, schema: &DFSchema, casts: &Casts<'_>) -> Result<Transformed<Expr>> {
     Ok(match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let (mut left, mut right) = (*left, *right);
@@ -163,7 +171,7 @@ fn is_marked(expr: &Expr) -> bool {
 }
 
 /// A CASE whose marked literals have the type of its other results.
-fn with_typed_results(case: Case, schema: &DFSchema, casts: &RegCasts) -> Result<Case> {
+fn with_typed_results(case: Case, schema: &DFSchema, casts: &Casts<'_>) -> Result<Case> {
     let is_null = |expr: &Expr| matches!(expr, Expr::Literal(value, _) if value.is_null());
     let has_type = |expr: &&Expr| !is_marked(expr) && !is_untyped(expr) && !is_null(expr);
     let typed = results_of(&case).find(has_type).cloned();
@@ -201,7 +209,7 @@ fn joins_arrays(left: &Expr, right: &Expr, schema: &DFSchema) -> Result<bool> {
     Ok(false)
 }
 
-fn as_text(expr: Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Expr> {
+fn as_text(expr: Expr, schema: &DFSchema, casts: &Casts<'_>) -> Result<Expr> {
     if let Expr::Placeholder(Placeholder { field: None, .. }) = &expr {
         return Ok(with_type(expr, "text"));
     }
@@ -257,7 +265,7 @@ fn unifies(op: Operator) -> bool {
 }
 
 /// A literal or parameter of no type of its own, in the type of what it meets.
-fn meet(expr: Expr, other: &Expr, schema: &DFSchema, casts: &RegCasts) -> Result<Expr> {
+fn meet(expr: Expr, other: &Expr, schema: &DFSchema, casts: &Casts<'_>) -> Result<Expr> {
     let untyped = match &expr {
         Expr::Placeholder(placeholder) => placeholder.field.is_none(),
         Expr::Literal(ScalarValue::Utf8(Some(_)), None) => true,
@@ -316,7 +324,7 @@ fn as_pattern(expr: Expr) -> Expr {
     }
 }
 
-fn cast(expr: Expr, target: &FieldRef, schema: &DFSchema, casts: &RegCasts) -> Result<Expr> {
+fn cast(expr: Expr, target: &FieldRef, schema: &DFSchema, casts: &Casts<'_>) -> Result<Expr> {
     let tag = tag_of(target).unwrap_or_default().to_owned();
     if let Expr::Placeholder(Placeholder { id, field: None }) = expr {
         // A name is what a client sends for one of the `reg…` types.
@@ -342,7 +350,17 @@ fn cast(expr: Expr, target: &FieldRef, schema: &DFSchema, casts: &RegCasts) -> R
     if let (Expr::Literal(ScalarValue::Utf8(Some(text)), _), DataType::List(item)) =
         (&expr, target.data_type())
     {
-        return Ok(plain(lit(array_literal(text, &tag, item.data_type())?)));
+        let items = match pg_type_of(target) {
+            PgType::Array(of) if *of == PgType::Timestamptz => {
+                let items = value::from_text(&PgType::Array(of), Some(text), casts.zone);
+                items.map_err(|fault| {
+                    let (sqlstate, message) = (fault.sqlstate, fault.message);
+                    CatalogError::BadCast { sqlstate, message }
+                })?
+            }
+            _ => array_literal(text, &tag, item.data_type())?,
+        };
+        return Ok(plain(lit(items)));
     }
     if let Expr::Literal(ScalarValue::Utf8(Some(text)), _) = &expr
         && !is_reg(&tag)
@@ -354,7 +372,7 @@ fn cast(expr: Expr, target: &FieldRef, schema: &DFSchema, casts: &RegCasts) -> R
             }
             other => other,
         };
-        match value::from_text(&pg_type, Some(text), &TimeZone::UTC) {
+        match value::from_text(&pg_type, Some(text), casts.zone) {
             Ok(read) if matches!(pg_type, PgType::Numeric(_)) && tag == "numeric" => {
                 return Ok(Expr::Literal(read, None));
             }
@@ -377,16 +395,16 @@ fn cast(expr: Expr, target: &FieldRef, schema: &DFSchema, casts: &RegCasts) -> R
     }
     if from_text && is_reg(&tag) {
         let args = vec![expr, lit(tag)];
-        return Ok(plain(call(&casts.to_reg, args)));
+        return Ok(plain(call(&casts.regs.to_reg, args)));
     }
     if to_text && is_reg(&source_tag) {
         let args = vec![expr, lit(source_tag)];
-        return Ok(plain(call(&casts.from_reg, args)));
+        return Ok(plain(call(&casts.regs.from_reg, args)));
     }
     if source_tag.starts_with("_reg") {
         let function = match target.data_type() {
-            DataType::List(item) if is_text(item.data_type()) => Some(&casts.from_regs),
-            _ if to_text => Some(&casts.from_reg),
+            DataType::List(item) if is_text(item.data_type()) => Some(&casts.regs.from_regs),
+            _ if to_text => Some(&casts.regs.from_reg),
             _ => None,
         };
         if let Some(function) = function {
@@ -395,14 +413,16 @@ fn cast(expr: Expr, target: &FieldRef, schema: &DFSchema, casts: &RegCasts) -> R
     }
     // As text an address has the length of its network's part, which it doesn't show alone.
     if to_text && source_tag == "inet" && tag != "inet" {
-        return Ok(plain(call(&casts.from_reg, vec![expr, lit(source_tag)])));
+        return Ok(plain(call(&casts.regs.from_reg, vec![expr, lit(source_tag)])));
     }
     if to_text && is_vector(&source_tag) {
         return Ok(plain(array_to_string(expr, " ")));
     }
-    if to_text && matches!(source.data_type(), DataType::List(_)) {
+    let of_moments =
+        matches!(source.data_type(), DataType::List(item) if item.data_type().is_temporal());
+    if to_text && matches!(source.data_type(), DataType::List(_)) && !of_moments {
         let bare = Expr::Cast(Cast::new(Box::new(expr), list_of(DataType::Utf8)));
-        return Ok(plain(call(&casts.from_reg, vec![bare, lit("array")])));
+        return Ok(plain(call(&casts.regs.from_reg, vec![bare, lit("array")])));
     }
     Ok(plain(expr))
 }
@@ -433,7 +453,7 @@ fn function_arguments(
     name: &str,
     mut args: Vec<Expr>,
     schema: &DFSchema,
-    casts: &RegCasts,
+    casts: &Casts<'_>,
 ) -> Result<Vec<Expr>> {
     match name {
         // Subscripts of the vectors count from 0.
@@ -484,6 +504,7 @@ fn is_untyped(expr: &Expr) -> bool {
 /// and OID, since text shows the one and the binary format the other; text for the vectors, and
 /// Arrow's variants of a type as one.
 pub(super) fn for_the_wire(plan: LogicalPlan, casts: &RegCasts) -> Result<LogicalPlan> {
+    let casts = &Casts { regs: casts, zone: &TimeZone::UTC };
     let schema = Arc::clone(plan.schema());
     let mut exprs = Vec::with_capacity(schema.fields().len());
     for (qualifier, field) in schema.iter() {

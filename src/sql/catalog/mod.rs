@@ -58,7 +58,6 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
-use datafusion::sql::planner::PlannerContext;
 use datafusion::sql::sqlparser::ast;
 
 pub use error::CatalogError;
@@ -73,8 +72,8 @@ use self::coercion::RegCasts;
 use self::directory::Directory;
 use self::planning::{Context, Tables};
 use self::relations::{CatalogTable, SessionFacts};
-use crate::functions::FunctionError;
 use crate::functions::parameters::{self, Typed};
+use crate::functions::{FunctionError, StatementZones};
 use crate::sql::types::{PgType, SystemForm};
 
 /// Memory that all queries of the catalogue together may hold for sorts, joins and groups.
@@ -110,6 +109,8 @@ pub struct CatalogQuery {
     pub params: Vec<PgType>,
     /// Whether it asks what sessions do or hold: then [`CatalogSession::seen`] has to say.
     pub reads_sessions: bool,
+    /// In which it was planned.
+    pub zones: StatementZones,
     plan: LogicalPlan,
 }
 
@@ -187,7 +188,7 @@ impl Catalog {
     }
 
     /// Plans a catalogue query. `params` are the types that the client gave its parameters; for
-    /// the others, and beyond, types are inferred.
+    /// the others, and beyond, types are inferred. The plan is good for these zones.
     ///
     /// # Errors
     /// Unknown relations, columns, functions and types; what the catalogue can't evaluate.
@@ -196,6 +197,7 @@ impl Catalog {
         query: &ast::Query,
         params: &[Option<PgType>],
         session: &CatalogSession,
+        zones: StatementZones,
     ) -> Result<CatalogQuery, CatalogError> {
         let context = Context {
             tables: &self.tables,
@@ -213,13 +215,14 @@ impl Catalog {
         let Typed { plan, types } = parameters::typed(given.collect(), plan)?;
         crate::functions::operators::check(&plan)?;
         let origins = origins::of_columns(&plan);
-        let plan = coercion::apply(plan, &self.casts)?;
+        let plan = coercion::apply(plan, &self.casts, &zones.literals)?;
+        let plan = crate::functions::in_zones(plan, &zones)?;
         let plan = crate::functions::analyze(plan)?;
         let columns = columns_of(&plan, names);
         let params = params_of(&types, params);
         let plan = coercion::for_the_wire(plan, &self.casts)?;
         let reads_sessions = reads_sessions(&plan)?;
-        Ok(CatalogQuery { columns, origins, params, reads_sessions, plan })
+        Ok(CatalogQuery { columns, origins, params, reads_sessions, zones, plan })
     }
 
     /// A planned query with the values of its parameters, in the Arrow types of

@@ -9,6 +9,7 @@ use super::{Call, Function, Outcome, Returns, Value};
 use crate::sql::catalog::error::CatalogError;
 use crate::sql::catalog::relations::known_roles;
 use crate::sql::settings::{self, SettingChange};
+use crate::sql::timezone::TimeZone;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     fact("version", "text", version),
@@ -30,8 +31,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     fact("transaction_timestamp", "timestamptz", now),
     fact("statement_timestamp", "timestamptz", now),
     fact("clock_timestamp", "timestamptz", now),
-    fact("localtimestamp", "timestamp", now),
-    fact("current_date", "date", now),
+    fact("localtimestamp", "timestamp", wall_clock),
+    fact("current_date", "date", wall_clock),
     fact("pg_is_in_recovery", "bool", |_| Ok(Value::Bool(false))),
     fact("pg_is_wal_replay_paused", "bool", |_| Ok(Value::Bool(false))),
     fact("txid_current", "int8", |_| Ok(Value::Int(1))),
@@ -143,6 +144,14 @@ fn role(call: &Call<'_>) -> Outcome {
 
 fn now(call: &Call<'_>) -> Outcome {
     Ok(instant(call.session.now))
+}
+
+/// Of the session's zone.
+fn wall_clock(call: &Call<'_>) -> Outcome {
+    let zone = call.session.setting("timezone").and_then(TimeZone::parse);
+    let wall = zone.unwrap_or(TimeZone::UTC).wall_clock(call.session.now);
+    let micros = wall.and_utc().timestamp_micros();
+    Ok(Value::Other(ScalarValue::TimestampMicrosecond(Some(micros), None)))
 }
 
 fn server_start(call: &Call<'_>) -> Outcome {

@@ -12,13 +12,13 @@ use super::super::value::{Binding, Midnight, Moved, Value, Wall};
 use super::super::{NotPushable, Result};
 use super::{Call, Entry, Form};
 use crate::backend::clickhouse::errors::TOO_MANY_PERIODS;
-use crate::functions::time::PERIODS_MAX;
+use crate::functions::time::{PERIODS_MAX, TIMESTAMP};
 use crate::functions::{PatternPart, Unit, finest_unit, pattern_parts};
 use crate::sql::timezone::TimeZone;
 
 #[rustfmt::skip]
 pub(super) const ENTRIES: &[Entry] = &[
-    Entry { name: "date_trunc", signature: "text, timestamp | timestamptz | date -> timestamp, or timestamptz; microsecond to year", constants: &[0], form: Form::Scalar(date_trunc),
+    Entry { name: "date_trunc", signature: "text, timestamp | timestamptz | date [, the zone of a timestamptz] -> timestamp, or timestamptz; microsecond to year", constants: &[0, 2], form: Form::Scalar(date_trunc),
         examples: &[("date_trunc('year', timestamp '2026-05-17 13:14:15.678901')", Some("2026-01-01 00:00:00")),
             ("date_trunc('quarter', timestamp '1960-05-17 13:14:15.678901')", Some("1960-04-01 00:00:00")),
             ("date_trunc('month', timestamp '2026-12-31 23:59:59.999999')", Some("2026-12-01 00:00:00")),
@@ -31,6 +31,12 @@ pub(super) const ENTRIES: &[Entry] = &[
             ("date_trunc('milliseconds', timestamp '1960-05-17 13:14:15.678901')", Some("1960-05-17 13:14:15.678")),
             ("date_trunc('microseconds', timestamp '2026-05-17 13:14:15.678901')", Some("2026-05-17 13:14:15.678901")),
             ("date_trunc('day', timestamptz '2026-05-17 23:14:15+02')", Some("2026-05-17 00:00:00+00")),
+            ("date_trunc('day', timestamptz '2026-03-29 12:00:00.5+00', 'Europe/Berlin')", Some("2026-03-28 23:00:00+00")),
+            ("date_trunc('month', timestamptz '2026-10-31 23:30:00+00', 'Europe/Berlin')", Some("2026-10-31 23:00:00+00")),
+            ("date_trunc('week', timestamptz '1960-05-16 03:59:59.5+00', 'America/New_York')", Some("1960-05-09 04:00:00+00")),
+            ("date_trunc('hour', timestamptz '2026-10-25 00:30:00+00', 'Europe/Berlin')", Some("2026-10-25 00:00:00+00")),
+            ("date_trunc('hour', timestamptz '1960-05-17 13:14:15.678901+00', 'Asia/Kolkata')", Some("1960-05-17 12:30:00+00")),
+            ("date_trunc('day', timestamptz '2023-04-28 12:00:00+00', 'Africa/Cairo')", Some("2023-04-27 22:00:00+00")),
             ("date_trunc('month', date '2026-05-17')::date", Some("2026-05-01")), ("date_trunc('day', date '1960-05-17')::date", Some("1960-05-17"))] },
     Entry { name: "extract", signature: "field FROM timestamp | timestamptz | date -> numeric", constants: &[0], form: Form::Scalar(extract),
         examples: &[("extract(year from timestamp '1960-01-01 13:14:15.678901')", Some("1960")), ("extract(quarter from date '2026-05-17')", Some("2")),
@@ -56,6 +62,17 @@ pub(super) const ENTRIES: &[Entry] = &[
             ("timestamptz '2026-11-01 06:30:00+00' AT TIME ZONE 'America/New_York'", Some("2026-11-01 01:30:00")),
             ("timestamptz '1960-07-01 12:00:00.000001+00' AT TIME ZONE 'America/New_York'", Some("1960-07-01 08:00:00.000001")),
             ("timestamptz '2026-07-01 12:00:00+00' AT TIME ZONE 'UTC'", Some("2026-07-01 12:00:00"))] },
+    Entry { name: "instant_at", signature: "timestamp, text -> timestamptz: AT TIME ZONE; a constant zone", constants: &[1], form: Form::Scalar(instant_at),
+        examples: &[("timestamp '2026-03-29 01:59:59.5' AT TIME ZONE 'Europe/Berlin'", Some("2026-03-29 00:59:59.5+00")),
+            ("timestamp '2026-03-29 02:30:00' AT TIME ZONE 'Europe/Berlin'", Some("2026-03-29 01:30:00+00")),
+            ("timestamp '2026-03-29 03:00:00' AT TIME ZONE 'Europe/Berlin'", Some("2026-03-29 01:00:00+00")),
+            ("timestamp '2026-10-25 01:59:59' AT TIME ZONE 'Europe/Berlin'", Some("2026-10-24 23:59:59+00")),
+            ("timestamp '2026-10-25 02:30:00' AT TIME ZONE 'Europe/Berlin'", Some("2026-10-25 01:30:00+00")),
+            ("timestamp '2026-11-01 01:30:00' AT TIME ZONE 'America/New_York'", Some("2026-11-01 06:30:00+00")),
+            ("timestamp '2026-03-08 02:30:00' AT TIME ZONE 'America/New_York'", Some("2026-03-08 07:30:00+00")),
+            ("timestamp '1960-07-01 08:00:00.000001' AT TIME ZONE 'America/New_York'", Some("1960-07-01 12:00:00.000001+00")),
+            ("timestamp '2026-07-01 12:00:00' AT TIME ZONE '<+02>-02'", Some("2026-07-01 10:00:00+00")),
+            ("timestamp '2026-07-01 12:00:00' AT TIME ZONE 'UTC'", Some("2026-07-01 12:00:00+00"))] },
     Entry { name: "periods_between", signature: "text, timestamp, timestamp -> int8; second, minute, hour, day, week, month, quarter or year", constants: &[0], form: Form::Scalar(periods_between),
         examples: &[("periods_between('month', timestamp '2026-01-31 23:00:00', timestamp '2026-02-01 00:00:00')", Some("1")), ("periods_between('month', timestamp '2026-03-01 00:00:00', timestamp '1959-12-31 23:59:59.9')", Some("-795")),
             ("periods_between('hour', timestamp '1969-12-31 21:59:59', timestamp '1970-01-01 00:00:00')", Some("3")), ("periods_between('hour', timestamp '1960-05-17 13:30:00', timestamp '1960-05-17 14:00:00')", Some("1")), ("periods_between('minute', timestamp '1960-05-17 13:00:59.5', timestamp '1960-05-17 13:59:00')", Some("59")), ("periods_between('second', timestamp '2026-03-01 00:00:00.9', timestamp '2026-03-01 00:00:01')", Some("1")),
@@ -111,9 +128,28 @@ fn unit_of(call: &Call) -> Result<Unit> {
 
 fn date_trunc(call: &Call) -> Result<Value> {
     let (unit, moment) = (unit_of(call)?, call.arg(1)?);
-    if call.args.len() > 2 {
-        return Err(NotPushable::new("date_trunc in a time zone"));
+    match call.args.len() {
+        2 => truncated(call, unit, moment),
+        _ => truncated_in(call, unit, moment, call.text(2, "a time zone")?),
     }
+}
+
+/// An instant cut on the clock of a zone. Within a day its offset stays.
+fn truncated_in(call: &Call, unit: Unit, moment: &Value, zone: &str) -> Result<Value> {
+    let zone = zone_named(zone)?;
+    let wall = Value { data_type: TIMESTAMP, ..on_clock(call, moment, &zone) };
+    let begin = Value { data_type: TIMESTAMP, ..truncated(call, unit, &wall)? };
+    let sql = match unit {
+        unit if unit >= Unit::Day => instant_of(&begin, &zone),
+        _ => match offset(&moment.sql, &zone) {
+            Some(seconds) => format!("{} - toIntervalSecond({seconds})", begin.at(Binding::Sum)),
+            None => begin.sql,
+        },
+    };
+    Ok(Value { binding: Binding::Sum, ..call.result(sql) })
+}
+
+fn truncated(call: &Call, unit: Unit, moment: &Value) -> Result<Value> {
     if !is_date(moment) && !is_timestamp(moment) {
         return Err(NotPushable::new("date_trunc of something that is no date or timestamp"));
     }
@@ -294,6 +330,9 @@ fn in_minute(moment: &str) -> String {
 
 fn field_of(call: &Call) -> Result<(Unit, &Value)> {
     let (unit, moment) = (unit_of(call)?, call.arg(1)?);
+    if call.args.len() > 2 {
+        return Err(NotPushable::new("a field in a time zone"));
+    }
     if matches!(unit, Unit::Julian | Unit::Timezone | Unit::TimezoneHour | Unit::TimezoneMinute) {
         return Err(NotPushable::new(format!("the field {unit:?}")));
     }
@@ -361,24 +400,61 @@ fn wall_clock(call: &Call) -> Result<Value> {
         let text = format!("toString({instant}, {})", zone.typed()?);
         return Ok(call.result(format!("toDateTime64({text}, 6, 'UTC')")));
     }
-    let name = call.text(1, "a time zone")?;
-    let zone = TimeZone::of_expression(name)
-        .ok_or_else(|| NotPushable::new(format!("the time zone {name}")))?;
-    let seconds = match &zone {
-        TimeZone::Named(tz) if *tz == chrono_tz::Tz::UTC => {
-            return Ok(Value { wall: Some(wall(moment, *tz)), ..call.result(instant.clone()) });
-        }
+    Ok(on_clock(call, moment, &zone_named(call.text(1, "a time zone")?)?))
+}
+
+fn zone_named(name: &str) -> Result<TimeZone> {
+    TimeZone::of_expression(name).ok_or_else(|| NotPushable::new(format!("the time zone {name}")))
+}
+
+/// Seconds east of UTC at an instant; None in UTC.
+fn offset(instant: &str, zone: &TimeZone) -> Option<String> {
+    match zone {
+        TimeZone::Named(chrono_tz::Tz::UTC) => None,
         TimeZone::Named(tz) => {
-            format!("timeZoneOffset(toTimeZone({instant}, {}))", literal::text(tz.name()))
+            let name = literal::text(tz.name());
+            Some(format!("timeZoneOffset(toTimeZone({instant}, {name}))"))
         }
-        TimeZone::Fixed { east_seconds, .. } => east_seconds.to_string(),
-    };
+        TimeZone::Fixed { east_seconds, .. } => Some(east_seconds.to_string()),
+    }
+}
+
+fn on_clock(call: &Call, moment: &Value, zone: &TimeZone) -> Value {
     let wall = match zone {
-        TimeZone::Named(tz) => Some(wall(moment, tz)),
+        TimeZone::Named(tz) => Some(wall(moment, *tz)),
         TimeZone::Fixed { .. } => None,
     };
-    let sql = format!("{} + toIntervalSecond({seconds})", moment.at(Binding::Sum));
-    Ok(Value { binding: Binding::Sum, wall, ..call.result(sql) })
+    match offset(&moment.sql, zone) {
+        None => Value { wall, ..call.result(moment.sql.clone()) },
+        Some(seconds) => {
+            let sql = format!("{} + toIntervalSecond({seconds})", moment.at(Binding::Sum));
+            Value { binding: Binding::Sum, wall, ..call.result(sql) }
+        }
+    }
+}
+
+fn instant_at(call: &Call) -> Result<Value> {
+    let zone = zone_named(call.text(1, "a time zone")?)?;
+    let sql = instant_of(call.arg(0)?, &zone);
+    Ok(Value { binding: Binding::Sum, ..call.result(sql) })
+}
+
+/// The instant of a wall clock: with the offset of after a change, if the wall clock is after it by
+/// that offset, else with the one of before. So the hour that is repeated is taken the second time,
+/// and one that is skipped as if the clock hadn't been changed.
+fn instant_of(wall: &Value, zone: &TimeZone) -> String {
+    let clock = wall.at(Binding::Sum);
+    if let TimeZone::Fixed { east_seconds, .. } = zone {
+        return format!("{clock} - toIntervalSecond({east_seconds})");
+    }
+    let Some(after) = offset(&format!("{clock} + toIntervalDay(1)"), zone) else {
+        return wall.sql.clone();
+    };
+    let by_after = format!("{clock} - toIntervalSecond({after})");
+    match offset(&by_after, zone) {
+        Some(seconds) => format!("{clock} - toIntervalSecond({seconds})"),
+        None => wall.sql.clone(),
+    }
 }
 
 fn wall(moment: &Value, zone: chrono_tz::Tz) -> Arc<Wall> {
@@ -389,6 +465,9 @@ fn wall(moment: &Value, zone: chrono_tz::Tz) -> Arc<Wall> {
 }
 
 fn timestamp_text(call: &Call) -> Result<Value> {
+    if call.args.len() > 1 {
+        return Err(NotPushable::new("the text of a timestamptz in a time zone"));
+    }
     let moment = call.arg(0)?;
     let text = format!("replaceRegexpOne(toString({}), '\\\\.?0+$', '')", moment.sql);
     Ok(call.result(match moment.data_type {
@@ -400,6 +479,9 @@ fn timestamp_text(call: &Call) -> Result<Value> {
 /// By `formatDateTime`, whose fields are those of MySQL.
 fn to_char(call: &Call) -> Result<Value> {
     let moment = call.arg(0)?;
+    if call.args.len() > 2 {
+        return Err(NotPushable::new("to_char in a time zone"));
+    }
     if !is_timestamp(moment) {
         return Err(NotPushable::new("to_char of something that is no timestamp"));
     }
