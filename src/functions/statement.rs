@@ -5,6 +5,7 @@
 //! statement is planned with a function around each cast, that has the type among its arguments; the
 //! plan then loses the functions and keeps the names.
 
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::{Arc, LazyLock};
 
@@ -51,14 +52,30 @@ pub(crate) fn planned<C: ContextProvider>(
     if !has_casts(&query) {
         return plan(query);
     }
-    match plan(query.clone()) {
-        Err(error) if is_of_names(&error) => {
-            let named = plan(with_named_casts(query)).and_then(without_functions);
-            // Names may clash that have nothing to do with casts.
-            named.map_err(|_| error)
-        }
-        planned => planned,
+    let planned = plan(query.clone());
+    let clash = match &planned {
+        Ok(plan) => has_keys_of_one_name(plan)?,
+        Err(error) => is_of_names(error),
+    };
+    if !clash {
+        return planned;
     }
+    // Names may clash that have nothing to do with casts.
+    plan(with_named_casts(query)).and_then(without_functions).or(planned)
+}
+
+/// Whether an aggregation has a column for a key and its cast for another: the planner lets them pass,
+/// and the optimizer doesn't.
+fn has_keys_of_one_name(plan: &LogicalPlan) -> Result<bool> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        if let LogicalPlan::Aggregate(aggregate) = node {
+            let keys = aggregate.group_expr.iter().map(|key| key.schema_name().to_string());
+            found |= keys.collect::<HashSet<_>>().len() < aggregate.group_expr.len();
+        }
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    Ok(found)
 }
 
 fn is_cast(expr: &ast::Expr) -> bool {
