@@ -1,6 +1,6 @@
 //! Where the columns of a bound plan come from, and which of its scans determine which others.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 
 use datafusion::common::Column;
@@ -197,42 +197,51 @@ pub(crate) struct Reads {
 /// Whether an expression reads a scan's time, by whatever name.
 pub(crate) fn reads(plan: &LogicalPlan, expr: &Expr, instance: usize) -> Reads {
     let mut all = Reads::default();
-    for column in expr.column_refs() {
-        let found = match below(plan, column) {
-            Below::Scan(number, scanned) => {
-                let time = number == instance && scanned.kind.is_time();
-                Reads { time, other: !time }
-            }
-            Below::Expr(input, inner) => reads(input, inner, instance),
-            Below::Value => Reads { time: false, other: true },
-        };
-        all.time |= found.time;
-        all.other |= found.other;
-    }
+    visit_sources(plan, expr, |source| {
+        let is_time = matches!(source, Below::Scan(number, scanned)
+            if number == instance && scanned.kind.is_time());
+        all.time |= is_time;
+        all.other |= !is_time;
+    });
     all
 }
 
 /// Whether an expression reads a measure that is still a calculation: a row's own is a value.
 pub(crate) fn reads_measure(plan: &LogicalPlan, expr: &Expr) -> bool {
-    let is_calculation = |column: &Column| match below(plan, column) {
-        Below::Scan(_, column) => matches!(column.kind, ScanKind::Measure(_)),
-        Below::Expr(input, expr) => reads_measure(input, expr),
-        Below::Value => false,
-    };
     let mut found = false;
-    let _ = expr.apply(|node| {
-        Ok(match node {
-            Expr::ScalarFunction(call) if call.func.name() == markers::MEASURE_OF_ROW => {
-                TreeNodeRecursion::Jump
-            }
-            Expr::Column(column) if is_calculation(column) => {
-                found = true;
-                TreeNodeRecursion::Stop
-            }
-            _ => TreeNodeRecursion::Continue,
-        })
+    visit_sources(plan, expr, |source| {
+        found |= matches!(source, Below::Scan(_, scanned)
+            if matches!(scanned.kind, ScanKind::Measure(_)));
     });
     found
+}
+
+/// The scans' columns and the values that an expression comes from. Each expression below is entered
+/// once: what a query reads twice would double with every query around it. A row's own measure is a
+/// value.
+fn visit_sources<'p>(plan: &'p LogicalPlan, expr: &'p Expr, mut visit: impl FnMut(Below<'p>)) {
+    let mut seen: HashSet<*const Expr> = HashSet::new();
+    let mut pending = vec![(plan, expr)];
+    while let Some((plan, expr)) = pending.pop() {
+        // Infallible: the visitor never fails.
+        let _ = expr.apply(|node| {
+            Ok(match node {
+                Expr::ScalarFunction(call) if call.func.name() == markers::MEASURE_OF_ROW => {
+                    visit(Below::Value);
+                    TreeNodeRecursion::Jump
+                }
+                Expr::Column(column) => {
+                    match below(plan, column) {
+                        Below::Expr(_, inner) if !seen.insert(inner) => {}
+                        Below::Expr(input, inner) => pending.push((input, inner)),
+                        source => visit(source),
+                    }
+                    TreeNodeRecursion::Continue
+                }
+                _ => TreeNodeRecursion::Continue,
+            })
+        });
+    }
 }
 
 /// What identifies the rows of one part of a FROM clause.

@@ -233,13 +233,16 @@ impl ColumnType for Shown {
     }
 }
 
-/// The files of `tests/slt` by the fixture that they ask.
+/// The files of `tests/slt` by the fixture that they ask; with `CANON_SLT`, those with its value in
+/// their paths.
 pub(crate) fn files_by_fixture() -> BTreeMap<String, Vec<PathBuf>> {
     let folder = root().join("tests/slt");
+    let only = std::env::var("CANON_SLT").unwrap_or_default();
     let mut files: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for entry in walkdir::WalkDir::new(&folder).sort_by_file_name() {
         let path = entry.unwrap().into_path();
-        if path.extension().is_none_or(|extension| extension != "slt") {
+        let is_meant = path.strip_prefix(&folder).unwrap().to_str().unwrap().contains(&only);
+        if path.extension().is_none_or(|extension| extension != "slt") || !is_meant {
             continue;
         }
         let own = path.strip_prefix(&folder).unwrap().with_extension("");
@@ -247,6 +250,7 @@ pub(crate) fn files_by_fixture() -> BTreeMap<String, Vec<PathBuf>> {
         let name = if fixtures.join(&own).is_dir() { own.as_path() } else { own.parent().unwrap() };
         files.entry(name.to_str().unwrap().to_owned()).or_default().push(path.clone());
     }
+    assert!(!files.is_empty(), "no file of tests/slt has {only} in its path");
     files
 }
 

@@ -21,7 +21,33 @@ use super::casts::cast_unless;
 use super::operators::{self, all_of, is_float, is_interval};
 use crate::sql::types::PgType;
 
+/// Functions that count by an integer, of which DataFusion knows `int8` only: beside another one it
+/// would take its text for one of another type.
+const COUNTING: [&str; 9] =
+    ["left", "right", "lpad", "rpad", "repeat", "substr", "split_part", "round", "trunc"];
+
+/// The calls of [`COUNTING`] functions with integers of 8 bytes.
+fn counted(mut function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<ScalarFunction>> {
+    let mut changed = false;
+    if COUNTING.contains(&function.func.name()) {
+        for arg in function.args.iter_mut().skip(1) {
+            if matches!(arg.get_type(schema)?, DataType::Int16 | DataType::Int32) {
+                *arg = Expr::Cast(Cast::new(Box::new(arg.clone()), DataType::Int64));
+                changed = true;
+            }
+        }
+    }
+    Ok(Transformed::new_transformed(function, changed))
+}
+
 pub(super) fn scalar(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let counted = counted(function, schema)?;
+    let changed = counted.transformed;
+    let scalar = of_type(counted.data, schema)?;
+    Ok(Transformed::new_transformed(scalar.data, changed || scalar.transformed))
+}
+
+fn of_type(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
     match (function.func.name(), function.args.as_slice()) {
         // concat writes truth as t and f, unlike a cast.
         ("concat" | "concat_ws", _) => {

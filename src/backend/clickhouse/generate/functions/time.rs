@@ -77,7 +77,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         examples: &[("periods_between('month', timestamp '2026-01-31 23:00:00', timestamp '2026-02-01 00:00:00')", Some("1")), ("periods_between('month', timestamp '2026-03-01 00:00:00', timestamp '1959-12-31 23:59:59.9')", Some("-795")),
             ("periods_between('hour', timestamp '1969-12-31 21:59:59', timestamp '1970-01-01 00:00:00')", Some("3")), ("periods_between('hour', timestamp '1960-05-17 13:30:00', timestamp '1960-05-17 14:00:00')", Some("1")), ("periods_between('minute', timestamp '1960-05-17 13:00:59.5', timestamp '1960-05-17 13:59:00')", Some("59")), ("periods_between('second', timestamp '2026-03-01 00:00:00.9', timestamp '2026-03-01 00:00:01')", Some("1")),
             ("periods_between('day', timestamp '1960-02-28 23:00:00', timestamp '1960-03-01 00:00:00')", Some("2")), ("periods_between('quarter', timestamp '1969-12-31 12:00:00', timestamp '2026-04-01 00:00:00')", Some("226")),
-            ("periods_between('week', timestamp '2026-05-17 23:59:59', timestamp '2026-05-18 00:00:00')", Some("1")), ("periods_between('week', timestamp '1960-05-16 00:00:00', timestamp '1960-05-22 23:00:00')", Some("0")),
+            ("periods_between('week', timestamp '2026-05-17 23:59:59', timestamp '2026-05-18 00:00:00')", Some("1")), ("periods_between('week', timestamp '1960-05-16 00:00:00', timestamp '1960-05-22 23:59:59.5')", Some("0")),
             ("periods_between('week', timestamp '2026-05-18 00:00:00', timestamp '1960-05-15 23:00:00')", Some("-3445")), ("periods_between('year', timestamp '2026-12-31 00:00:00', timestamp '2027-01-01 00:00:00')", Some("1"))] },
     Entry { name: "periods_after", signature: "text, timestamp, int8 -> timestamp; second, minute, hour, day, week, month, quarter or year", constants: &[0], form: Form::Scalar(periods_after),
         examples: &[("periods_after('month', timestamp '2026-01-31 23:00:00', 1)", Some("2026-02-28 23:00:00")), ("periods_after('quarter', timestamp '1960-01-31 00:00:00', 5)", Some("1961-04-30 00:00:00")), ("periods_after('year', timestamp '2024-02-29 00:00:00', 1)", Some("2025-02-28 00:00:00")),
@@ -86,7 +86,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         examples: &[("checked_periods(100000)", Some("100000"))] },
     Entry { name: "week_from", signature: "int8, timestamp -> timestamp: date_trunc('week', metric_time) in weeks of the project", constants: &[0], form: Form::Scalar(week_from),
         examples: &[("week_from(6, timestamp '2027-01-03 13:14:15')", Some("2027-01-03 00:00:00")), ("week_from(6, timestamp '2027-01-02 13:14:15.5')", Some("2026-12-27 00:00:00")),
-            ("week_from(0, timestamp '2027-01-03 13:14:15')", Some("2026-12-28 00:00:00")), ("week_from(5, timestamp '1960-05-17 13:14:15')", Some("1960-05-14 00:00:00"))] },
+            ("week_from(0, timestamp '2027-01-03 13:14:15')", Some("2026-12-28 00:00:00")), ("week_from(5, timestamp '1960-05-17 13:14:15')", Some("1960-05-14 00:00:00")),
+            ("week_from(0, timestamp '1960-05-15 23:59:59.5')", Some("1960-05-09 00:00:00"))] },
     Entry { name: "+ -", signature: "timestamp | timestamptz, interval -> the same; the interval a constant", constants: &[], form: Form::Syntax,
         examples: &[("timestamp '2026-01-31 10:00:00' + interval '1 month'", Some("2026-02-28 10:00:00")), ("timestamp '2026-03-31 10:00:00.5' - interval '1 month'", Some("2026-02-28 10:00:00.5")),
             ("timestamp '1960-01-31 10:00:00' + interval '1 month 2 days 3 hours'", Some("1960-03-02 13:00:00")), ("timestamptz '2026-01-31 10:00:00+00' - interval '1 day'", Some("2026-01-30 10:00:00+00")),
@@ -191,15 +192,18 @@ fn truncated(call: &Call, unit: Unit, moment: &Value) -> Result<Value> {
 
 /// The first day of the period that a wall clock is in; None of periods shorter than a day.
 fn date_on(unit: Unit, Wall { instant, zone }: &Wall) -> Option<String> {
+    let day = format!("toDate32({instant}, {zone})");
     let name = match unit {
-        Unit::Day => return Some(format!("toDate32({instant}, {zone})")),
+        Unit::Day => return Some(day),
         Unit::Week => "week",
         Unit::Month => "month",
         Unit::Quarter => "quarter",
         Unit::Year => "year",
         _ => return None,
     };
-    Some(format!("dateTrunc('{name}', {instant}, {zone})"))
+    // Not of the instant: before 1970 the last of a period with a fraction is taken for the next
+    // (26.7).
+    Some(format!("dateTrunc('{name}', {day})"))
 }
 
 /// The first day of the period that a timestamp is in, where a wall clock shows it, or one that is
@@ -263,7 +267,7 @@ fn periods_between(call: &Call) -> Result<Value> {
         return Ok(call.result(format!("dateDiff('{name}', {from}, {to}, {zone})")));
     }
     if unit_of(call)? == Unit::Week {
-        let [from, to] = [from, to].map(|it| format!("dateTrunc('week', {}, 'UTC')", it.sql));
+        let [from, to] = [from, to].map(|it| format!("dateTrunc('week', {})", day_of(it)));
         return Ok(call.result(format!("intDiv(dateDiff('day', {from}, {to}, 'UTC'), 7)")));
     }
     Ok(call.result(format!("dateDiff('{name}', {}, {}, 'UTC')", from.sql, to.sql)))
@@ -384,8 +388,8 @@ fn week_from(call: &Call) -> Result<Value> {
     if !is_timestamp(moment) {
         return Err(NotPushable::new("the week of something that is no timestamp"));
     }
-    let earlier = format!("{} - toIntervalDay({first})", moment.at(Binding::Sum));
-    let monday = format!("toDateTime64(dateTrunc('week', {earlier}, 'UTC'), 6, 'UTC')");
+    let earlier = format!("{} - toIntervalDay({first})", day_of(moment));
+    let monday = format!("toDateTime64(dateTrunc('week', {earlier}), 6, 'UTC')");
     let sql = format!("{monday} + toIntervalDay({first})");
     Ok(Value { binding: Binding::Sum, ..call.result(sql) })
 }
