@@ -11,6 +11,7 @@ mod test;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -77,6 +78,9 @@ pub struct SourceArgs {
     clickhouse_password_file: Option<PathBuf>,
 }
 
+/// How long threads may take to end when the command is done.
+const THREADS_END_MAX: Duration = Duration::from_secs(1);
+
 /// Runs the command that the arguments name.
 pub fn run() -> ExitCode {
     // The first thread's stack is as large as the shell says.
@@ -109,7 +113,10 @@ fn run_on_large_stack() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("could not start: {error}")),
     };
-    runtime.block_on(dispatch(cli.command))
+    let code = runtime.block_on(dispatch(cli.command));
+    // Threads that are planning look up only when they are done; the process doesn't wait for them.
+    runtime.shutdown_timeout(THREADS_END_MAX);
+    code
 }
 
 async fn dispatch(command: Command) -> ExitCode {

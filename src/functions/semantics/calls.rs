@@ -26,13 +26,21 @@ use crate::sql::types::PgType;
 const COUNTING: [&str; 9] =
     ["left", "right", "lpad", "rpad", "repeat", "substr", "split_part", "round", "trunc"];
 
+/// Constants stay such: the type of a rounded number goes by them.
+fn as_int8(count: &Expr) -> Expr {
+    match written(count).and_then(|value| value.cast_to(&DataType::Int64).ok()) {
+        Some(value) => lit(value),
+        None => Expr::Cast(Cast::new(Box::new(count.clone()), DataType::Int64)),
+    }
+}
+
 /// The calls of [`COUNTING`] functions with integers of 8 bytes.
 fn counted(mut function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<ScalarFunction>> {
     let mut changed = false;
     if COUNTING.contains(&function.func.name()) {
         for arg in function.args.iter_mut().skip(1) {
             if matches!(arg.get_type(schema)?, DataType::Int16 | DataType::Int32) {
-                *arg = Expr::Cast(Cast::new(Box::new(arg.clone()), DataType::Int64));
+                *arg = as_int8(arg);
                 changed = true;
             }
         }
@@ -141,13 +149,17 @@ fn decimal_among((array, item): &(DataType, DataType)) -> Option<DataType> {
     (!is_done).then_some(both)
 }
 
-/// The value of an array that is written or bound, perhaps cast.
-fn constant_list(array: &Expr) -> Option<ScalarValue> {
-    match array {
-        Expr::Literal(list @ ScalarValue::List(_), _) => Some(list.clone()),
-        Expr::Cast(cast) => constant_list(&cast.expr)?.cast_to(cast.field.data_type()).ok(),
+/// A value that is written or bound, perhaps cast.
+fn written(expr: &Expr) -> Option<ScalarValue> {
+    match expr {
+        Expr::Literal(value, _) => Some(value.clone()),
+        Expr::Cast(cast) => written(&cast.expr)?.cast_to(cast.field.data_type()).ok(),
         _ => None,
     }
+}
+
+fn constant_list(array: &Expr) -> Option<ScalarValue> {
+    written(array).filter(|value| matches!(value, ScalarValue::List(_)))
 }
 
 /// `item = ANY (array)` as `item IN (…)`, which knows of NULLs among the items.
