@@ -9,6 +9,7 @@ use super::error::BindError;
 use super::preview::{Wanted, asks_for_columns};
 use super::scope::{Kind, OutputColumn, Scope, folded, quoted};
 use crate::sql::spelling::{TIES_HINT, fetch_as_limit};
+use crate::sql::values::unify;
 
 impl Binder<'_> {
     /// Binds a query in place; its output columns are called `c0`, `c1`, … inside. With `forced` its
@@ -97,6 +98,7 @@ impl Binder<'_> {
         values: &mut Values,
         parent: Option<&Scope<'_>>,
     ) -> Result<Vec<OutputColumn>, BindError> {
+        unify(values);
         let empty = Scope { parent, ..Scope::default() };
         let width = values.rows.first().map_or(0, |row| row.content.len());
         for expr in values.rows.iter_mut().flat_map(|row| &mut row.content) {

@@ -36,6 +36,41 @@ impl Postgres {
     }
 }
 
+/// Whether a keyword of sqlparser's is a name like any other in Postgres.
+///
+/// Source: PostgreSQL manual, "SQL Key Words": non-reserved there, or none.
+fn is_plain(keyword: Keyword) -> bool {
+    matches!(
+        keyword,
+        Keyword::ANTI
+            | Keyword::ASOF
+            | Keyword::CLUSTER
+            | Keyword::CONNECT
+            | Keyword::DISTRIBUTE
+            | Keyword::EXCLUDE
+            | Keyword::EXPLAIN
+            | Keyword::FORMAT
+            | Keyword::GLOBAL
+            | Keyword::MATCH_CONDITION
+            | Keyword::MATCH_RECOGNIZE
+            | Keyword::MINUS
+            | Keyword::OPEN
+            | Keyword::OUTPUT
+            | Keyword::PARTITION
+            | Keyword::PIVOT
+            | Keyword::PREWHERE
+            | Keyword::QUALIFY
+            | Keyword::SAMPLE
+            | Keyword::SEMI
+            | Keyword::SETTINGS
+            | Keyword::SORT
+            | Keyword::START
+            | Keyword::TOP
+            | Keyword::UNPIVOT
+            | Keyword::VIEW
+    )
+}
+
 /// What sqlparser's own dialect says.
 macro_rules! as_postgres {
     ($($method:ident),+ $(,)?) => {
@@ -104,6 +139,14 @@ impl Dialect for Postgres {
 
     fn is_reserved_for_identifier(&self, keyword: Keyword) -> bool {
         PostgreSqlDialect {}.is_reserved_for_identifier(keyword)
+    }
+
+    fn is_column_alias(&self, keyword: &Keyword, parser: &mut Parser) -> bool {
+        is_plain(*keyword) || PostgreSqlDialect {}.is_column_alias(keyword, parser)
+    }
+
+    fn is_table_alias(&self, keyword: &Keyword, parser: &mut Parser) -> bool {
+        is_plain(*keyword) || PostgreSqlDialect {}.is_table_alias(keyword, parser)
     }
 
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {

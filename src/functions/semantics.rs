@@ -9,7 +9,7 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
-use super::{decimals, jsonb};
+use super::{decimals, jsonb, types};
 
 mod calls;
 mod casts;
@@ -38,7 +38,7 @@ pub fn apply(plan: LogicalPlan) -> Result<LogicalPlan> {
         if !changed {
             return Ok(rewritten);
         }
-        let plan = rewritten.data.recompute_schema()?;
+        let plan = types::retyped(rewritten.data)?;
         Ok(Transformed::yes(plan))
     })?;
     Ok(plan.data)

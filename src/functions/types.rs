@@ -7,10 +7,12 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit};
 use datafusion::common::DFSchema;
 use datafusion::error::Result;
 use datafusion::functions_nested::expr_fn::array_element;
+use datafusion::logical_expr::expr::{Alias, Cast};
 use datafusion::logical_expr::planner::{
     ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr, TypePlanner,
 };
-use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess};
+use datafusion::logical_expr::type_coercion::binary::type_union_resolution;
+use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess, LogicalPlan, Values};
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, CharacterLength, ExactNumberInfo, TimezoneInfo,
 };
@@ -140,6 +142,46 @@ impl ExprPlanner for IntervalProducts {
             _ => return Ok(PlannerResult::Original(expr)),
         };
         Ok(PlannerResult::Planned(call(rows::named(name)?, args)))
+    }
+}
+
+/// A node with the schema that its expressions give, whose types may have changed. DataFusion's
+/// `recompute_schema` leaves that of VALUES as it was (55.2).
+pub(crate) fn retyped(plan: LogicalPlan) -> Result<LogicalPlan> {
+    match plan {
+        LogicalPlan::Values(values) => retyped_values(values).map(LogicalPlan::Values),
+        other => other.recompute_schema(),
+    }
+}
+
+/// Every column in the type that holds all its values.
+fn retyped_values(mut values: Values) -> Result<Values> {
+    let empty = DFSchema::empty();
+    let mut fields = Vec::with_capacity(values.schema.fields().len());
+    for (index, (qualifier, field)) in values.schema.iter().enumerate() {
+        let types = values.values.iter().map(|row| row[index].get_type(&empty));
+        let types = types.collect::<Result<Vec<_>>>()?;
+        // NULL is of any type, whatever it was taken for.
+        let told = values.values.iter().zip(&types).filter(|(row, _)| !is_null(&row[index]));
+        let told: Vec<DataType> = told.map(|(_, data_type)| data_type.clone()).collect();
+        let common = type_union_resolution(&told).unwrap_or_else(|| field.data_type().clone());
+        for (row, data_type) in values.values.iter_mut().zip(&types) {
+            let value = std::mem::take(&mut row[index]);
+            row[index] = super::semantics::cast_unless(value, data_type, &common);
+        }
+        let field = field.as_ref().clone().with_data_type(common);
+        fields.push((qualifier.cloned(), Arc::new(field)));
+    }
+    let metadata = values.schema.metadata().clone();
+    values.schema = Arc::new(DFSchema::new_with_metadata(fields, metadata)?);
+    Ok(values)
+}
+
+fn is_null(expr: &Expr) -> bool {
+    match expr {
+        Expr::Literal(value, _) => value.is_null(),
+        Expr::Alias(Alias { expr, .. }) | Expr::Cast(Cast { expr, .. }) => is_null(expr),
+        _ => false,
     }
 }
 

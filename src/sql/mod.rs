@@ -13,6 +13,7 @@ pub mod timezone;
 mod tuples;
 pub mod types;
 pub mod value;
+pub(crate) mod values;
 pub mod wording;
 
 pub use error::SqlError;

@@ -1,8 +1,8 @@
 //! Casts as Postgres means them.
 
 use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
-use datafusion::common::DFSchema;
 use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, lit};
 
@@ -110,10 +110,13 @@ fn to_numeric(expr: Expr, from: &DataType) -> Result<Transformed<Expr>> {
         let value = text::read(&PgType::Numeric(Some((38, scale))), literal)?;
         return Ok(Transformed::yes(Expr::Literal(value, None)));
     }
-    let to = match numeric::as_decimal(from) {
-        Some(to) if *from != DataType::Null => to,
-        _ => DataType::Decimal128(38, 10),
-    };
+    if let Expr::Literal(value, _) = &expr
+        && value.is_null()
+    {
+        // No digits, for which others would be shown.
+        return Ok(Transformed::yes(lit(ScalarValue::Decimal128(None, 1, 0))));
+    }
+    let to = numeric::as_decimal(from).unwrap_or(DataType::Decimal128(38, 10));
     Ok(Transformed::yes(cast_unless(expr, from, &to)))
 }
 

@@ -21,7 +21,7 @@ use super::syntax::UNTYPED;
 use super::typing::{
     field_of, holds_rows, is_reg, is_vector, list_of, pg_type_of, tag_of, type_name,
 };
-use crate::functions::{is_comparison, registry};
+use crate::functions::{is_comparison, registry, retyped};
 use crate::sql::timezone::TimeZone;
 use crate::sql::types::PgType;
 use crate::sql::value;
@@ -55,7 +55,7 @@ pub(super) fn apply(plan: LogicalPlan, casts: &RegCasts, zone: &TimeZone) -> Res
             let expr = expr.transform_up(|expr| rewrite(expr, &schema, casts))?;
             Ok(expr.update_data(|expr| name.restore(expr)))
         })?;
-        Ok(Transformed::yes(node.data.recompute_schema()?))
+        Ok(Transformed::yes(retyped(node.data)?))
     })?;
     Ok(done.data)
 }

@@ -2,8 +2,8 @@
 //! escape as they say.
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, ExactNumberInfo, Expr, Function, GroupByExpr, LimitClause, OrderByKind,
-    Query, Select, Value, WindowFrameBound, WindowType,
+    CastKind, DataType, ExactNumberInfo, Expr, Function, GroupByExpr, Interval, LimitClause,
+    OrderByKind, Query, Select, Value, WindowFrameBound, WindowType,
 };
 
 /// A whole number that fits int4, as one: DataFusion's are int8. One that no int8 holds is a numeric.
@@ -71,7 +71,7 @@ pub(super) fn bare_in_select(select: &mut Select) {
     }
 }
 
-/// The bounds of window frames.
+/// The bounds of window frames: numbers, and intervals as the planner reads them there.
 pub(super) fn bare_in_window(function: &mut Function) {
     let Some(WindowType::WindowSpec(spec)) = &mut function.over else { return };
     let Some(frame) = &mut spec.window_frame else { return };
@@ -79,11 +79,28 @@ pub(super) fn bare_in_window(function: &mut Function) {
         match bound {
             WindowFrameBound::Preceding(Some(rows)) | WindowFrameBound::Following(Some(rows)) => {
                 bare(rows);
+                bare_interval(rows);
             }
             WindowFrameBound::Preceding(None)
             | WindowFrameBound::Following(None)
             | WindowFrameBound::CurrentRow => {}
         }
+    }
+}
+
+fn bare_interval(expr: &mut Expr) {
+    if let Expr::Cast { expr: inner, data_type: DataType::Interval { .. }, .. } = expr
+        && let Expr::Value(value) = inner.as_ref()
+        && matches!(value.value, Value::SingleQuotedString(_))
+    {
+        let value = std::mem::replace(inner, Box::new(Expr::value(Value::Null)));
+        *expr = Expr::Interval(Interval {
+            value,
+            leading_field: None,
+            leading_precision: None,
+            last_field: None,
+            fractional_seconds_precision: None,
+        });
     }
 }
 

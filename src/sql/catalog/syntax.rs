@@ -21,6 +21,7 @@ use super::planning::Context;
 use crate::functions::FunctionError;
 use crate::sql::ast::EMPTY_QUERY;
 use crate::sql::spelling::{TIES_HINT, fetch_as_limit};
+use crate::sql::values::unify_in;
 
 mod expressions;
 mod merged;
@@ -85,6 +86,7 @@ impl VisitorMut for Pass<'_> {
     type Break = CatalogError;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<CatalogError> {
+        unify_in(&mut query.body);
         let ctes = query.with.iter().flat_map(|with| &with.cte_tables);
         let names = |alias: &TableAlias| {
             alias.columns.iter().map(|column| folded(&column.name)).collect::<Vec<_>>()
