@@ -1,5 +1,6 @@
 //! Segments: named, versioned rules that put each member of an entity into a group.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -143,6 +144,16 @@ impl Window {
             Self::Months(months) => (1..=WINDOW_MONTHS_MAX).contains(&months),
         };
         fits.then_some(window)
+    }
+}
+
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (count, unit) = match self {
+            Self::Days(days) => (days, "day"),
+            Self::Months(months) => (months, "month"),
+        };
+        write!(f, "{count} {unit}{}", if *count == 1 { "" } else { "s" })
     }
 }
 

@@ -9,6 +9,7 @@
 mod counting;
 mod leaves;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -24,8 +25,9 @@ use super::measure::{self, mark_of, marked};
 use super::rules;
 use super::trace::{Below, Scanned, below, columns_of, instance_of, scans_of};
 use crate::bind::{ScanClock, ScanKind, markers};
-use crate::model::entity::BASE;
-use crate::model::{Entity, MetricVersion, Model, Pick};
+use crate::model::entity::{AT_EVENT, AsOf, BASE};
+use crate::model::segment::SegmentColumn;
+use crate::model::{Entity, MetricVersion, Model, Pick, SegmentVersion};
 use leaves::{Followed, Leaf};
 
 /// A metric over rows, at one place of a statement.
@@ -43,6 +45,8 @@ pub struct Account {
     pub steps: Vec<Step>,
     /// Related entities that are joined, parents first.
     pub joins: Vec<Join>,
+    /// Segments that are joined.
+    pub segments: Vec<SegmentJoin>,
     /// Gives one row for each place in [`Account::counts`].
     pub plan: LogicalPlan,
     /// Whether the statement groups, filters or shows by the metric's time.
@@ -91,10 +95,23 @@ pub struct Join {
     pub path: String,
     pub entity: String,
     pub relation: String,
+    /// Which of an entity's rows it is; None where the source keeps one for each key.
+    pub as_of: Option<AsOf>,
     /// Columns of the parent's source that hold its key.
     pub key: Vec<String>,
     pub missing: Option<String>,
     pub unmatched: Option<String>,
+    /// What it is joined for.
+    pub reasons: Vec<String>,
+}
+
+/// A join to the rows of a segment, one for each member.
+#[derive(Debug, Clone)]
+pub struct SegmentJoin {
+    pub version: Arc<SegmentVersion>,
+    /// The relationships that lead to the member; empty where the rows are of members themselves.
+    pub path: String,
+    pub as_of: AsOf,
     /// What it is joined for.
     pub reasons: Vec<String>,
 }
@@ -305,7 +322,7 @@ fn account(
         steps.extend(version.time.as_ref().map(|time| Step::Late(time.late_data.window_days)));
     }
     steps.extend(leaf.filters.iter().map(|filter| Step::Filter(filter.text.clone())));
-    let mut joins = Joins::new(model, &entity);
+    let mut joins = Joins::new(model, &entity, &scan.segments);
     for column in columns_of(node, scan) {
         if let ScanKind::Dimension(_) = column.kind
             && let Some(dimension) = entity.dimension_named(&column.name)
@@ -327,7 +344,7 @@ fn account(
     if let Over::Series(series) = &leaf.over {
         series.per.iter().for_each(|expr| joins.add(expr, "the series"));
     }
-    let joins = joins.found;
+    let Joins { found: joins, found_segments: segments, .. } = joins;
     let counting = counting::Counting { model, at, clock: &scan.clock, place, leaf, time };
     let (plan, more) = counting.plan()?;
     steps.extend(more);
@@ -338,6 +355,7 @@ fn account(
         entity,
         steps,
         joins,
+        segments,
         plan,
         uses_time,
     }))
@@ -363,14 +381,15 @@ fn account_of_events(from: Reading<'_>, place: &Place, leaf: &Leaf) -> Result<Ac
         steps.push(Step::Late(events.time.late_data.window_days));
     }
     steps.extend([Step::NoMember, Step::NoTime]);
-    let mut joins = Joins::new(model, &entity);
+    let segments = BTreeMap::new();
+    let mut joins = Joins::new(model, &entity, &segments);
     for rule in &version.eligibility {
         joins.add(&rule.expr, &format!("rule {}", rule.rule));
     }
     events.member.iter().for_each(|expr| joins.add(expr, "the member"));
     events.constants.iter().for_each(|expr| joins.add(expr, "what stays the same"));
     joins.add(&events.time.expr, "the time");
-    let joins = joins.found;
+    let Joins { found: joins, found_segments: segments, .. } = joins;
     Ok(Account {
         asked: vec![Arc::clone(&place.asked)],
         version: Arc::clone(version),
@@ -379,6 +398,7 @@ fn account_of_events(from: Reading<'_>, place: &Place, leaf: &Leaf) -> Result<Ac
         entity,
         steps,
         joins,
+        segments,
         uses_time: false,
     })
 }
@@ -387,18 +407,28 @@ fn account_of_events(from: Reading<'_>, place: &Place, leaf: &Leaf) -> Result<Ac
 struct Joins<'m> {
     model: &'m Model,
     entity: &'m Entity,
+    /// The versions that the statement means, by segment.
+    segments: &'m BTreeMap<String, Arc<SegmentVersion>>,
     found: Vec<Join>,
+    found_segments: Vec<SegmentJoin>,
 }
 
 impl<'m> Joins<'m> {
-    fn new(model: &'m Model, entity: &'m Entity) -> Self {
-        Self { model, entity, found: Vec::new() }
+    fn new(
+        model: &'m Model,
+        entity: &'m Entity,
+        segments: &'m BTreeMap<String, Arc<SegmentVersion>>,
+    ) -> Self {
+        Self { model, entity, segments, found: Vec::new(), found_segments: Vec::new() }
     }
 
     fn add(&mut self, expr: &Expr, reason: &str) {
-        let mut paths: Vec<&str> = expr
-            .column_refs()
+        let columns = expr.column_refs();
+        let segments = columns.iter().filter_map(|column| SegmentColumn::of(column));
+        segments.for_each(|segment| self.add_segment(&segment, reason));
+        let mut paths: Vec<&str> = columns
             .into_iter()
+            .filter(|column| SegmentColumn::of(column).is_none())
             .filter_map(|column| column.relation.as_ref())
             .map(TableReference::table)
             .filter(|path| *path != BASE)
@@ -408,22 +438,50 @@ impl<'m> Joins<'m> {
         paths.into_iter().for_each(|path| self.add_path(path, reason));
     }
 
+    /// A segment is joined by its member's key, which the row before the member holds.
+    fn add_segment(&mut self, segment: &SegmentColumn, reason: &str) {
+        if let Some((_, before)) = segment.path.split_last()
+            && !before.is_empty()
+        {
+            self.add_path(&before.join("."), reason);
+        }
+        let Some(version) = self.segments.get(&segment.segment) else { return };
+        let path = segment.path.join(".");
+        let as_of = if segment.at_event { AsOf::Event } else { AsOf::Current };
+        let known = self.found_segments.iter_mut().find(|join| {
+            join.path == path && join.as_of == as_of && join.version.segment == segment.segment
+        });
+        match known {
+            Some(join) => add_reason(&mut join.reasons, reason),
+            None => self.found_segments.push(SegmentJoin {
+                version: Arc::clone(version),
+                path,
+                as_of,
+                reasons: vec![reason.to_owned()],
+            }),
+        }
+    }
+
     fn add_path(&mut self, path: &str, reason: &str) {
         let mut current = self.entity;
         let mut walked = String::new();
-        for role in path.split('.') {
+        for step in path.split('.') {
+            let role = step.strip_suffix(AT_EVENT).unwrap_or(step);
             let link = current.relationships.iter().find(|link| link.name == role);
             let target = link.and_then(|link| self.model.entities.get(&link.entity));
             let (Some(link), Some(target)) = (link, target) else { return };
             walked = if walked.is_empty() { role.to_owned() } else { format!("{walked}.{role}") };
-            let known = self.found.iter_mut().find(|join| join.path == walked);
+            let as_of = if role == step { AsOf::Current } else { AsOf::Event };
+            let as_of = target.source.history.as_ref().map(|_| as_of);
+            let known =
+                self.found.iter_mut().find(|join| join.path == walked && join.as_of == as_of);
             match known {
-                Some(join) if join.reasons.iter().any(|known| known == reason) => {}
-                Some(join) => join.reasons.push(reason.to_owned()),
+                Some(join) => add_reason(&mut join.reasons, reason),
                 None => self.found.push(Join {
                     path: walked.clone(),
                     entity: target.name.clone(),
                     relation: target.relation.clone(),
+                    as_of,
                     key: link.key.clone(),
                     missing: link.missing.clone(),
                     unmatched: link.unmatched.clone(),
@@ -432,5 +490,11 @@ impl<'m> Joins<'m> {
             }
             current = target;
         }
+    }
+}
+
+fn add_reason(reasons: &mut Vec<String>, reason: &str) {
+    if !reasons.iter().any(|known| known == reason) {
+        reasons.push(reason.to_owned());
     }
 }

@@ -120,6 +120,55 @@ async fn joins_that_repeat_rows_count_each_once() {
 }
 
 #[tokio::test]
+async fn joins_say_which_rows_of_histories_and_segments_they_take() {
+    let (_server, canons) = both("traps/segments_at_event").await;
+    for canon in &canons {
+        let client = canon.connect("analyst").await.unwrap();
+        let sql = "SELECT customer_tier, customer_tier_current, customer_pace_at_event, \
+                   customer_pace, revenue FROM orders";
+        let told = explained(&client, sql).await;
+        let rows = &told["metrics"][0]["rows"][0];
+        let joins = rows["joins"].as_array().unwrap().iter();
+        let joins: Vec<_> = joins
+            .map(|join| json!([join["relationship"], join["as_of"], join["needed_for"]]))
+            .collect();
+        // Of groups too, for whether the customer is known.
+        let of_customer = |as_of: &str, dimensions: [&str; 2]| {
+            let needed_for = dimensions.map(|dimension| format!("dimension {dimension}"));
+            json!(["customer", as_of, needed_for])
+        };
+        let expected = [
+            of_customer("event", ["customer_tier", "customer_pace_at_event"]),
+            of_customer("current", ["customer_pace", "customer_tier_current"]),
+        ];
+        assert_eq!(joins, expected);
+        let segments = rows["segments"].as_array().unwrap().iter();
+        let segments: Vec<_> = segments
+            .map(|it| json!([it["segment"], it["as_of"], it["relationship"], it["reads"]]))
+            .collect();
+        let reads = json!(["orders_completed@1 over 60 days", "revenue@1 over 1 month"]);
+        assert_eq!(
+            segments,
+            [
+                json!(["pace", "event", "customer", reads]),
+                json!(["pace", "current", "customer", reads])
+            ]
+        );
+        let lines = column(&client, &format!("EXPLAIN (CANON) {sql}")).await;
+        for expected in [
+            "    Joined: customers as customer by customer_id, each row as it was valid at the \
+             counted row's own time, for dimension customer_tier, dimension \
+             customer_pace_at_event; a row without one stays",
+            "    Joined: segment pace 1.0.0 of customer, at the counted row's own time, for \
+             dimension customer_pace_at_event; its rules read orders_completed@1 over 60 \
+             days, revenue@1 over 1 month",
+        ] {
+            assert!(lines.iter().any(|line| line.contains(expected.trim())), "{lines:#?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn windows_and_offsets_say_which_rows_they_reach() {
     let (_server, canons) = both("types/over_time").await;
     for canon in &canons {

@@ -29,10 +29,11 @@ use crate::backend::Run;
 use crate::bind::relation::ColumnKind;
 use crate::bind::{RelationScan, ScanKind};
 use crate::error::QueryError;
+use crate::model::entity::AsOf;
 use crate::model::{MetricVersion, Model, Pick, Status};
 use crate::observe::Statement;
 use crate::plan::PlanError;
-use crate::plan::account::{self, Account, Counts, Join, Step};
+use crate::plan::account::{self, Account, Counts, Join, SegmentJoin, Step};
 use crate::session::engine::RequestContext;
 use crate::session::stream_error;
 
@@ -100,6 +101,7 @@ struct RowsNote {
     /// Of those that count; None where the question isn't about time.
     without_time: Option<i64>,
     joins: Vec<JoinNote>,
+    segments: Vec<SegmentNote>,
 }
 
 #[derive(Debug, Serialize)]
@@ -117,8 +119,24 @@ struct JoinNote {
     relationship: String,
     relation: String,
     key: Vec<String>,
+    /// Of a history: `event`, the row valid at the counted row's own time, or `current`.
+    as_of: Option<&'static str>,
     missing: Option<String>,
     unmatched: Option<String>,
+    needed_for: Vec<String>,
+}
+
+/// A segment whose groups rows are told apart by.
+#[derive(Debug, Serialize)]
+struct SegmentNote {
+    segment: String,
+    version: String,
+    /// The way to the member; empty where the rows are of members themselves.
+    relationship: String,
+    /// `event`: in which group the member was at the counted row's own time; or `current`.
+    as_of: &'static str,
+    /// The metrics that its rules compare: `revenue@2 over 365 days`.
+    reads: Vec<String>,
     needed_for: Vec<String>,
 }
 
@@ -364,6 +382,7 @@ fn rows_note(account: &Account, counts: &Counts) -> RowsNote {
         counted: counts.counted,
         without_time: account.uses_time.then_some(counts.without_time),
         joins: account.joins.iter().map(join_note).collect(),
+        segments: account.segments.iter().map(segment_note).collect(),
     }
 }
 
@@ -440,8 +459,31 @@ fn join_note(join: &Join) -> JoinNote {
         relationship: join.path.clone(),
         relation: join.relation.clone(),
         key: join.key.clone(),
+        as_of: join.as_of.map(as_of),
         missing: join.missing.clone(),
         unmatched: join.unmatched.clone(),
+        needed_for: join.reasons.clone(),
+    }
+}
+
+fn as_of(row: AsOf) -> &'static str {
+    match row {
+        AsOf::Event => "event",
+        AsOf::Current => "current",
+    }
+}
+
+fn segment_note(join: &SegmentJoin) -> SegmentNote {
+    let reads = join.version.values.iter().map(|value| match value.window {
+        Some(window) => format!("{} over {window}", value.metric),
+        None => value.metric.to_string(),
+    });
+    SegmentNote {
+        segment: join.version.segment.clone(),
+        version: join.version.version.to_string(),
+        relationship: join.path.clone(),
+        as_of: as_of(join.as_of),
+        reads: reads.collect(),
         needed_for: join.reasons.clone(),
     }
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use super::{CacheNote, Explanation, JoinNote, MetricNote, RowsNote, SourceNote, status, words};
+use super::{
+    CacheNote, Explanation, JoinNote, MetricNote, RowsNote, SegmentNote, SourceNote, status, words,
+};
 use crate::error::QueryError;
 use crate::model::Status;
 use crate::plan::PlanError;
@@ -99,6 +101,9 @@ impl RowsNote {
         for join in &self.joins {
             fact(join.line());
         }
+        for segment in &self.segments {
+            fact(segment.line());
+        }
     }
 }
 
@@ -107,14 +112,42 @@ impl JoinNote {
         let label = |what: &str, label: &Option<String>| {
             label.as_ref().map(|label| format!("; {what} is shown as {label}")).unwrap_or_default()
         };
+        let valid = match self.as_of {
+            Some("event") => ", each row as it was valid at the counted row's own time",
+            Some(_) => ", each row as it is valid at the statement's time",
+            None => "",
+        };
         format!(
-            "Joined: {} as {} by {}, for {}; a row without one stays{}{}",
+            "Joined: {} as {} by {}{valid}, for {}; a row without one stays{}{}",
             self.relation,
             self.relationship,
             self.key.join(", "),
             self.needed_for.join(", "),
             label("no key", &self.missing),
             label("an unknown key", &self.unmatched),
+        )
+    }
+}
+
+impl SegmentNote {
+    fn line(&self) -> String {
+        let member = match self.relationship.as_str() {
+            "" => String::new(),
+            path => format!(" of {path}"),
+        };
+        let moment = match self.as_of {
+            "event" => "at the counted row's own time",
+            _ => "at the statement's time",
+        };
+        let reads = match self.reads.is_empty() {
+            true => String::new(),
+            false => format!("; its rules read {}", self.reads.join(", ")),
+        };
+        format!(
+            "Joined: segment {} {}{member}, {moment}, for {}{reads}",
+            self.segment,
+            self.version,
+            self.needed_for.join(", "),
         )
     }
 }
