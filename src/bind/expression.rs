@@ -1,8 +1,8 @@
 //! Expressions of a statement: names resolved to scans' columns, measures and aggregates marked.
 
 use datafusion::sql::sqlparser::ast::{
-    DuplicateTreatment, Expr, Function, FunctionArguments, Ident, ObjectName, ObjectNamePart,
-    Value, ValueWithSpan, WindowType,
+    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArguments, Ident, ObjectName,
+    ObjectNamePart, Value, ValueWithSpan, WindowType,
 };
 
 use super::aggregate::{self, Call};
@@ -50,6 +50,11 @@ impl Binder<'_> {
             Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
                 escape_by_backslash(pattern, escape_char);
                 self.resolve_children(expr, scope, clause)
+            }
+            Expr::BinaryOp { left, op: BinaryOperator::At, right } => {
+                let hint = major_of(left, right);
+                let position = self.position_of(expr);
+                Err(BindError::NotSupported { what: "operator @".to_owned(), hint, position })
             }
             _ => self.resolve_children(expr, scope, clause),
         }
@@ -370,6 +375,15 @@ impl Binder<'_> {
         found.window = true;
         Ok((found, Some(call)))
     }
+}
+
+/// What to write for `revenue@2`, as definitions name a version.
+fn major_of(metric: &Expr, major: &Expr) -> Option<String> {
+    let Expr::Identifier(metric) = metric else { return None };
+    let Expr::Value(ValueWithSpan { value: Value::Number(major, _), .. }) = major else {
+        return None;
+    };
+    Some(format!("Another major version has a column of its own: write {}_v{major}.", metric.value))
 }
 
 /// A string written in another way is the same string.

@@ -39,11 +39,12 @@ impl Definitions {
     /// What follows from a checked model.
     pub fn of(model: Arc<Model>, cache: &Cache) -> Self {
         let relations = Relations::of(&model);
-        let catalog = Catalog::new(snapshot_of(&model, &relations));
         let preloads = Arc::new(Preloads::of(&model));
         let mut tables = live::tables(&model, &relations, cache);
         tables.extend(live::segments(&model, &preloads));
-        let catalog = catalog.with_tables(named(tables));
+        let mut snapshot = snapshot_of(&model, &relations);
+        snapshot.relations.extend(live::described(&tables));
+        let catalog = Catalog::new(snapshot).with_tables(named(tables));
         Self { set: Ok(Set { model, relations, preloads }), catalog }
     }
 
@@ -69,7 +70,7 @@ impl Definitions {
 fn named(
     tables: Vec<(&'static str, Arc<dyn TableProvider>)>,
 ) -> Vec<(String, String, Arc<dyn TableProvider>)> {
-    let qualified = |(name, table): (&str, _)| ("canon".to_owned(), name.to_owned(), table);
+    let qualified = |(name, table): (&str, _)| (live::SCHEMA.to_owned(), name.to_owned(), table);
     tables.into_iter().map(qualified).collect()
 }
 

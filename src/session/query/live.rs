@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use datafusion::arrow::array::{
     ArrayRef, BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
-use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::arrow::datatypes::{Field, SchemaRef};
 use datafusion::catalog::{MemTable, Session, TableProvider};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, TableType};
@@ -18,6 +18,46 @@ use crate::bind::Relations;
 use crate::bind::relation::ColumnKind;
 use crate::cache::Cache;
 use crate::model::{LateData, Model, Segment, SegmentVersion, Status};
+use crate::sql::catalog::{CatalogColumn, CatalogRelation};
+use crate::sql::types::PgType;
+
+pub(super) const SCHEMA: &str = "canon";
+
+/// The relations as the catalogue shows them.
+pub(super) fn described(
+    tables: &[(&'static str, Arc<dyn TableProvider>)],
+) -> impl Iterator<Item = CatalogRelation> {
+    tables.iter().map(|(name, table)| CatalogRelation {
+        schema: SCHEMA.to_owned(),
+        name: (*name).to_owned(),
+        comment: comment(name).map(str::to_owned),
+        columns: table.schema().fields().iter().map(|field| column(field)).collect(),
+        primary_key: Vec::new(),
+        foreign_keys: Vec::new(),
+        estimated_rows: None,
+    })
+}
+
+fn column(field: &Field) -> CatalogColumn {
+    CatalogColumn {
+        name: field.name().clone(),
+        pg_type: PgType::of(field),
+        not_null: false,
+        comment: None,
+    }
+}
+
+fn comment(relation: &str) -> Option<&'static str> {
+    Some(match relation {
+        "metrics" => "The metrics: what each one means, who owns it, which version is asked for",
+        "versions" => "Every version of every metric, and what changed with it",
+        "dimensions" => "By what the metrics of each relation are grouped and filtered",
+        "segments" => "Every version of every segment, and what of it is in memory",
+        "sources" => "How new the rows of each source are",
+        "cache" => "What the cache of answers has done",
+        _ => return None,
+    })
+}
 
 /// The relations, by name.
 pub(super) fn tables(
