@@ -29,6 +29,7 @@ pub mod operators;
 pub(crate) mod parameters;
 mod patterns;
 pub mod percentile;
+mod random;
 mod regex;
 mod rows;
 pub mod semantics;
@@ -123,6 +124,7 @@ impl Registry {
             registry.add_scalar(udf);
         }
         registry.add_scalar(statement::named_cast());
+        registry.add_scalar(random::uuid());
         for udf in SessionStateDefaults::default_aggregate_functions() {
             registry.add_aggregate(udf);
         }

@@ -65,7 +65,7 @@ pub use origins::ColumnOrigin;
 pub use owner::Owner;
 pub use sessions::{SeenCursor, SeenSession, SeenSessions, SeenStatement};
 pub use snapshot::{
-    CatalogColumn, CatalogForeignKey, CatalogRelation, CatalogSession, CatalogSnapshot,
+    CatalogColumn, CatalogForeignKey, CatalogRelation, CatalogSession, CatalogSnapshot, Pause,
 };
 
 use self::coercion::RegCasts;

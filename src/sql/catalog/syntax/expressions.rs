@@ -246,6 +246,12 @@ fn rewrite_function(
     {
         return Ok(Some(matched_part(subject.clone(), pattern.clone())));
     }
+    // A quoted literal has no type of its own, as NULL has none.
+    if name == "pg_typeof"
+        && expressions_of(&function.args).is_some_and(|args| args.iter().all(is_text_literal))
+    {
+        function.args = arguments(vec![null()]);
+    }
     if name != ARRAY_SUBQUERY && name != "unnest" && !context.has_function(&name) {
         // A type's name is a cast.
         return match expressions_of(&function.args).as_deref() {
