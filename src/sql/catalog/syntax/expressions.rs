@@ -18,6 +18,11 @@ use super::{ARRAY_SUBQUERY, TOLD_APART, UNTYPED, expressions_of, null, quoted, t
 use crate::sql::ast::{arguments, call};
 
 pub(super) fn rewrite_expr(expr: &mut Expr, context: &Context<'_>) -> Result<(), CatalogError> {
+    if let Expr::Identifier(ident) = expr
+        && is_bare_function(ident)
+    {
+        *expr = call(&ident.value.to_lowercase(), Vec::new());
+    }
     crate::sql::spelling::rewrite(expr);
     match expr {
         Expr::Collate { expr: inner, .. } => *expr = take(inner),
@@ -67,9 +72,6 @@ pub(super) fn rewrite_expr(expr: &mut Expr, context: &Context<'_>) -> Result<(),
             ..
         } if is_text_literal(pattern) => {
             *expr = matched_part(take(subject), take(pattern));
-        }
-        Expr::Identifier(ident) if is_bare_function(ident) => {
-            *expr = call(&ident.value.to_lowercase(), Vec::new());
         }
         Expr::AnyOp { left, compare_op, right, .. } => {
             *expr = quantified(left, compare_op, right, "canon_any");
@@ -145,7 +147,7 @@ fn column_first(first: Ident, accesses: Vec<AccessExpr>) -> (Expr, Vec<AccessExp
 
 /// Words that are functions without parentheses, where the parser took them for columns.
 fn is_bare_function(ident: &Ident) -> bool {
-    const WORDS: [&str; 8] = [
+    const WORDS: [&str; 9] = [
         "current_user",
         "session_user",
         "user",
@@ -153,6 +155,7 @@ fn is_bare_function(ident: &Ident) -> bool {
         "current_catalog",
         "current_schema",
         "current_date",
+        "localtime",
         "localtimestamp",
     ];
     ident.quote_style.is_none() && WORDS.contains(&ident.value.to_lowercase().as_str())
