@@ -86,6 +86,12 @@ pub(super) fn explicit_cast(cast: Cast, schema: &DFSchema) -> Result<Transformed
         (DataType::List(_) | DataType::Binary | DataType::Time64(_), DataType::Utf8) => {
             rows::named("output_text")?
         }
+        // A cast would let a file's least and greatest moments say what times of day there are in it.
+        (DataType::Timestamp(_, _), DataType::Time64(_)) => {
+            let time = call(rows::named("time_of_day")?, vec![inner]);
+            let own = DataType::Time64(TimeUnit::Microsecond);
+            return Ok(Transformed::yes(cast_unless(time, &own, &to)));
+        }
         (DataType::Interval(_), DataType::Time64(_)) => rows::named("interval_time")?,
         (DataType::Time64(_), DataType::Interval(_)) => rows::named("time_interval")?,
         (DataType::Utf8, DataType::Date32) => text::text_to_date(),
