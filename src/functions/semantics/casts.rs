@@ -22,7 +22,8 @@ pub(super) fn explicit_cast(cast: Cast, schema: &DFSchema) -> Result<Transformed
         | DataType::Timestamp(TimeUnit::Microsecond, _)
         | DataType::Interval(IntervalUnit::MonthDayNano)
         | DataType::Time64(TimeUnit::Microsecond)
-        | DataType::Binary = &to
+        | DataType::Binary
+        | DataType::List(_) = &to
     {
         let value = text::read(&PgType::of_arrow(&to), literal)?;
         return Ok(Transformed::yes(Expr::Literal(value, None)));
