@@ -60,7 +60,7 @@ pub use simplify::simplify;
 pub(crate) use statement::planned;
 pub(crate) use text::read as read_text;
 pub(crate) use transparent::transparent;
-pub(crate) use types::{is_unconstrained, of_length};
+pub(crate) use types::{character, is_unconstrained, of_length, unconstrained_numeric};
 pub use zones::{StatementZones, apply as in_zones};
 
 use std::collections::HashMap;

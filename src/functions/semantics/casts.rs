@@ -1,5 +1,7 @@
 //! Casts as Postgres means them.
 
+use std::sync::Arc;
+
 use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::Transformed;
@@ -34,7 +36,8 @@ pub(super) fn explicit_cast(cast: Cast, schema: &DFSchema) -> Result<Transformed
         // Blanks are added again only where a value is shown, which canon leaves.
         return Ok(Transformed::yes(match types::is_blank_padded(&field) {
             true => datafusion::functions::expr_fn::rtrim(vec![cut]),
-            false => cut,
+            // What is left of the cast says that it is no other text.
+            false => Expr::Cast(Cast { expr: Box::new(cut), field: Arc::new(types::varchar()) }),
         }));
     }
     if PgType::of(&field) == PgType::Uuid && from == DataType::Utf8 {
