@@ -120,6 +120,14 @@ fn to_numeric(expr: Expr, from: &DataType) -> Result<Transformed<Expr>> {
         let value = text::read(&PgType::Numeric(Some((38, scale))), literal)?;
         return Ok(Transformed::yes(Expr::Literal(value, None)));
     }
+    if let DataType::Float32 | DataType::Float64 = from {
+        let digits: i64 = if *from == DataType::Float32 { 6 } else { 15 };
+        let number = cast_unless(expr, from, &DataType::Float64);
+        return Ok(Transformed::yes(call(
+            rows::named("float_numeric")?,
+            vec![number, lit(digits)],
+        )));
+    }
     let to = match numeric::as_decimal(from) {
         Some(to) if *from != DataType::Null => to,
         _ => DataType::Decimal128(38, 10),
