@@ -509,8 +509,38 @@ fn special_function(function: &mut Function) {
             function.name = ObjectName::from(vec![Ident::with_quote('"', "timestamp_age")]);
         }
         "make_interval" => interval_parts(list),
+        "row_to_json" | "to_json" | "to_jsonb" | "json_agg" | "jsonb_agg" => {
+            list.args.iter_mut().for_each(named_fields);
+        }
         _ => {}
     }
+}
+
+/// `ROW(a, b)` and `(a, b)`, whose fields are called `f1` and `f2`.
+fn named_fields(arg: &mut FunctionArg) {
+    let FunctionArg::Unnamed(FunctionArgExpr::Expr(row)) = arg else { return };
+    let fields: Vec<Expr> = match row {
+        Expr::Tuple(fields) => std::mem::take(fields),
+        Expr::Function(function) if is_row(function) => match &function.args {
+            FunctionArguments::List(list) => {
+                let fields = list.args.iter().map(|arg| match arg {
+                    FunctionArg::Unnamed(FunctionArgExpr::Expr(field)) => Some(field.clone()),
+                    _ => None,
+                });
+                let Some(fields) = fields.collect() else { return };
+                fields
+            }
+            _ => return,
+        },
+        _ => return,
+    };
+    let named = (1..).zip(fields).flat_map(|(at, field)| [quoted_text(&format!("f{at}")), field]);
+    *row = call("named_struct", named.collect());
+}
+
+fn is_row(function: &Function) -> bool {
+    let name = function.name.0.last().and_then(|part| part.as_ident());
+    name.is_some_and(|name| name.value.eq_ignore_ascii_case("row"))
 }
 
 /// Every argument at its place.

@@ -41,16 +41,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
         // Nobody has granted anything: lists are NULL, and an empty one has no entries.
         eval: |_| Ok(Value::List(Vec::new())),
     },
-    Function {
-        name: "canon_ordinality",
-        arguments: (1, 1),
-        returns: Returns::Type("_int8"),
-        strict: true,
-        eval: |call| {
-            let Value::List(items) = call.value(0) else { return Ok(Value::Null) };
-            Ok(Value::List(numbers(items)))
-        },
-    },
     // Tells expressions with subqueries apart, whose printed forms are alike.
     Function {
         name: TOLD_APART,

@@ -13,9 +13,10 @@ use super::super::labels::{folded, last_part};
 use super::super::literals;
 use super::super::owner::schema_of;
 use super::super::planning::Context;
-use super::rows::{array_function, rows_of_items, split_by_pattern};
+use super::rows::array_function;
 use super::{ARRAY_SUBQUERY, TOLD_APART, UNTYPED, expressions_of, null, quoted, text};
 use crate::sql::ast::{arguments, call};
+use crate::sql::row_functions::rows_of_items;
 
 pub(super) fn rewrite_expr(expr: &mut Expr, context: &Context<'_>) -> Result<(), CatalogError> {
     if let Expr::Identifier(ident) = expr
@@ -227,9 +228,6 @@ fn rewrite_function(
     let schema = schema_of(&function.name);
     if !matches!(schema.as_deref(), None | Some("pg_catalog" | "information_schema")) {
         return Err(undefined(function));
-    }
-    if let Some(split) = split_by_pattern(&name, &function.args) {
-        return Ok(Some(call("unnest", vec![split])));
     }
     if let Some(array) = array_function(&name) {
         let args = expressions_of(&function.args).unwrap_or_default();
