@@ -136,6 +136,7 @@ const PUSHED: &[(&str, bool)] = &[
     ("d + 30", true),
     ("round(n, 1)", true),
     ("coalesce(kind, t)", true),
+    ("t::varchar", true),
     ("n::int", true),
     ("to_char(d, 'YYYY-MM')", true),
     ("to_char(d, 'MONTH')", false),
