@@ -161,20 +161,24 @@ impl Binder<'_> {
                 let is_part = scope.items.last().is_some_and(|item| item.part.is_some());
                 Ok(if is_part && known { Bound::Known } else { Bound::Scanned })
             }
-            TableFactor::Table { name, alias, args: Some(args), sample: None, .. }
-                if series::is_one(name) =>
-            {
-                let (alias, query) = series::of_function(name, &args.args, alias.take())?;
+            TableFactor::Table {
+                name,
+                alias,
+                args: Some(args),
+                sample: None,
+                with_ordinality,
+                ..
+            } if series::is_one(name) => {
+                let ordinality = *with_ordinality;
+                let (alias, query) =
+                    series::of_function(name, &args.args, alias.take(), ordinality)?;
                 self.bind_series(factor, query, alias, scope)
             }
             TableFactor::UNNEST {
-                array_exprs,
-                alias,
-                with_offset: false,
-                with_ordinality: false,
-                ..
-            } if array_exprs.len() == 1 => {
-                let (alias, query) = series::of_array(&array_exprs[0], alias.take())?;
+                array_exprs, alias, with_offset: false, with_ordinality, ..
+            } => {
+                let (alias, query) =
+                    series::of_arrays(array_exprs, alias.take(), *with_ordinality)?;
                 self.bind_series(factor, query, alias, scope)
             }
             TableFactor::Table { name, alias, args: Some(args), sample: None, .. } => {

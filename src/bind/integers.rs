@@ -45,7 +45,7 @@ impl Property for Int4 {
                 is_arithmetic(*op) && rows.value(left) && rows.value(right)
             }
             Expr::ScalarFunction(ScalarFunction { func, args })
-                if matches!(func.name(), "abs" | "mod") =>
+                if matches!(func.name(), "abs" | "mod" | "gcd" | "lcm") =>
             {
                 rows.all(args)
             }

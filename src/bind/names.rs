@@ -1,8 +1,9 @@
 //! The names that Postgres gives to output columns.
 
-use datafusion::sql::sqlparser::ast::{Expr, Function};
+use datafusion::sql::sqlparser::ast::{AccessExpr, Expr, Function};
 
 use super::scope::folded;
+use crate::sql::catalog::type_label;
 
 /// The name of an unaliased select item, as PostgreSQL's `FigureColname` makes it; a measure's
 /// function shows the measure's own name.
@@ -17,7 +18,7 @@ fn name_of(expr: &Expr) -> Option<String> {
         Expr::CompoundIdentifier(idents) => idents.last().map(folded),
         Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => name_of(inner),
         Expr::Cast { expr: inner, data_type, .. } => {
-            name_of(inner).or_else(|| Some(type_name(&data_type.to_string())))
+            name_of(inner).or_else(|| Some(type_label(data_type)))
         }
         Expr::Function(function) => function_name(function),
         Expr::Case { else_result, .. } => {
@@ -34,8 +35,13 @@ fn name_of(expr: &Expr) -> Option<String> {
         Expr::Exists { .. } => fixed("exists"),
         Expr::Array(_) => fixed("array"),
         Expr::Interval(_) => fixed("interval"),
-        Expr::TypedString(typed) => Some(type_name(&typed.data_type.to_string())),
+        Expr::TypedString(typed) => Some(type_label(&typed.data_type)),
         Expr::AtTimeZone { .. } => fixed("timezone"),
+        Expr::CompoundFieldAccess { root, access_chain }
+            if access_chain.iter().all(|it| matches!(it, AccessExpr::Subscript(_))) =>
+        {
+            name_of(root)
+        }
         _ => None,
     }
 }
@@ -49,22 +55,4 @@ fn function_name(function: &Function) -> Option<String> {
         return argument.or(Some(name));
     }
     Some(name)
-}
-
-/// The catalogue's name of a type's spelling, for casts of constants.
-fn type_name(spelling: &str) -> String {
-    let lower = spelling.to_lowercase();
-    let base = lower.split('(').next().unwrap_or_default().trim();
-    match base {
-        "int" | "integer" => "int4",
-        "bigint" => "int8",
-        "smallint" => "int2",
-        "real" => "float4",
-        "double precision" | "double" | "float" => "float8",
-        "boolean" => "bool",
-        "decimal" => "numeric",
-        "character varying" => "varchar",
-        other => other,
-    }
-    .to_owned()
 }

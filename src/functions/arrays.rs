@@ -59,6 +59,26 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
             lengths => Value::text(lengths.iter().map(|length| format!("[1:{length}]")).collect::<String>()),
         })),
     ] },
+    // The numbers of the rows that the items of some arrays make together.
+    RowFunction { name: "ordinality", overloads: &[
+        Overload::new(&[Kind::List], |_, _| Ok(list_of(DataType::Int64)), |args| {
+            let count = args.iter().map(|array| array.items().len()).max().unwrap_or_default();
+            Ok(Value::List((1..).take(count).map(Value::Int).collect()))
+        }).variadic().of_nulls(),
+    ] },
+    RowFunction { name: "cardinality", overloads: &[
+        Overload::new(&[Kind::List], rows::int4, |args| Ok(Value::Int(leaves(&args[0])))),
+    ] },
+    RowFunction { name: "array_position", overloads: &[
+        Overload::new(&[Kind::List, Kind::Any], rows::int4, position).of_nulls(),
+        Overload::new(&[Kind::List, Kind::Any, Kind::Int], rows::int4, position).of_nulls(),
+    ] },
+    RowFunction { name: "array_positions", overloads: &[
+        Overload::new(&[Kind::List, Kind::Any], |_, _| Ok(list_of(DataType::Int32)), |args| Ok(match &args[0] {
+            Value::List(items) => Value::List(places(items, &args[1])?.map(Value::Int).collect()),
+            _ => Value::Null,
+        })).of_nulls(),
+    ] },
     RowFunction { name: "array_remove", overloads: &[
         Overload::new(&[Kind::List, Kind::Any], rows::first, |args| replaced(args, None)).of_nulls(),
     ] },
@@ -150,15 +170,52 @@ fn length(args: &[Value<'_>], dimension: i64) -> Value<'static> {
     length.map_or(Value::Null, |length| Value::Int(i64::try_from(length).unwrap_or_default()))
 }
 
-/// Every item that equals the second argument is another, or gone. NULL equals NULL here.
+/// The items of an array and of those within it.
+fn leaves(value: &Value<'_>) -> i64 {
+    match value {
+        Value::List(items) => items.iter().map(leaves).sum(),
+        _ => 1,
+    }
+}
+
+/// Where an item is in an array, from 1.
+fn places<'a>(
+    items: &'a [Value<'a>],
+    wanted: &'a Value<'a>,
+) -> Result<impl Iterator<Item = i64> + 'a> {
+    if items.iter().any(|item| matches!(item, Value::List(_))) {
+        let what = "searching for elements in multidimensional arrays";
+        return Err(FunctionError::not_supported(what, "Search an array of one dimension."));
+    }
+    Ok((1..).zip(items).filter(|(_, item)| is_same(item, wanted)).map(|(place, _)| place))
+}
+
+fn position(args: &[Value<'_>]) -> Outcome {
+    let Value::List(items) = &args[0] else { return Ok(Value::Null) };
+    let from = match args.get(2) {
+        Some(Value::Null) => {
+            return Err(FunctionError::new("22004", "initial position must not be null"));
+        }
+        Some(from) => from.int(),
+        None => 1,
+    };
+    let found = places(items, &args[1])?.find(|place| *place >= from);
+    Ok(found.map_or(Value::Null, Value::Int))
+}
+
+/// NULL is the same as NULL here.
+fn is_same(item: &Value<'_>, wanted: &Value<'_>) -> bool {
+    match (item.is_null(), wanted.is_null()) {
+        (true, true) => true,
+        (false, false) => compare(item, wanted) == Some(Ordering::Equal),
+        _ => false,
+    }
+}
+
+/// Every item that is the second argument is another, or gone.
 fn replaced(args: &[Value<'_>], with: Option<&Value<'_>>) -> Outcome {
     let Value::List(items) = &args[0] else { return Ok(Value::Null) };
-    let is_it = |item: &Value<'_>| match (item.is_null(), args[1].is_null()) {
-        (true, true) => true,
-        (false, false) => compare(item, &args[1]) == Some(Ordering::Equal),
-        _ => false,
-    };
-    let items = items.iter().filter_map(|item| match (is_it(item), with) {
+    let items = items.iter().filter_map(|item| match (is_same(item, &args[1]), with) {
         (false, _) => Some(item.clone().into_owned()),
         (true, Some(other)) => Some(other.clone().into_owned()),
         (true, None) => None,

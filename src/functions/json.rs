@@ -72,6 +72,33 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
             Json::Scalar => Err(FunctionError::argument("cannot call json_object_keys on a scalar")),
         }),
     ] },
+    RowFunction { name: "json_each_keys", overloads: &[
+        Overload::new(&[Kind::Json], rows::texts, |args| {
+            Ok(Value::list_of_texts(members(args[0].str())?.into_iter().map(|(key, _)| key).collect()))
+        }),
+    ] },
+    RowFunction { name: "json_each_values", overloads: &[
+        Overload::new(&[Kind::Json], rows::texts, |args| {
+            Ok(Value::List(members(args[0].str())?.into_iter().map(|(_, value)| Value::text(value)).collect()))
+        }),
+    ] },
+    RowFunction { name: "json_each_texts", overloads: &[
+        Overload::new(&[Kind::Json], rows::texts, |args| {
+            let members = members(args[0].str())?.into_iter();
+            Ok(Value::List(members.map(|(_, value)| unquoted(Some(value.to_owned()))).collect()))
+        }),
+    ] },
+    RowFunction { name: "json_members", overloads: &[
+        Overload::new(&[Kind::Json, Kind::Text], rows::texts, |args| {
+            let members = members_of_each(args)?.into_iter();
+            Ok(Value::List(members.map(Value::maybe_text).collect()))
+        }),
+    ] },
+    RowFunction { name: "json_members_text", overloads: &[
+        Overload::new(&[Kind::Json, Kind::Text], rows::texts, |args| {
+            Ok(Value::List(members_of_each(args)?.into_iter().map(unquoted).collect()))
+        }),
+    ] },
     RowFunction { name: "json_lists", overloads: &[
         Overload::new(&[Kind::Any, Kind::Any], rows::text, object_of_lists).json(),
     ] },
@@ -138,6 +165,30 @@ fn items(text: &str) -> Result<Vec<&str>> {
         }
         Json::Scalar => Err(FunctionError::argument("cannot call json_array_elements on a scalar")),
     }
+}
+
+fn members(text: &str) -> Result<Vec<(String, &str)>> {
+    match parsed(text)? {
+        Json::Object(members) => Ok(members),
+        Json::Array(_) => Err(FunctionError::argument("cannot deconstruct an array as an object")),
+        Json::Scalar => Err(FunctionError::argument("cannot deconstruct a scalar")),
+    }
+}
+
+/// The member of a name of each object in an array.
+pub(super) fn members_of_each(args: &[Value<'_>]) -> Result<Vec<Option<String>>> {
+    let Json::Array(items) = parsed(args[0].str())? else {
+        let message = "cannot call json_to_recordset on what is no array";
+        return Err(FunctionError::argument(message));
+    };
+    let member = |item: &str| match parsed(item)? {
+        Json::Object(_) => field(item, args[1].str()),
+        _ => {
+            let message = "argument of json_to_recordset must be an array of objects";
+            Err(FunctionError::argument(message))
+        }
+    };
+    items.into_iter().map(member).collect()
 }
 
 /// A value as JSON.

@@ -15,7 +15,7 @@ use super::rows::{self, Kind, Outcome, Overload, RowFunction, Value};
 use super::strings::output;
 use super::udf::call;
 use super::{quoted, text};
-use crate::sql::jsonb::Jsonb;
+use crate::sql::jsonb::{Edit, Jsonb, KEY_EXISTS};
 use crate::sql::types::PgType;
 use crate::sql::value::Fault;
 
@@ -92,6 +92,34 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
             Ok(of(&read(&args[0])?.joined(read(&args[1])?)?))
         }).jsonb(),
     ] },
+    RowFunction { name: "jsonb_set", overloads: &[
+        Overload::new(&[Kind::Json, Kind::Texts, Kind::Json], rows::text, set).jsonb(),
+        Overload::new(&[Kind::Json, Kind::Texts, Kind::Json, Kind::Bool], rows::text, set).jsonb(),
+    ] },
+    RowFunction { name: "jsonb_set_lax", overloads: &[
+        Overload::new(&[Kind::Json, Kind::Texts, Kind::Json], rows::text, set_lax).of_nulls().jsonb(),
+        Overload::new(&[Kind::Json, Kind::Texts, Kind::Json, Kind::Bool], rows::text, set_lax).of_nulls().jsonb(),
+        Overload::new(&[Kind::Json, Kind::Texts, Kind::Json, Kind::Bool, Kind::Text], rows::text, set_lax).of_nulls().jsonb(),
+    ] },
+    RowFunction { name: "jsonb_insert", overloads: &[
+        Overload::new(&[Kind::Json, Kind::Texts, Kind::Json], rows::text, insert).jsonb(),
+        Overload::new(&[Kind::Json, Kind::Texts, Kind::Json, Kind::Bool], rows::text, insert).jsonb(),
+    ] },
+    RowFunction { name: "jsonb_delete", overloads: &[
+        Overload::new(&[Kind::Json, Kind::Text], rows::text, |args| {
+            Ok(of(&read(&args[0])?.without_keys(&[args[1].str()])?))
+        }).jsonb(),
+        Overload::new(&[Kind::Json, Kind::Int], rows::text, |args| {
+            Ok(of(&read(&args[0])?.without_item(args[1].int())?))
+        }).jsonb(),
+        Overload::new(&[Kind::Json, Kind::Texts], rows::text, |args| {
+            let keys: Vec<&str> = keys(&args[1]).map(Value::str).collect();
+            Ok(of(&read(&args[0])?.without_keys(&keys)?))
+        }).jsonb(),
+    ] },
+    RowFunction { name: "jsonb_delete_path", overloads: &[
+        Overload::new(&[Kind::Json, Kind::Texts], rows::text, |args| edited(args, &Edit::Delete)).jsonb(),
+    ] },
     RowFunction { name: "jsonb_order", overloads: &[
         Overload::new(&[Kind::Json, Kind::Json], rows::int4, |args| {
             Ok(Value::Int(read(&args[0])?.order(&read(&args[1])?) as i64))
@@ -125,6 +153,29 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
     RowFunction { name: "jsonb_items_text", overloads: &[
         Overload::new(&[Kind::Json], rows::texts, |args| {
             items(&args[0], |item| json::unquoted(Some(item.to_text())))
+        }),
+    ] },
+    RowFunction { name: "jsonb_each_keys", overloads: &[
+        Overload::new(&[Kind::Json], rows::texts, |args| each(&args[0], |(key, _)| Value::text(key))),
+    ] },
+    RowFunction { name: "jsonb_each_values", overloads: &[
+        Overload::new(&[Kind::Json], rows::texts, |args| each(&args[0], |(_, value)| of(&value))),
+    ] },
+    RowFunction { name: "jsonb_each_texts", overloads: &[
+        Overload::new(&[Kind::Json], rows::texts, |args| {
+            each(&args[0], |(_, value)| json::unquoted(Some(value.to_text())))
+        }),
+    ] },
+    RowFunction { name: "jsonb_members", overloads: &[
+        Overload::new(&[Kind::Json, Kind::Text], rows::texts, |args| {
+            let members = json::members_of_each(&as_text(args)?)?.into_iter();
+            Ok(Value::List(members.map(Value::maybe_text).collect()))
+        }),
+    ] },
+    RowFunction { name: "jsonb_members_text", overloads: &[
+        Overload::new(&[Kind::Json, Kind::Text], rows::texts, |args| {
+            let members = json::members_of_each(&as_text(args)?)?.into_iter();
+            Ok(Value::List(members.map(json::unquoted).collect()))
         }),
     ] },
     RowFunction { name: "jsonb_keys", overloads: &[
@@ -172,6 +223,67 @@ fn items(value: &Value<'_>, item: fn(&Jsonb) -> Value<'static>) -> Outcome {
         Jsonb::Array(items) => Ok(Value::List(items.iter().map(item).collect())),
         Jsonb::Object(_) => Err(FunctionError::argument("cannot extract elements from an object")),
         _ => Err(FunctionError::argument("cannot extract elements from a scalar")),
+    }
+}
+
+fn each(value: &Value<'_>, part: fn((String, Jsonb)) -> Value<'static>) -> Outcome {
+    match read(value)? {
+        Jsonb::Object(members) => Ok(Value::List(members.into_iter().map(part).collect())),
+        _ => Err(FunctionError::argument("cannot call jsonb_each on a non-object")),
+    }
+}
+
+/// The arguments, of which the first is as `jsonb` is written.
+fn as_text(args: &[Value<'_>]) -> Result<Vec<Value<'static>>> {
+    let first = of(&read(&args[0])?);
+    Ok(std::iter::once(first).chain(args[1..].iter().cloned().map(Value::into_owned)).collect())
+}
+
+/// The first argument, changed at the path that is the second.
+fn edited(args: &[Value<'_>], edit: &Edit) -> Outcome {
+    let steps = args[1].items().iter();
+    let path: Vec<Option<&str>> = steps.map(|it| (!it.is_null()).then(|| it.str())).collect();
+    let edited = read(&args[0])?.edited(&path, edit);
+    edited.map(|value| of(&value)).map_err(|fault| {
+        let error = FunctionError::from(fault);
+        match error.message == KEY_EXISTS {
+            true => error.with_hint("Try using the function jsonb_set to replace key value."),
+            false => error,
+        }
+    })
+}
+
+fn set(args: &[Value<'_>]) -> Outcome {
+    let adds = args.get(3).is_none_or(Value::is_true);
+    edited(args, &Edit::Set { value: read(&args[2])?, adds })
+}
+
+fn insert(args: &[Value<'_>]) -> Outcome {
+    let after = args.get(3).is_some_and(Value::is_true);
+    edited(args, &Edit::Insert { value: read(&args[2])?, after })
+}
+
+/// `jsonb_set`, where NULL is a value: what it does is the last argument.
+fn set_lax(args: &[Value<'_>]) -> Outcome {
+    if args[0].is_null() || args[1].is_null() || args.get(3).is_some_and(Value::is_null) {
+        return Ok(Value::Null);
+    }
+    if !args[2].is_null() {
+        return set(args);
+    }
+    let adds = args.get(3).is_none_or(Value::is_true);
+    match args.get(4).map_or("use_json_null", Value::str) {
+        "use_json_null" => edited(args, &Edit::Set { value: Jsonb::Null, adds }),
+        "delete_key" => edited(args, &Edit::Delete),
+        "return_target" => Ok(of(&read(&args[0])?)),
+        "raise_exception" => {
+            Err(FunctionError::new("22004", "JSON value must not be null").with_hint(
+                "To avoid, either change the null_value_treatment argument or ensure that an SQL NULL is not passed.",
+            ))
+        }
+        _ => Err(FunctionError::argument(
+            "null_value_treatment must be \"delete_key\", \"return_target\", \"use_json_null\", or \"raise_exception\"",
+        )),
     }
 }
 
@@ -273,7 +385,15 @@ pub(super) fn compared(sides: [Expr; 2], op: Operator) -> PlanResult<Expr> {
     Ok(Expr::BinaryExpr(BinaryExpr::new(compared, order, Box::new(lit(0_i32)))))
 }
 
-/// `@>`, `<@`, `?`, `?|` and `?&` of jsonb: of arrays the first two mean something else.
+/// Whether it is worth asking for its type: that of deep arithmetic costs, and is never jsonb.
+fn may_be_jsonb(expr: &Expr) -> bool {
+    match expr {
+        Expr::BinaryExpr(binary) => binary.op == Operator::StringConcat,
+        _ => true,
+    }
+}
+
+/// `@>`, `<@`, `?`, `?|`, `?&`, `-` and `#-` of jsonb: of arrays the first two mean something else.
 #[derive(Debug)]
 pub(super) struct Operators;
 
@@ -288,13 +408,18 @@ impl ExprPlanner for Operators {
             BinaryOperator::Question => "jsonb_exists",
             BinaryOperator::QuestionPipe => "jsonb_exists_any",
             BinaryOperator::QuestionAnd => "jsonb_exists_all",
+            BinaryOperator::HashMinus => "jsonb_delete_path",
+            BinaryOperator::Minus if may_be_jsonb(&expr.left) => "jsonb_delete",
             _ => return Ok(PlannerResult::Original(expr)),
         };
         let args = match expr.op {
             BinaryOperator::AtArrow => both(&expr.left, &expr.right, schema)?,
             BinaryOperator::ArrowAt => both(&expr.right, &expr.left, schema)?,
+            BinaryOperator::HashMinus => Some([expr.left.clone(), expr.right.clone()]),
             _ if !is_jsonb(&expr.left, schema) => None,
-            BinaryOperator::Question => Some([expr.left.clone(), expr.right.clone()]),
+            BinaryOperator::Question | BinaryOperator::Minus => {
+                Some([expr.left.clone(), expr.right.clone()])
+            }
             _ => {
                 let keys = match quoted(&expr.right) {
                     Some(literal) => {

@@ -46,6 +46,23 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
     RowFunction { name: "atand", overloads: &[
         Overload::new(&[Kind::Float], rows::float8, |args| Ok(Value::Float(exact_degrees(args[0].float().atan())))),
     ] },
+    RowFunction { name: "gcd", overloads: &[
+        Overload::new(&[Kind::Integer, Kind::Integer], wider, |args| integer(common_divisor(args[0].int(), args[1].int()))),
+    ] },
+    RowFunction { name: "lcm", overloads: &[
+        Overload::new(&[Kind::Integer, Kind::Integer], wider, |args| {
+            let (a, b) = (args[0].int().unsigned_abs(), args[1].int().unsigned_abs());
+            let divisor = common_divisor(args[0].int(), args[1].int()).max(1);
+            let (a, b) = (u128::from(a), u128::from(b));
+            integer(u64::try_from(a / u128::from(divisor) * b).unwrap_or(u64::MAX))
+        }),
+    ] },
+    RowFunction { name: "factorial", overloads: &[
+        Overload::new(&[Kind::Int], whole, factorial),
+    ] },
+    RowFunction { name: "float_numeric", overloads: &[
+        Overload::new(&[Kind::Float, Kind::Int], |_, _| Ok(DataType::Decimal128(38, FLOAT_SCALE)), |args| numeric_of(args[0].float(), args[1].int())),
+    ] },
     RowFunction { name: "bit_not", overloads: &[
         Overload::new(&[Kind::Integer], rows::first, |args| Ok(match args[0] {
             Value::Short(value) => Value::Short(!value),
@@ -53,6 +70,68 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
         })),
     ] },
 ];
+
+/// The scale of a float's numeric.
+const FLOAT_SCALE: i8 = 10;
+
+/// The wider of two integers.
+fn wider(types: &[DataType], _: &[Option<&ScalarValue>]) -> PlanResult<DataType> {
+    let wide = types.contains(&DataType::Int64);
+    Ok(if wide { DataType::Int64 } else { DataType::Int32 })
+}
+
+fn common_divisor(a: i64, b: i64) -> u64 {
+    let (mut a, mut b) = (a.unsigned_abs(), b.unsigned_abs());
+    while b > 0 {
+        (a, b) = (b, a % b);
+    }
+    a
+}
+
+fn integer(value: u64) -> Outcome {
+    let value = i64::try_from(value);
+    Ok(Value::Int(value.map_err(|_| FunctionError::new("22003", "bigint out of range"))?))
+}
+
+fn factorial(args: &[Value<'_>]) -> Outcome {
+    let number = args[0].int();
+    if number < 0 {
+        let message = "factorial of a negative number is undefined";
+        return Err(FunctionError::new("22003", message));
+    }
+    let product = (1..=i128::from(number)).try_fold(1_i128, |product, factor| {
+        product.checked_mul(factor).filter(|it| it.unsigned_abs() < 10_u128.pow(38))
+    });
+    product.map(|product| Value::Decimal(product, 0)).ok_or_else(out_of_range)
+}
+
+/// The decimal of a float's first digits: those that any float of its width has.
+fn numeric_of(number: f64, digits: i64) -> Outcome {
+    if !number.is_finite() {
+        let message = format!("numeric value \"{number}\" is not supported");
+        return Err(FunctionError::new("22003", message));
+    }
+    let places = usize::try_from(digits - 1).unwrap_or_default();
+    let written = format!("{number:.places$e}");
+    let (mantissa, exponent) = written.split_once('e').unwrap_or((&written, "0"));
+    let unscaled: i128 = mantissa.replace('.', "").parse().map_err(|_| out_of_range())?;
+    let exponent: i64 = exponent.parse().map_err(|_| out_of_range())?;
+    // The digits count units of 10^-scale.
+    let scale = digits - 1 - exponent;
+    let lost = scale - i64::from(FLOAT_SCALE);
+    if lost > digits {
+        return Ok(Value::Decimal(0, FLOAT_SCALE));
+    }
+    let (value, scale) = match i8::try_from(scale) {
+        Ok(scale) if scale >= 0 => (Some(unscaled), scale),
+        _ => {
+            let power = u32::try_from(-scale).ok().and_then(|zeros| 10_i128.checked_pow(zeros));
+            (power.and_then(|power| unscaled.checked_mul(power)), 0)
+        }
+    };
+    let decimal = value.and_then(|value| rescaled(value, scale, FLOAT_SCALE));
+    decimal.map(|value| Value::Decimal(value, FLOAT_SCALE)).ok_or_else(out_of_range)
+}
 
 fn exact_degrees(radians: f64) -> f64 {
     let degrees = radians.to_degrees();

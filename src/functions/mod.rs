@@ -29,6 +29,7 @@ pub mod operators;
 pub(crate) mod parameters;
 mod patterns;
 pub mod percentile;
+mod random;
 mod regex;
 mod rows;
 pub mod semantics;
@@ -59,7 +60,7 @@ pub use simplify::simplify;
 pub(crate) use statement::planned;
 pub(crate) use text::read as read_text;
 pub(crate) use transparent::transparent;
-pub(crate) use types::{is_unconstrained, of_length, retyped};
+pub(crate) use types::{character, is_unconstrained, of_length, retyped, unconstrained_numeric};
 pub use zones::{StatementZones, apply as in_zones};
 
 use std::collections::HashMap;
@@ -123,6 +124,7 @@ impl Registry {
             registry.add_scalar(udf);
         }
         registry.add_scalar(statement::named_cast());
+        registry.add_scalar(random::uuid());
         for udf in SessionStateDefaults::default_aggregate_functions() {
             registry.add_aggregate(udf);
         }

@@ -38,6 +38,10 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
     RowFunction { name: "interval_time", overloads: &[
         Overload::new(&[Kind::Interval], rows::time, |args| Ok(Value::Time(interval(args, 0).micros.rem_euclid(DAY)))),
     ] },
+    RowFunction { name: "time_of_day", overloads: &[
+        Overload::new(&[Kind::Timestamp], rows::time, |args| Ok(time_of_day(&args[0]))),
+        Overload::new(&[Kind::Instant], rows::time, |args| Ok(time_of_day(&args[0]))),
+    ] },
     RowFunction { name: "time_interval", overloads: &[
         Overload::new(&[Kind::Time], rows::interval, |args| Ok(Value::Interval(Interval { micros: micros(&args[0]), ..Interval::default() }))),
     ] },
@@ -55,6 +59,11 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
         Overload::new(&[Kind::Timestamp], rows::bool, |args| Ok(Value::Bool(is_finite(micros(&args[0]))))),
         Overload::new(&[Kind::Instant], rows::bool, |args| Ok(Value::Bool(is_finite(micros(&args[0]))))),
         Overload::new(&[Kind::Interval], rows::bool, |_| Ok(Value::Bool(true))),
+    ] },
+    RowFunction { name: "rounded_moment", overloads: &[
+        Overload::new(&[Kind::Timestamp, Kind::Int], rows::timestamp, |args| Ok(Value::Timestamp(rounded(args)?))),
+        Overload::new(&[Kind::Instant, Kind::Int], rows::instant, |args| Ok(Value::Instant(rounded(args)?))),
+        Overload::new(&[Kind::Time, Kind::Int], rows::time, |args| Ok(Value::Time(rounded(args)?))),
     ] },
     RowFunction { name: "make_date", overloads: &[
         Overload::new(&[Kind::Int, Kind::Int, Kind::Int], rows::date, |args| Ok(Value::Date(date_of(args, "date")?.to_epoch_days()))),
@@ -229,6 +238,30 @@ fn moment_of(args: &[Value<'_>]) -> Result<i64> {
         .checked_mul(DAY)
         .and_then(|days| days.checked_add(clock))
         .ok_or_else(out_of_range)
+}
+
+/// Infinity has none.
+fn time_of_day(moment: &Value<'_>) -> Value<'static> {
+    match micros(moment) {
+        moment if is_finite(moment) => Value::Time(moment.rem_euclid(DAY)),
+        _ => Value::Null,
+    }
+}
+
+/// A moment with so many digits of a second, half away from the epoch.
+///
+/// Source: PostgreSQL 15 `timestamp.c`, `AdjustTimestampForTypmod`.
+fn rounded(args: &[Value<'_>]) -> Result<i64> {
+    let moment = micros(&args[0]);
+    let digits = u32::try_from(args[1].int())
+        .map_err(|_| FunctionError::argument("the precision of a moment must not be negative"))?;
+    if digits >= 6 || !is_finite(moment) {
+        return Ok(moment);
+    }
+    let unit = 10_i64.pow(6 - digits);
+    let away = moment.unsigned_abs().saturating_add(unit.unsigned_abs() / 2) / unit.unsigned_abs();
+    let rounded = i64::try_from(away).unwrap_or(i64::MAX).saturating_mul(unit);
+    Ok(if moment < 0 { -rounded } else { rounded })
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the bounds are checked")]

@@ -126,6 +126,10 @@ impl<'a> Value<'a> {
         }
     }
 
+    pub(super) fn is_true(&self) -> bool {
+        matches!(self, Value::Bool(true))
+    }
+
     pub(super) fn items(&self) -> &[Value<'a>] {
         match self {
             Value::List(items) => items,
@@ -284,12 +288,15 @@ pub(super) enum Kind {
     Integer,
     Float,
     Numeric,
+    Bool,
     Date,
     Time,
     Timestamp,
     Instant,
     Interval,
     Json,
+    /// An array of texts.
+    Texts,
     /// An array of anything.
     List,
     /// As it comes.
@@ -310,12 +317,14 @@ impl Kind {
             },
             Self::Float => Arrow::Float64,
             Self::Numeric => as_decimal(from).unwrap_or(Arrow::Decimal128(38, 10)),
+            Self::Bool => Arrow::Boolean,
             Self::Date => Arrow::Date32,
             Self::Time => Arrow::Time64(TimeUnit::Microsecond),
             Self::Timestamp => TIMESTAMP,
             Self::Instant => timestamptz(),
             Self::Interval => Arrow::Interval(IntervalUnit::MonthDayNano),
             Self::List => from.clone(),
+            Self::Texts => Arrow::new_list(Arrow::Utf8, true),
             Self::Any => match from {
                 Arrow::Utf8View | Arrow::LargeUtf8 | Arrow::Null => Arrow::Utf8,
                 Arrow::Duration(_) => Arrow::Interval(IntervalUnit::MonthDayNano),
@@ -341,6 +350,7 @@ impl Kind {
             (Self::Float, _) if is_float => Some(0),
             (Self::Float, from) if from.is_integer() => Some(1),
             (Self::Float, Arrow::Decimal128(_, _)) => Some(3),
+            (Self::Bool, Arrow::Boolean) => Some(0),
             (Self::Date, Arrow::Date32) => Some(0),
             (Self::Time, Arrow::Time64(_)) => Some(0),
             (Self::Timestamp, Arrow::Timestamp(_, None)) => Some(0),
@@ -351,6 +361,11 @@ impl Kind {
             (Self::Interval, Arrow::Interval(_) | Arrow::Duration(_)) => Some(0),
             (Self::Interval, Arrow::Time64(_)) => Some(3),
             (Self::List, Arrow::List(_)) => Some(0),
+            (Self::Texts, Arrow::List(item))
+                if item.data_type().is_string() || item.data_type().is_null() =>
+            {
+                Some(0)
+            }
             _ => None,
         }
     }
@@ -386,6 +401,8 @@ impl Kind {
             Self::Timestamp => PgType::Timestamp,
             Self::Instant => PgType::Timestamptz,
             Self::Interval => PgType::Interval,
+            Self::Bool => PgType::Bool,
+            Self::Texts => PgType::Array(Box::new(PgType::Text)),
             Self::Json | Self::List | Self::Any => return None,
         })
     }
@@ -506,6 +523,12 @@ fn written_name(name: &str) -> &str {
         "json_items" => "json_array_elements",
         "json_items_text" => "json_array_elements_text",
         "json_keys" => "json_object_keys",
+        "json_each_keys" | "json_each_values" => "json_each",
+        "json_each_texts" => "json_each_text",
+        "json_members" | "json_members_text" => "json_to_recordset",
+        "jsonb_each_keys" | "jsonb_each_values" => "jsonb_each",
+        "jsonb_each_texts" => "jsonb_each_text",
+        "jsonb_members" | "jsonb_members_text" => "jsonb_to_recordset",
         "jsonb_items" => "jsonb_array_elements",
         "jsonb_items_text" => "jsonb_array_elements_text",
         "jsonb_keys" => "jsonb_object_keys",

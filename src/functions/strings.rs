@@ -55,6 +55,9 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
             Ok(Value::text(args[0].str().chars().take(length).collect::<String>()))
         }),
     ] },
+    RowFunction { name: "hashtext", overloads: &[
+        Overload::new(&[Kind::Text], rows::int4, |args| Ok(Value::Int(hash(args[0].str().as_bytes()).cast_signed().into()))),
+    ] },
     RowFunction { name: "like_listed", overloads: &[
         Overload::new(&[Kind::Text, Kind::List, Kind::Any, Kind::Any, Kind::Any], rows::bool, like_listed).of_nulls(),
     ] },
@@ -76,6 +79,46 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
         }),
     ] },
 ];
+
+/// Bob Jenkins' hash of 2006, by which Postgres distributes texts.
+///
+/// Source: PostgreSQL 15 `src/common/hashfn.c`, `hash_bytes`.
+fn hash(bytes: &[u8]) -> u32 {
+    let length = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
+    let start = 0x9e37_79b9_u32.wrapping_add(length).wrapping_add(3_923_095);
+    let (mut a, mut b, mut c) = (start, start, start);
+    let word = |bytes: &[u8]| {
+        let each = bytes.iter().enumerate();
+        each.fold(0_u32, |word, (at, byte)| word | u32::from(*byte) << (8 * at))
+    };
+    let mut chunks = bytes.chunks_exact(12);
+    for chunk in &mut chunks {
+        a = a.wrapping_add(word(&chunk[0..4]));
+        b = b.wrapping_add(word(&chunk[4..8]));
+        c = c.wrapping_add(word(&chunk[8..12]));
+        for (x, y, z, turn) in
+            [(0, 1, 2, 4), (1, 2, 0, 6), (2, 0, 1, 8), (0, 1, 2, 16), (1, 2, 0, 19), (2, 0, 1, 4)]
+        {
+            let mut state = [a, b, c];
+            state[x] = state[x].wrapping_sub(state[z]) ^ state[z].rotate_left(turn);
+            state[z] = state[z].wrapping_add(state[y]);
+            [a, b, c] = state;
+        }
+    }
+    let rest = chunks.remainder();
+    let part = |from: usize, to: usize| word(rest.get(from..rest.len().min(to)).unwrap_or(&[]));
+    a = a.wrapping_add(part(0, 4));
+    b = b.wrapping_add(part(4, 8));
+    // Its lowest byte is the length's.
+    c = c.wrapping_add(part(8, 12) << 8);
+    let mut state = [a, b, c];
+    for (x, y, turn) in
+        [(2, 1, 14), (0, 2, 11), (1, 0, 25), (2, 1, 16), (0, 2, 4), (1, 0, 14), (2, 1, 24)]
+    {
+        state[x] = (state[x] ^ state[y]).wrapping_sub(state[y].rotate_left(turn));
+    }
+    state[2]
+}
 
 /// `text LIKE ANY (patterns)`: whether any or all of them match, whether NOT LIKE is meant, and
 /// whether case is ignored.

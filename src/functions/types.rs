@@ -50,14 +50,12 @@ impl TypePlanner for PostgresTypes {
             | ast::DataType::CharacterVarying(Some(CharacterLength::IntegerLength {
                 length,
                 ..
-            })) => Some(Arc::new(of_length(Field::new("", DataType::Utf8, true), *length))),
+            })) => Some(Arc::new(of_length(varchar(), *length))),
+            ast::DataType::Varchar(None) | ast::DataType::CharacterVarying(None) => {
+                Some(Arc::new(varchar()))
+            }
             ast::DataType::Char(length) | ast::DataType::Character(length) => {
-                let length = match length {
-                    Some(CharacterLength::IntegerLength { length, .. }) => *length,
-                    _ => 1,
-                };
-                let field = of_length(Field::new("", DataType::Utf8, true), length);
-                Some(Arc::new(blank_padded(field)))
+                Some(Arc::new(character(length.as_ref())))
             }
             ast::DataType::Interval { .. } => plain(DataType::Interval(IntervalUnit::MonthDayNano)),
             ast::DataType::JSON | ast::DataType::JSONB | ast::DataType::Uuid => {
@@ -185,7 +183,24 @@ fn is_null(expr: &Expr) -> bool {
     }
 }
 
-fn unconstrained_numeric() -> Field {
+/// A field of `varchar`. It has a name, since DataFusion takes a target without one for a mere Arrow
+/// type.
+pub(super) fn varchar() -> Field {
+    let told = HashMap::from([(PG_TYPE_KEY.to_owned(), "varchar".to_owned())]);
+    Field::new("varchar", DataType::Utf8, true).with_metadata(told)
+}
+
+/// A field of `char(n)`.
+pub(crate) fn character(length: Option<&CharacterLength>) -> Field {
+    let length = match length {
+        Some(CharacterLength::IntegerLength { length, .. }) => *length,
+        _ => 1,
+    };
+    blank_padded(of_length(Field::new("", DataType::Utf8, true), length))
+}
+
+/// A field of `numeric` without precision.
+pub(crate) fn unconstrained_numeric() -> Field {
     let mark = HashMap::from([(UNCONSTRAINED.to_owned(), "numeric".to_owned())]);
     Field::new("", DataType::Decimal128(38, 10), true).with_metadata(mark)
 }

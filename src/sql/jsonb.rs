@@ -35,6 +35,120 @@ pub(crate) struct Number {
     fraction: String,
 }
 
+/// What happens at the end of a path.
+#[derive(Debug)]
+pub(crate) enum Edit {
+    /// What is there is another value; a key or an item that isn't there is added where `adds`.
+    Set {
+        value: Jsonb,
+        adds: bool,
+    },
+    /// An item in front of what is there, or behind it; a key that isn't there yet.
+    Insert {
+        value: Jsonb,
+        after: bool,
+    },
+    Delete,
+}
+
+impl Edit {
+    /// What is added where the path's end isn't there yet.
+    fn added(&self) -> Option<&Jsonb> {
+        match self {
+            Self::Set { value, adds: true } | Self::Insert { value, .. } => Some(value),
+            Self::Set { .. } | Self::Delete => None,
+        }
+    }
+}
+
+/// What `jsonb_insert` says of a key that is there already.
+pub(crate) const KEY_EXISTS: &str = "cannot replace existing key";
+
+fn invalid_argument(message: &str) -> Fault {
+    Fault { sqlstate: "22023", message: message.to_owned() }
+}
+
+/// A step of a path.
+fn step<'p>(path: &[Option<&'p str>], level: usize) -> Read<&'p str> {
+    path.get(level).copied().flatten().ok_or_else(|| Fault {
+        sqlstate: "22004",
+        message: format!("path element at position {} is null", level + 1),
+    })
+}
+
+fn edited_object(
+    members: Vec<(String, Jsonb)>,
+    path: &[Option<&str>],
+    level: usize,
+    edit: &Edit,
+) -> Read<Vec<(String, Jsonb)>> {
+    let key = step(path, level)?;
+    let is_last = level + 1 == path.len();
+    let mut members = members;
+    let found = members.iter().position(|(own, _)| own == key);
+    match (found, is_last) {
+        (Some(at), false) => {
+            let (key, inner) = members.remove(at);
+            members.insert(at, (key, inner.edited_below(path, level + 1, edit)?));
+        }
+        (Some(at), true) => match edit {
+            Edit::Set { value, .. } => members[at].1 = value.clone(),
+            Edit::Insert { .. } => return Err(invalid_argument(KEY_EXISTS)),
+            Edit::Delete => {
+                members.remove(at);
+            }
+        },
+        (None, true) => {
+            if let Some(value) = edit.added() {
+                let at = members.partition_point(|(own, _)| key_order(own, key).is_lt());
+                members.insert(at, (key.to_owned(), value.clone()));
+            }
+        }
+        (None, false) => {}
+    }
+    Ok(members)
+}
+
+fn edited_array(
+    items: Vec<Jsonb>,
+    path: &[Option<&str>],
+    level: usize,
+    edit: &Edit,
+) -> Read<Vec<Jsonb>> {
+    let written = step(path, level)?;
+    let index: i32 = written.trim_start().parse().map_err(|_| Fault {
+        sqlstate: "22P02",
+        message: format!("path element at position {} is not an integer: \"{written}\"", level + 1),
+    })?;
+    let is_last = level + 1 == path.len();
+    let mut items = items;
+    let length = i64::try_from(items.len()).unwrap_or(i64::MAX);
+    let index = i64::from(index) + if index < 0 { length } else { 0 };
+    let found = usize::try_from(index).ok().filter(|at| *at < items.len());
+    match (found, is_last) {
+        (Some(at), false) => {
+            let inner = items.remove(at);
+            items.insert(at, inner.edited_below(path, level + 1, edit)?);
+        }
+        (Some(at), true) => match edit {
+            Edit::Set { value, .. } => items[at] = value.clone(),
+            Edit::Insert { value, after } => items.insert(at + usize::from(*after), value.clone()),
+            Edit::Delete => {
+                items.remove(at);
+            }
+        },
+        // Beyond one end it is added at that end.
+        (None, true) => {
+            if let Some(value) = edit.added() {
+                let at = if index < 0 { 0 } else { items.len() };
+                items.insert(at, value.clone());
+            }
+        }
+        (None, false) => {}
+    }
+    Ok(items)
+}
+
 fn invalid() -> Fault {
     Fault { sqlstate: "22P02", message: "invalid input syntax for type json".to_owned() }
 }
@@ -216,6 +330,75 @@ impl Jsonb {
                 let is_nested = |it: &Self| matches!(it, Self::Array(_) | Self::Object(_));
                 !is_nested(one) && !is_nested(other) && one.order_inside(other).is_eq()
             }
+        }
+    }
+
+    /// With what stands at a path changed; a path that leads nowhere leaves the value as it is, but for
+    /// edits that add.
+    ///
+    /// # Errors
+    /// 22023 for a scalar and for a key that is there already, 22P02 for a step into an array that is
+    /// no integer, 22004 for one that is NULL.
+    ///
+    /// Source: PostgreSQL 15 `jsonfuncs.c`, `setPath`.
+    pub(crate) fn edited(self, path: &[Option<&str>], edit: &Edit) -> Read<Self> {
+        if !matches!(self, Self::Array(_) | Self::Object(_)) {
+            let message = match edit {
+                Edit::Delete => "cannot delete path in scalar",
+                _ => "cannot set path in scalar",
+            };
+            return Err(invalid_argument(message));
+        }
+        if path.is_empty() { Ok(self) } else { self.edited_below(path, 0, edit) }
+    }
+
+    fn edited_below(self, path: &[Option<&str>], level: usize, edit: &Edit) -> Read<Self> {
+        match self {
+            Self::Array(items) => Ok(Self::Array(edited_array(items, path, level, edit)?)),
+            Self::Object(members) => Ok(Self::Object(edited_object(members, path, level, edit)?)),
+            scalar => {
+                step(path, level)?;
+                Ok(scalar)
+            }
+        }
+    }
+
+    /// Without the members of some keys, or the items that are such texts.
+    ///
+    /// # Errors
+    /// 22023 for a scalar.
+    pub(crate) fn without_keys(self, keys: &[&str]) -> Read<Self> {
+        match self {
+            Self::Object(members) => Ok(Self::Object(
+                members.into_iter().filter(|(key, _)| !keys.contains(&key.as_str())).collect(),
+            )),
+            Self::Array(items) => {
+                let is_named =
+                    |item: &Self| matches!(item, Self::Text(text) if keys.contains(&text.as_str()));
+                Ok(Self::Array(items.into_iter().filter(|item| !is_named(item)).collect()))
+            }
+            _ => Err(invalid_argument("cannot delete from scalar")),
+        }
+    }
+
+    /// Without the item of an index from 0, or from the end.
+    ///
+    /// # Errors
+    /// 22023 for what is no array.
+    pub(crate) fn without_item(self, index: i64) -> Read<Self> {
+        match self {
+            Self::Array(mut items) => {
+                let length = i64::try_from(items.len()).unwrap_or(i64::MAX);
+                let index = if index < 0 { index + length } else { index };
+                if let Some(index) = usize::try_from(index).ok().filter(|at| *at < items.len()) {
+                    items.remove(index);
+                }
+                Ok(Self::Array(items))
+            }
+            Self::Object(_) => {
+                Err(invalid_argument("cannot delete from object using integer index"))
+            }
+            _ => Err(invalid_argument("cannot delete from scalar")),
         }
     }
 

@@ -7,6 +7,7 @@ mod error;
 pub(crate) mod jsonb;
 pub mod operators;
 pub mod parse;
+pub(crate) mod row_functions;
 pub mod settings;
 pub(crate) mod spelling;
 pub mod timezone;

@@ -7,7 +7,8 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgOperator, FunctionArgumentList, FunctionArguments, Ident, Interval,
-    LimitClause, ObjectName, Query, Subscript, UnaryOperator, Value, visit_expressions,
+    LimitClause, ObjectName, Query, Subscript, TimezoneInfo, UnaryOperator, Value,
+    visit_expressions,
 };
 
 use super::ast::{call, unnamed};
@@ -50,9 +51,14 @@ pub(crate) fn rewrite(expr: &mut Expr) {
             None
         }
         Expr::Collate { expr: inner, collation } if is_plain_order(collation) => Some(take(inner)),
+        Expr::Cast { expr: inner, data_type, .. } => cast_moment(inner, data_type),
+        Expr::TypedString(typed) => match &typed.value.value {
+            Value::SingleQuotedString(word) => moment_word(word, &typed.data_type),
+            _ => None,
+        },
         Expr::Function(function) => {
             special_function(function);
-            None
+            clock(function)
         }
         _ => None,
     };
@@ -69,6 +75,119 @@ pub(crate) fn age_until_today(function: &mut Function) {
         list.args.insert(0, unnamed(call("current_date", Vec::new())));
         function.name = ObjectName::from(vec![Ident::with_quote('"', "timestamp_age")]);
     }
+}
+
+/// A cast to a moment: of a word for one, or with fewer digits of a second than there may be.
+fn cast_moment(inner: &mut Box<Expr>, data_type: &mut DataType) -> Option<Expr> {
+    if let Some(word) = quoted_in(inner).and_then(|word| moment_word(word, data_type)) {
+        return Some(word);
+    }
+    let (DataType::Timestamp(precision, _) | DataType::Time(precision, _)) = data_type else {
+        return None;
+    };
+    let digits = precision.take().filter(|digits| *digits < MOMENT_DIGITS)?;
+    let whole = cast(take(inner), data_type.clone());
+    Some(rounded_moment(whole, digits))
+}
+
+/// Digits of a second that Postgres keeps.
+const MOMENT_DIGITS: u64 = 6;
+
+fn rounded_moment(moment: Expr, digits: u64) -> Expr {
+    let digits = i64::try_from(digits).unwrap_or_default();
+    call("rounded_moment", vec![moment, number(digits)])
+}
+
+/// `'now'::timestamp`, `date 'yesterday'`: words for moments, as the functions that know the time.
+///
+/// Source: PostgreSQL 15, 8.5.1.4, special values.
+fn moment_word(word: &str, data_type: &DataType) -> Option<Expr> {
+    let word = word.trim().to_ascii_lowercase();
+    let today = || call("current_date", Vec::new());
+    let day = match word.as_str() {
+        "now" => return now_as(data_type),
+        "today" => today(),
+        "tomorrow" => sum(today(), BinaryOperator::Plus, 1),
+        "yesterday" => sum(today(), BinaryOperator::Minus, 1),
+        _ => return None,
+    };
+    match data_type {
+        DataType::Date => Some(day),
+        DataType::Timestamp(..) => Some(cast(day, data_type.clone())),
+        _ => None,
+    }
+}
+
+fn now_as(data_type: &DataType) -> Option<Expr> {
+    let (name, digits) = match data_type {
+        DataType::Date => ("current_date", &None),
+        DataType::Timestamp(digits, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => {
+            ("now", digits)
+        }
+        DataType::Timestamp(digits, _) => ("localtimestamp", digits),
+        DataType::Time(digits, TimezoneInfo::None | TimezoneInfo::WithoutTimeZone) => {
+            let time = local_time();
+            return Some(match digits {
+                Some(digits) => rounded_moment(time, *digits),
+                None => time,
+            });
+        }
+        _ => return None,
+    };
+    let now = call(name, Vec::new());
+    Some(match digits {
+        Some(digits) => rounded_moment(now, *digits),
+        None => now,
+    })
+}
+
+/// A number that is written, perhaps with its type.
+fn whole_number(expr: &Expr) -> Option<u64> {
+    match expr {
+        Expr::Cast { expr: inner, .. } => whole_number(inner),
+        Expr::Value(value) => match &value.value {
+            Value::Number(digits, _) => digits.to_string().parse().ok(),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn local_time() -> Expr {
+    cast(call("localtimestamp", Vec::new()), DataType::Time(None, TimezoneInfo::None))
+}
+
+/// `localtime`, and `current_timestamp(3)` and its like: with some digits of a second.
+fn clock(function: &mut Function) -> Option<Expr> {
+    let name = function.name.0.last().and_then(|part| part.as_ident())?;
+    let name = name.value.to_lowercase();
+    let now = || match name.as_str() {
+        "localtime" => Some(local_time()),
+        "localtimestamp" | "current_timestamp" => Some(call(&name, Vec::new())),
+        _ => None,
+    };
+    let digits = match &function.args {
+        FunctionArguments::List(list) => match list.args.as_slice() {
+            [] => None,
+            [FunctionArg::Unnamed(FunctionArgExpr::Expr(digits))] => Some(whole_number(digits)?),
+            _ => return None,
+        },
+        _ => None,
+    };
+    match digits {
+        Some(digits) => now().map(|now| rounded_moment(now, digits)),
+        None => now().filter(|_| name == "localtime"),
+    }
+}
+
+fn cast(expr: Expr, data_type: DataType) -> Expr {
+    let (kind, expr) = (CastKind::DoubleColon, Box::new(expr));
+    Expr::Cast { kind, expr, data_type, array: false, format: None }
+}
+
+fn sum(left: Expr, op: BinaryOperator, days: i64) -> Expr {
+    let (left, right) = (Box::new(left), Box::new(number(days)));
+    Expr::Nested(Box::new(Expr::BinaryOp { left, op, right }))
 }
 
 /// `INTERVAL '1 day'`, `INTERVAL '90' MINUTE`, `INTERVAL '1-2' YEAR TO MONTH`.
@@ -390,8 +509,38 @@ fn special_function(function: &mut Function) {
             function.name = ObjectName::from(vec![Ident::with_quote('"', "timestamp_age")]);
         }
         "make_interval" => interval_parts(list),
+        "row_to_json" | "to_json" | "to_jsonb" | "json_agg" | "jsonb_agg" => {
+            list.args.iter_mut().for_each(named_fields);
+        }
         _ => {}
     }
+}
+
+/// `ROW(a, b)` and `(a, b)`, whose fields are called `f1` and `f2`.
+fn named_fields(arg: &mut FunctionArg) {
+    let FunctionArg::Unnamed(FunctionArgExpr::Expr(row)) = arg else { return };
+    let fields: Vec<Expr> = match row {
+        Expr::Tuple(fields) => std::mem::take(fields),
+        Expr::Function(function) if is_row(function) => match &function.args {
+            FunctionArguments::List(list) => {
+                let fields = list.args.iter().map(|arg| match arg {
+                    FunctionArg::Unnamed(FunctionArgExpr::Expr(field)) => Some(field.clone()),
+                    _ => None,
+                });
+                let Some(fields) = fields.collect() else { return };
+                fields
+            }
+            _ => return,
+        },
+        _ => return,
+    };
+    let named = (1..).zip(fields).flat_map(|(at, field)| [quoted_text(&format!("f{at}")), field]);
+    *row = call("named_struct", named.collect());
+}
+
+fn is_row(function: &Function) -> bool {
+    let name = function.name.0.last().and_then(|part| part.as_ident());
+    name.is_some_and(|name| name.value.eq_ignore_ascii_case("row"))
 }
 
 /// Every argument at its place.

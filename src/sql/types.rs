@@ -70,7 +70,7 @@ pub enum SystemForm {
 }
 
 /// Those of which the catalogue's relations have columns, and those that casts name.
-static SYSTEM_TYPES: [SystemType; 19] = {
+static SYSTEM_TYPES: [SystemType; 20] = {
     use SystemForm::{Address, Number, ObjectName, Text};
     const fn of(
         name: &'static str,
@@ -88,6 +88,7 @@ static SYSTEM_TYPES: [SystemType; 19] = {
         of("inet", 869, 1041, -1, Address),
         of("aclitem", 1033, 1034, 12, Text),
         of("record", 2249, 2287, -1, Text),
+        of("void", 2278, 0, 4, Text),
         of("regprocedure", 2202, 2207, 4, ObjectName),
         of("regoper", 2203, 2208, 4, ObjectName),
         of("regoperator", 2204, 2209, 4, ObjectName),

@@ -146,6 +146,7 @@ fn session() -> CatalogSession {
         settings: Arc::new(settings),
         now: "2026-03-01T10:00:00Z".parse().expect("a good time"),
         changes: Default::default(),
+        pause: Default::default(),
         seen: Default::default(),
     }
 }

@@ -136,6 +136,7 @@ const PUSHED: &[(&str, bool)] = &[
     ("d + 30", true),
     ("round(n, 1)", true),
     ("coalesce(kind, t)", true),
+    ("t::varchar", true),
     ("n::int", true),
     ("to_char(d, 'YYYY-MM')", true),
     ("to_char(d, 'MONTH')", false),
@@ -209,6 +210,46 @@ async fn the_zone_of_a_session_is_pushed() {
         for part in said {
             assert!(lines.iter().any(|line| line.contains(part)), "{part}: {lines:#?}");
         }
+    }
+}
+
+/// Select lists of which clients are told the same names and types as by Postgres.
+const DESCRIBED: &[&str] = &[
+    "SELECT cardinality(ARRAY[1]), array_position(ARRAY[1], 1), array_positions(ARRAY[1], 1), \
+     array_length(ARRAY[1], 1), array_upper(ARRAY[1], 1), array_lower(ARRAY[1], 1), \
+     array_ndims(ARRAY[1]), gcd(1, 2), lcm(1, 2), factorial(3)",
+    "SELECT cardinality(array_agg(i)), array_position(array_agg(i), 1), \
+     array_positions(array_agg(i), 1), array_ndims(array_agg(i)), gcd(sum(s)::int, 2), \
+     (array_agg(i))[1], (array_agg(t))[1]::varchar FROM samples",
+    "SELECT '{1}'::int[], '{a}'::text[], '{a}'::varchar, '1'::numeric(5, 2), true, \
+     timestamptz '2026-01-01', '2026-01-01'::timestamp with time zone, '10:00'::time(0), \
+     1::bigint, 'a'::varchar(3), CAST('1 day' AS interval), localtime, current_timestamp(3)",
+    "SELECT '{1}'::int[], '{a}'::text[], t::varchar, i::numeric(5, 2), true, z::date, \
+     z::timestamp with time zone, z::time(0), i::bigint, (i + 1)::bigint, t::varchar(3), \
+     (t || 'x')::varchar, upper(t)::varchar(3), (i + 1)::real, (i + 1)::double precision, \
+     'now'::timestamp, localtime, current_timestamp(3), gen_random_uuid() FROM samples",
+    "SELECT jsonb_set('{}', '{a}', '1'), '{}'::jsonb - 'a', '{}'::jsonb #- '{a}', hashtext('a')",
+    "SELECT * FROM json_each('{}')",
+    "SELECT * FROM jsonb_each('{}') WITH ORDINALITY AS e(k)",
+    "SELECT * FROM jsonb_to_recordset('[]') AS x(a int, b text, c date, d jsonb, e bool)",
+    "SELECT g.n FROM samples, generate_series(1, 2) WITH ORDINALITY AS g(x, n)",
+];
+
+#[tokio::test]
+async fn columns_are_described_as_by_postgres() {
+    let fixture = Fixture::load(FIXTURE);
+    let postgres = Postgres::start().await;
+    postgres.with_fixture(&fixture).await;
+    let canon = Canon::embedded(&fixture).await;
+    let ours = canon.connect("analyst").await.unwrap();
+    let theirs = postgres.connect_to(&fixture.identifier()).await;
+    for sql in DESCRIBED {
+        let (ours, theirs) = (ours.prepare(sql).await, theirs.prepare(sql).await);
+        let described = |statement: tokio_postgres::Statement| -> Vec<String> {
+            let columns = statement.columns().iter();
+            columns.map(|column| format!("{} {}", column.name(), column.type_())).collect()
+        };
+        assert_eq!(described(ours.unwrap()), described(theirs.unwrap()), "{sql}");
     }
 }
 

@@ -99,6 +99,7 @@ fn text_of(data_type: &Type, bytes: &[u8], zone: Tz) -> String {
         | Type::NAME
         | Type::BPCHAR
         | Type::UNKNOWN
+        | Type::VOID
         | Type::JSON => String::from_utf8(bytes.to_vec()).unwrap(),
         _ => panic!("no rendering of {data_type}"),
     }

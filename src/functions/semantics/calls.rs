@@ -181,8 +181,27 @@ fn in_constant_list(
     Ok(Transformed::yes(within.data))
 }
 
+/// Functions of an array and of items that it may have.
+const OF_ITEMS: [&str; 4] = ["array_position", "array_positions", "array_remove", "array_replace"];
+
+/// Quoted literals among items in the type of the array's.
+fn with_items(mut function: ScalarFunction, types: &[DataType]) -> Result<ScalarFunction> {
+    let Some(DataType::List(item)) = types.first() else { return Ok(function) };
+    if !OF_ITEMS.contains(&function.func.name()) || item.data_type().is_string() {
+        return Ok(function);
+    }
+    for arg in function.args.iter_mut().skip(1) {
+        if let Some(literal) = quoted(arg) {
+            *arg = Expr::Literal(text::read(&PgType::of(item), literal)?, None);
+        }
+    }
+    Ok(function)
+}
+
 /// The arguments of a row function in the types that it takes.
 fn row_function(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let types = function.args.iter().map(|arg| arg.get_type(schema)).collect::<Result<Vec<_>>>()?;
+    let function = with_items(function, &types)?;
     let types = function.args.iter().map(|arg| arg.get_type(schema)).collect::<Result<Vec<_>>>()?;
     let literal: Vec<bool> = function.args.iter().map(|arg| quoted(arg).is_some()).collect();
     let Some(resolved) = rows::resolve(function.func.name(), &types, &literal)? else {
@@ -201,8 +220,10 @@ fn row_function(function: ScalarFunction, schema: &DFSchema) -> Result<Transform
             None => Expr::Cast(Cast::new(Box::new(arg), to.clone())),
         });
     }
-    let expr = Expr::ScalarFunction(ScalarFunction { func: function.func, args });
-    Ok(Transformed::new_transformed(expr, changed))
+    // DataFusion's planner may have meant its own function of that name.
+    let func = Arc::clone(rows::named(function.func.name())?);
+    changed |= func != function.func;
+    Ok(Transformed::new_transformed(Expr::ScalarFunction(ScalarFunction { func, args }), changed))
 }
 
 fn is_ours(function: &Arc<datafusion::logical_expr::ScalarUDF>) -> bool {

@@ -1,5 +1,7 @@
 //! Casts as Postgres means them.
 
+use std::sync::Arc;
+
 use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
@@ -22,7 +24,8 @@ pub(super) fn explicit_cast(cast: Cast, schema: &DFSchema) -> Result<Transformed
         | DataType::Timestamp(TimeUnit::Microsecond, _)
         | DataType::Interval(IntervalUnit::MonthDayNano)
         | DataType::Time64(TimeUnit::Microsecond)
-        | DataType::Binary = &to
+        | DataType::Binary
+        | DataType::List(_) = &to
     {
         let value = text::read(&PgType::of_arrow(&to), literal)?;
         return Ok(Transformed::yes(Expr::Literal(value, None)));
@@ -33,7 +36,8 @@ pub(super) fn explicit_cast(cast: Cast, schema: &DFSchema) -> Result<Transformed
         // Blanks are added again only where a value is shown, which canon leaves.
         return Ok(Transformed::yes(match types::is_blank_padded(&field) {
             true => datafusion::functions::expr_fn::rtrim(vec![cut]),
-            false => cut,
+            // What is left of the cast says that it is no other text.
+            false => Expr::Cast(Cast { expr: Box::new(cut), field: Arc::new(types::varchar()) }),
         }));
     }
     if PgType::of(&field) == PgType::Uuid && from == DataType::Utf8 {
@@ -86,6 +90,12 @@ pub(super) fn explicit_cast(cast: Cast, schema: &DFSchema) -> Result<Transformed
         (DataType::List(_) | DataType::Binary | DataType::Time64(_), DataType::Utf8) => {
             rows::named("output_text")?
         }
+        // A cast would let a file's least and greatest moments say what times of day there are in it.
+        (DataType::Timestamp(_, _), DataType::Time64(_)) => {
+            let time = call(rows::named("time_of_day")?, vec![inner]);
+            let own = DataType::Time64(TimeUnit::Microsecond);
+            return Ok(Transformed::yes(cast_unless(time, &own, &to)));
+        }
         (DataType::Interval(_), DataType::Time64(_)) => rows::named("interval_time")?,
         (DataType::Time64(_), DataType::Interval(_)) => rows::named("time_interval")?,
         (DataType::Utf8, DataType::Date32) => text::text_to_date(),
@@ -109,6 +119,14 @@ fn to_numeric(expr: Expr, from: &DataType) -> Result<Transformed<Expr>> {
         let scale = crate::sql::value::written_scale(literal);
         let value = text::read(&PgType::Numeric(Some((38, scale))), literal)?;
         return Ok(Transformed::yes(Expr::Literal(value, None)));
+    }
+    if let DataType::Float32 | DataType::Float64 = from {
+        let digits: i64 = if *from == DataType::Float32 { 6 } else { 15 };
+        let number = cast_unless(expr, from, &DataType::Float64);
+        return Ok(Transformed::yes(call(
+            rows::named("float_numeric")?,
+            vec![number, lit(digits)],
+        )));
     }
     if let Expr::Literal(value, _) = &expr
         && value.is_null()

@@ -378,9 +378,26 @@ impl QueryEngine {
             let state = self.sources.get(self.backend.as_ref(), source, budget).await?;
             tokens.push((source.table.clone(), state.change_token));
         }
+        if is_volatile(runnable.logical.plan())? {
+            tokens.push((String::new(), uuid::Uuid::new_v4().to_string()));
+        }
         let (model, plan) = (model.fingerprint, runnable.logical.clone());
         Ok(CacheKey { model, plan, sources: tokens })
     }
+}
+
+/// Whether the same question has another answer each time, so that none is good for another asker.
+fn is_volatile(plan: &LogicalPlan) -> Result<bool, QueryError> {
+    let mut found = false;
+    plan.apply_with_subqueries(|node| {
+        node.apply_expressions(|expr| {
+            found |= expr.is_volatile();
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })
+    .map_err(PlanError::from)?;
+    Ok(found)
 }
 
 /// How long an answer is kept, if the data don't change.

@@ -23,7 +23,9 @@ use chrono::{DateTime, Utc};
 use datafusion::common::ScalarValue;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::memory::MemoryStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::sql::sqlparser::ast;
+use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
 pub use definitions::{Definitions, DefinitionsState};
@@ -39,7 +41,7 @@ use crate::cache::{Cache, SourceStates};
 use crate::error::QueryError;
 use crate::functions::StatementZones;
 use crate::observe::QueryLog;
-use crate::sql::catalog::{CatalogError, CatalogQuery, CatalogSession, Filled, Owner};
+use crate::sql::catalog::{CatalogError, CatalogQuery, CatalogSession, Filled, Owner, Pause};
 use crate::sql::types::PgType;
 
 /// Statement shapes whose plans are kept; each takes some kilobytes.
@@ -139,6 +141,7 @@ fn catalog_session(context: &RequestContext, now: DateTime<Utc>) -> CatalogSessi
         settings: Arc::clone(&context.settings),
         now,
         changes: context.changes.clone(),
+        pause: Pause::default(),
         seen: Arc::clone(&context.seen),
     }
 }
@@ -182,6 +185,7 @@ async fn run_catalog(
         Filled::Plan(plan) => plan,
     };
     let (definitions, session) = (Arc::clone(definitions), catalog_session(context, Utc::now()));
+    let pause = session.pause.clone();
     let planning = async move { definitions.catalog().physical_plan(&plan, &session).await };
     let run = Run {
         query_id: uuid::Uuid::new_v4().to_string(),
@@ -196,7 +200,37 @@ async fn run_catalog(
     };
     let (plan, task) = planned.map_err(EngineError::from)?;
     let read = Reads::CountedElsewhere;
-    Ok(run_physical(plan, task, &run, started, read, |error, _| error)?)
+    let batches = run_physical(plan, task, &run, started, read, |error, _| error)?;
+    Ok(held_back(batches, pause, run))
+}
+
+/// The rows, each batch after the time that its functions ask for; a statement that is cancelled or
+/// out of time ends meanwhile.
+fn held_back(
+    batches: SendableRecordBatchStream,
+    pause: Pause,
+    run: Run,
+) -> SendableRecordBatchStream {
+    let schema = batches.schema();
+    let held = batches.then(move |batch| {
+        let (pause, run) = (pause.take(), run.clone());
+        async move {
+            if pause.is_zero() {
+                return batch;
+            }
+            let until = tokio::time::Instant::now() + pause;
+            let deadline = run.deadline.map(tokio::time::Instant::from_std);
+            tokio::select! {
+                () = tokio::time::sleep_until(deadline.map_or(until, |at| at.min(until))) => {}
+                () = run.cancel.cancelled() => return Err(BackendError::Cancelled.into()),
+            }
+            match deadline {
+                Some(at) if at < until => Err(BackendError::Timeout.into()),
+                _ => batch,
+            }
+        }
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, held))
 }
 
 #[async_trait]

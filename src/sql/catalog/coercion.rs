@@ -339,6 +339,10 @@ fn cast(expr: Expr, target: &FieldRef, schema: &DFSchema, casts: &Casts<'_>) -> 
     if tag == "numeric" {
         match source.data_type() {
             DataType::Decimal128(_, _) => return Ok(expr),
+            DataType::Float32 | DataType::Float64 => {
+                let target = crate::functions::unconstrained_numeric();
+                return Ok(Expr::Cast(Cast::new_from_field(Box::new(expr), Arc::new(target))));
+            }
             whole if whole.is_integer() => {
                 return Ok(Expr::Cast(Cast::new(Box::new(expr), DataType::Decimal128(20, 0))));
             }

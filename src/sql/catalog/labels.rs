@@ -1,7 +1,8 @@
 //! The names that Postgres gives to output columns.
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, DataType, Expr, ObjectName, Query, SelectItem, SetExpr, TrimWhereField, Value,
+    AccessExpr, ArrayElemTypeDef, DataType, Expr, ObjectName, Query, SelectItem, SetExpr,
+    TrimWhereField,
 };
 
 /// The name of a column that nothing names.
@@ -45,10 +46,6 @@ fn figure(expr: &Expr) -> Label {
         },
         Expr::TypedString(typed) => weak(type_label(&typed.data_type)),
         Expr::Interval(_) => weak("interval"),
-        Expr::Value(value) => match value.value {
-            Value::Boolean(_) => weak("bool"),
-            _ => None,
-        },
         Expr::Case { else_result, .. } => match else_result.as_deref().map(figure) {
             Some(Some((name, true))) => strong(name),
             _ => weak("case"),
@@ -106,9 +103,15 @@ pub(super) fn last_part(name: &ObjectName) -> String {
 }
 
 /// A type's name in `pg_type`, from SQL's word for it.
-fn type_label(data_type: &DataType) -> String {
+pub(crate) fn type_label(data_type: &DataType) -> String {
     match data_type {
+        DataType::Array(
+            ArrayElemTypeDef::SquareBracket(item, _)
+            | ArrayElemTypeDef::AngleBracket(item)
+            | ArrayElemTypeDef::Parenthesis(item),
+        ) => type_label(item),
         DataType::Custom(name, _) => last_part(name),
+        DataType::Numeric(_) | DataType::Decimal(_) | DataType::Dec(_) => "numeric".to_owned(),
         other => super::planning::standard_type(other)
             .unwrap_or("text")
             .trim_start_matches('_')
@@ -135,7 +138,11 @@ mod tests {
             ("1", "?column?"),
             ("1 + 1", "?column?"),
             ("'a'", "?column?"),
-            ("true", "bool"),
+            ("true", "?column?"),
+            ("1::numeric(5, 2)", "numeric"),
+            ("'{1}'::int[]", "int4"),
+            ("'{a}'::text[][]", "text"),
+            ("x::timestamptz[]", "x"),
             ("count(*)", "count"),
             ("pg_catalog.version()", "version"),
             ("c.RelName", "relname"),

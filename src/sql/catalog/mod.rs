@@ -61,11 +61,12 @@ use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast;
 
 pub use error::CatalogError;
+pub(crate) use labels::type_label;
 pub use origins::ColumnOrigin;
 pub use owner::Owner;
 pub use sessions::{SeenCursor, SeenSession, SeenSessions, SeenStatement};
 pub use snapshot::{
-    CatalogColumn, CatalogForeignKey, CatalogRelation, CatalogSession, CatalogSnapshot,
+    CatalogColumn, CatalogForeignKey, CatalogRelation, CatalogSession, CatalogSnapshot, Pause,
 };
 
 use self::coercion::RegCasts;

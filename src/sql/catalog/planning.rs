@@ -157,6 +157,9 @@ impl TypePlanner for PostgresTypes {
                 let field = field_of("varchar").as_ref().clone();
                 Some(Arc::new(crate::functions::of_length(field, *length)))
             }
+            ast::DataType::Char(length) | ast::DataType::Character(length) => {
+                Some(Arc::new(crate::functions::character(length.as_ref())))
+            }
             other => standard_type(other).map(field_of),
         })
     }

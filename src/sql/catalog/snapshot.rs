@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -61,8 +63,32 @@ pub struct CatalogSession {
     pub now: DateTime<Utc>,
     /// Where calls of `set_config` are put.
     pub changes: SettingChanges,
+    /// How long `pg_sleep` makes the statement wait.
+    pub pause: Pause,
     /// What sessions do and hold, for a query that [asks for it](super::CatalogQuery).
     pub seen: Arc<SeenSessions>,
+}
+
+/// How long a statement's rows are held back for `pg_sleep`. The functions only say so, and whoever
+/// sends the rows waits: no thread is kept from other statements.
+#[derive(Debug, Clone, Default)]
+pub struct Pause(Arc<AtomicU64>);
+
+/// No statement sleeps longer than Postgres's timers count.
+const PAUSE_MAX: Duration = Duration::from_secs(24 * 24 * 3600);
+
+impl Pause {
+    pub(super) fn add(&self, seconds: f64) {
+        let pause = Duration::try_from_secs_f64(seconds.clamp(0.0, PAUSE_MAX.as_secs_f64()));
+        let micros = u64::try_from(pause.unwrap_or_default().as_micros()).unwrap_or_default();
+        self.0.fetch_add(micros, Ordering::Relaxed);
+    }
+
+    /// What has come together since it was asked last.
+    #[must_use]
+    pub fn take(&self) -> Duration {
+        Duration::from_micros(self.0.swap(0, Ordering::Relaxed)).min(PAUSE_MAX)
+    }
 }
 
 /// Facts of a Postgres server that clients read as settings, where the session has none of its own.

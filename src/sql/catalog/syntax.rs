@@ -164,8 +164,10 @@ impl VisitorMut for Pass<'_> {
     }
 
     fn post_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<CatalogError> {
-        if let Some(replaced) = rows_of_function(factor, self.context) {
-            *factor = replaced;
+        match rows_of_function(factor, self.context) {
+            Ok(Some(replaced)) => *factor = replaced,
+            Ok(None) => {}
+            Err(error) => return ControlFlow::Break(error),
         }
         ControlFlow::Continue(())
     }

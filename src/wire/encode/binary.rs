@@ -51,7 +51,9 @@ pub(super) fn write(
                 fixed(&number.ok_or_else(out_of_range)?.to_be_bytes(), out)
             }
             // A text to whoever shows it; nobody takes it apart.
-            SystemForm::Text if system.name == "pg_node_tree" => as_text(cells, row, pg_type, out),
+            SystemForm::Text if matches!(system.name, "pg_node_tree" | "void") => {
+                as_text(cells, row, pg_type, out)
+            }
             SystemForm::Text => {
                 let message =
                     format!("no binary output function available for type {}", system.name);

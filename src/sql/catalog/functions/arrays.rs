@@ -41,16 +41,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
         // Nobody has granted anything: lists are NULL, and an empty one has no entries.
         eval: |_| Ok(Value::List(Vec::new())),
     },
-    Function {
-        name: "canon_ordinality",
-        arguments: (1, 1),
-        returns: Returns::Type("_int8"),
-        strict: true,
-        eval: |call| {
-            let Value::List(items) = call.value(0) else { return Ok(Value::Null) };
-            Ok(Value::List(numbers(items)))
-        },
-    },
     // Tells expressions with subqueries apart, whose printed forms are alike.
     Function {
         name: TOLD_APART,
@@ -107,10 +97,15 @@ fn numbers(items: &[Value]) -> Vec<Value> {
     (1..=length(items)).map(Value::Int).collect()
 }
 
-/// A bound of the first dimension; NULL of an empty array or another dimension.
+/// A bound of a dimension; NULL of an empty array and of a dimension that it hasn't.
 fn bound(call: &Call<'_>, of: fn(i64) -> i64) -> Outcome {
-    let Value::List(items) = call.value(0) else { return Ok(Value::Null) };
-    if items.is_empty() || call.int(1) != Some(1) {
+    let mut array = call.value(0);
+    for _ in 1..call.int(1).unwrap_or_default() {
+        let Value::List(items) = array else { return Ok(Value::Null) };
+        array = items.first().unwrap_or(&Value::Null);
+    }
+    let Value::List(items) = array else { return Ok(Value::Null) };
+    if items.is_empty() || call.int(1).is_none_or(|dimension| dimension < 1) {
         return Ok(Value::Null);
     }
     let vector = call.types.first().is_some_and(|tag| tag.ends_with("vector"));

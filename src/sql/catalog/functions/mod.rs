@@ -225,13 +225,19 @@ pub(super) fn reg_casts(directory: &Arc<Directory>) -> RegCasts {
     }
 }
 
+/// What is done for each row, though its arguments are constant.
+fn is_volatile(function: &Function) -> bool {
+    matches!(function.name, "pg_sleep" | "pg_sleep_for")
+}
+
 fn udf(function: &'static Function, directory: &Arc<Directory>) -> Arc<ScalarUDF> {
+    let volatility = if is_volatile(function) { Volatility::Volatile } else { Volatility::Stable };
     Arc::new(ScalarUDF::from(CatalogUdf {
         function,
         directory: Arc::clone(directory),
         signature: Signature::one_of(
             vec![TypeSignature::Nullary, TypeSignature::VariadicAny],
-            Volatility::Stable,
+            volatility,
         ),
     }))
 }
@@ -329,8 +335,11 @@ impl ScalarUDFImpl for CatalogUdf {
         let facts = args.config_options.extensions.get::<SessionFacts>().ok_or_else(|| {
             DataFusionError::Internal(format!("{}: no session to answer for", self.name()))
         })?;
-        let types: Vec<String> =
-            args.arg_fields.iter().map(|field| type_name(&pg_type_of(field))).collect();
+        let types = args.arg_fields.iter().map(|field| match field.data_type() {
+            DataType::Null => "unknown".to_owned(),
+            _ => type_name(&pg_type_of(field)),
+        });
+        let types: Vec<String> = types.collect();
         let data_type = args.return_field.data_type();
         let eval = |values: &[Value]| -> Result<ScalarValue> {
             if self.function.strict && values.contains(&Value::Null) {
@@ -344,11 +353,14 @@ impl ScalarUDFImpl for CatalogUdf {
             ColumnarValue::Scalar(scalar) => Some(scalar.clone()),
             ColumnarValue::Array(_) => None,
         });
-        if let Some(scalars) = scalars.collect::<Option<Vec<_>>>() {
+        if let Some(scalars) = scalars.collect::<Option<Vec<_>>>()
+            && !is_volatile(self.function)
+        {
             let values = scalars.into_iter().map(Value::from_scalar).collect::<Result<Vec<_>>>()?;
             return Ok(ColumnarValue::Scalar(eval(&values)?));
         }
-        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        let arrays = args.args.iter().map(|arg| arg.to_array(args.number_rows));
+        let arrays = arrays.collect::<Result<Vec<_>>>()?;
         let mut results = Vec::with_capacity(args.number_rows);
         for row in 0..args.number_rows {
             let values = arrays

@@ -147,7 +147,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
         Ok(found(named_role(call, &folded(call.text(0).unwrap_or_default()))))
     }),
     function("pg_typeof", (1, 1), "regtype", false, |call| {
-        let name = call.types.first().map_or("text", String::as_str);
+        let name = call.types.first().map_or("unknown", String::as_str);
         Ok(found(type_named(name).map(|one| one.oid)))
     }),
 ];

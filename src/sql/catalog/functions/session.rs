@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use chrono::{DateTime, Utc};
+use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano};
 use datafusion::common::ScalarValue;
 
 use super::{Call, Function, Outcome, Returns, Value};
@@ -10,6 +11,8 @@ use crate::sql::catalog::error::CatalogError;
 use crate::sql::catalog::relations::known_roles;
 use crate::sql::settings::{self, SettingChange};
 use crate::sql::timezone::TimeZone;
+use crate::sql::types::PgType;
+use crate::sql::value;
 
 pub(super) const FUNCTIONS: &[Function] = &[
     fact("version", "text", version),
@@ -45,7 +48,21 @@ pub(super) const FUNCTIONS: &[Function] = &[
     fact("pg_my_temp_schema", "oid", |_| Ok(Value::Int(0))),
     fact("getdatabaseencoding", "name", |_| Ok(Value::text("UTF8"))),
     fact("pg_client_encoding", "name", |_| Ok(Value::text("UTF8"))),
-    fact("pg_advisory_unlock_all", "text", |_| Ok(Value::text(""))),
+    // Nothing here is written, so there is nothing that an advisory lock could keep from anybody: all
+    // are given at once, to everybody, and are never waited for.
+    lock("pg_advisory_lock"),
+    lock("pg_advisory_lock_shared"),
+    lock("pg_advisory_xact_lock"),
+    lock("pg_advisory_xact_lock_shared"),
+    tried_lock("pg_try_advisory_lock"),
+    tried_lock("pg_try_advisory_lock_shared"),
+    tried_lock("pg_try_advisory_xact_lock"),
+    tried_lock("pg_try_advisory_xact_lock_shared"),
+    tried_lock("pg_advisory_unlock"),
+    tried_lock("pg_advisory_unlock_shared"),
+    fact("pg_advisory_unlock_all", "void", |_| Ok(Value::text(""))),
+    of_one("pg_sleep", "void", sleep),
+    of_one("pg_sleep_for", "void", sleep),
     Function {
         name: "current_schemas",
         arguments: (1, 1),
@@ -126,6 +143,50 @@ const fn of_one(
     eval: fn(&Call<'_>) -> Outcome,
 ) -> Function {
     Function { name, arguments: (1, 1), returns: Returns::Type(type_name), strict: true, eval }
+}
+
+/// A lock by one number of 8 bytes or two of 4.
+const fn lock(name: &'static str) -> Function {
+    let (arguments, returns) = ((1, 2), Returns::Type("void"));
+    Function { name, arguments, returns, strict: true, eval: |_| Ok(Value::text("")) }
+}
+
+/// One that says whether it is given.
+const fn tried_lock(name: &'static str) -> Function {
+    let (arguments, returns) = ((1, 2), Returns::Type("bool"));
+    Function { name, arguments, returns, strict: true, eval: |_| Ok(Value::Bool(true)) }
+}
+
+/// The rows of the statement are held back for so long, see [`Pause`](crate::sql::catalog::Pause).
+fn sleep(call: &Call<'_>) -> Outcome {
+    let seconds = match call.value(0) {
+        Value::Other(ScalarValue::IntervalMonthDayNano(Some(interval))) => seconds_of(*interval),
+        Value::Other(number) => match number.cast_to(&DataType::Float64) {
+            Ok(ScalarValue::Float64(Some(seconds))) => seconds,
+            _ => 0.0,
+        },
+        Value::Int(seconds) => f64::from(i32::try_from(*seconds).unwrap_or(i32::MAX)),
+        value => {
+            let text = value.print().unwrap_or_default();
+            let number = value::from_text(&PgType::Float8, Some(&text), &TimeZone::UTC);
+            match number
+                .or_else(|_| value::from_text(&PgType::Interval, Some(&text), &TimeZone::UTC))
+            {
+                Ok(ScalarValue::Float64(Some(seconds))) => seconds,
+                Ok(ScalarValue::IntervalMonthDayNano(Some(interval))) => seconds_of(interval),
+                _ => return Err(CatalogError::invalid_text("double precision", &text)),
+            }
+        }
+    };
+    call.session.pause.add(seconds);
+    Ok(Value::text(""))
+}
+
+fn seconds_of(interval: IntervalMonthDayNano) -> f64 {
+    let days = f64::from(interval.months) * 30.0 + f64::from(interval.days);
+    #[expect(clippy::cast_precision_loss, reason = "nobody sleeps for centuries")]
+    let clock = interval.nanoseconds as f64 / 1e9;
+    days * 86_400.0 + clock
 }
 
 /// Drivers read the number behind "PostgreSQL", and some the text in brackets.

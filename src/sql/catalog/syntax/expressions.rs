@@ -13,11 +13,17 @@ use super::super::labels::{folded, last_part};
 use super::super::literals;
 use super::super::owner::schema_of;
 use super::super::planning::Context;
-use super::rows::{array_function, rows_of_items, split_by_pattern};
+use super::rows::array_function;
 use super::{ARRAY_SUBQUERY, TOLD_APART, UNTYPED, expressions_of, null, quoted, text};
 use crate::sql::ast::{arguments, call};
+use crate::sql::row_functions::rows_of_items;
 
 pub(super) fn rewrite_expr(expr: &mut Expr, context: &Context<'_>) -> Result<(), CatalogError> {
+    if let Expr::Identifier(ident) = expr
+        && is_bare_function(ident)
+    {
+        *expr = call(&ident.value.to_lowercase(), Vec::new());
+    }
     crate::sql::spelling::rewrite(expr);
     match expr {
         Expr::Collate { expr: inner, .. } => *expr = take(inner),
@@ -67,9 +73,6 @@ pub(super) fn rewrite_expr(expr: &mut Expr, context: &Context<'_>) -> Result<(),
             ..
         } if is_text_literal(pattern) => {
             *expr = matched_part(take(subject), take(pattern));
-        }
-        Expr::Identifier(ident) if is_bare_function(ident) => {
-            *expr = call(&ident.value.to_lowercase(), Vec::new());
         }
         Expr::AnyOp { left, compare_op, right, .. } => {
             *expr = quantified(left, compare_op, right, "canon_any");
@@ -145,7 +148,7 @@ fn column_first(first: Ident, accesses: Vec<AccessExpr>) -> (Expr, Vec<AccessExp
 
 /// Words that are functions without parentheses, where the parser took them for columns.
 fn is_bare_function(ident: &Ident) -> bool {
-    const WORDS: [&str; 8] = [
+    const WORDS: [&str; 9] = [
         "current_user",
         "session_user",
         "user",
@@ -153,6 +156,7 @@ fn is_bare_function(ident: &Ident) -> bool {
         "current_catalog",
         "current_schema",
         "current_date",
+        "localtime",
         "localtimestamp",
     ];
     ident.quote_style.is_none() && WORDS.contains(&ident.value.to_lowercase().as_str())
@@ -225,9 +229,6 @@ fn rewrite_function(
     if !matches!(schema.as_deref(), None | Some("pg_catalog" | "information_schema")) {
         return Err(undefined(function));
     }
-    if let Some(split) = split_by_pattern(&name, &function.args) {
-        return Ok(Some(call("unnest", vec![split])));
-    }
     if let Some(array) = array_function(&name) {
         let args = expressions_of(&function.args).unwrap_or_default();
         return Ok(Some(rows_of_items(&name, call(array, args))));
@@ -245,6 +246,12 @@ fn rewrite_function(
         && is_text_literal(pattern)
     {
         return Ok(Some(matched_part(subject.clone(), pattern.clone())));
+    }
+    // A quoted literal has no type of its own, as NULL has none.
+    if name == "pg_typeof"
+        && expressions_of(&function.args).is_some_and(|args| args.iter().all(is_text_literal))
+    {
+        function.args = arguments(vec![null()]);
     }
     if name != ARRAY_SUBQUERY && name != "unnest" && !context.has_function(&name) {
         // A type's name is a cast.

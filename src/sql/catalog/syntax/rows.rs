@@ -1,102 +1,78 @@
 //! Functions that give rows, as `unnest` of functions that give arrays.
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, Expr, FunctionArguments, ObjectName, SelectItem, SetExpr, TableAlias,
-    TableFactor,
+    Expr, ObjectName, SelectItem, SetExpr, TableAlias, TableFactor,
 };
 
+use super::super::error::CatalogError;
 use super::super::labels::{folded, last_part};
 use super::super::planning::Context;
-use super::{arguments_of, expressions_of, quoted, table_alias};
-use crate::sql::ast::{EMPTY_QUERY, arguments, call};
-
-/// `regexp_split_to_table`, as the array of the parts.
-pub(super) fn split_by_pattern(name: &str, args: &FunctionArguments) -> Option<Expr> {
-    if name != "regexp_split_to_table" {
-        return None;
-    }
-    Some(call("regexp_split_to_array", expressions_of(args)?))
-}
+use super::{arguments_of, quoted, table_alias};
+use crate::sql::ast::{EMPTY_QUERY, call};
+use crate::sql::row_functions;
 
 /// The function that gives as an array what one of Postgres's gives as rows.
 pub(super) fn array_function(name: &str) -> Option<&'static str> {
     Some(match name {
-        "generate_series" => "series",
-        "regexp_matches" => "regexp_all_matches",
-        "regexp_split_to_table" => "regexp_split_to_array",
-        "string_to_table" => "string_to_array",
-        "json_array_elements" => "json_items",
-        "json_array_elements_text" => "json_items_text",
-        "json_object_keys" => "json_keys",
-        "jsonb_array_elements" => "jsonb_items",
-        "jsonb_array_elements_text" => "jsonb_items_text",
-        "jsonb_object_keys" => "jsonb_keys",
         "generate_subscripts" => "canon_generate_subscripts",
         "_pg_expandarray" => "canon_pg_expandarray",
         "pg_partition_ancestors" => "canon_pg_partition_ancestors",
         "aclexplode" => "canon_aclexplode",
-        _ => return None,
+        other => return row_functions::array_function(other),
     })
-}
-
-/// The items of the array that a function's rows are made of, in the type that the function gives.
-pub(super) fn rows_of_items(name: &str, array: Expr) -> Expr {
-    let items = call("unnest", vec![array]);
-    let data_type = match name {
-        "json_array_elements" => DataType::JSON,
-        "jsonb_array_elements" => DataType::JSONB,
-        _ => return items,
-    };
-    let (kind, expr) = (CastKind::Cast, Box::new(items));
-    Expr::Cast { kind, expr, data_type, array: false, format: None }
 }
 
 /// A function in FROM as a derived table or a relation.
 pub(super) fn rows_of_function(
     factor: &mut TableFactor,
     context: &Context<'_>,
-) -> Option<TableFactor> {
+) -> Result<Option<TableFactor>, CatalogError> {
+    let written = |args: Option<Vec<Expr>>, name: &str| {
+        args.ok_or_else(|| CatalogError::NotSupported {
+            what: format!("{name} with such arguments"),
+        })
+    };
     let (name, args, alias, ordinality) = match factor {
         TableFactor::Table { name, args: Some(args), alias, with_ordinality, .. } => {
-            (last_part(name), arguments_of(&args.args)?, alias.take(), *with_ordinality)
+            let name = last_part(name);
+            let args = written(arguments_of(&args.args), &name)?;
+            (name, args, alias.take(), *with_ordinality)
         }
         TableFactor::Function { name, args, alias, with_ordinality, .. } => {
-            (last_part(name), arguments_of(args)?, alias.take(), *with_ordinality)
+            let name = last_part(name);
+            let args = written(arguments_of(args), &name)?;
+            (name, args, alias.take(), *with_ordinality)
         }
         TableFactor::UNNEST { array_exprs, alias, with_ordinality, .. } => {
             ("unnest".to_owned(), std::mem::take(array_exprs), alias.take(), *with_ordinality)
         }
-        _ => return None,
+        _ => return Ok(None),
     };
     if view_of_function(&name).is_some() || context.table(Some("function"), &name).is_some() {
-        return Some(relation_factor(&name, alias));
+        return Ok(Some(relation_factor(&name, alias)));
+    }
+    if let Some(rows) = row_functions::in_from(&name, args.clone(), alias.as_ref(), ordinality)
+        .map_err(|what| CatalogError::NotSupported { what })?
+    {
+        return Ok(Some(derived(rows.columns, &rows.relation)));
     }
     let relation = alias.as_ref().map_or_else(|| name.clone(), |alias| folded(&alias.name));
     let given: Vec<_> = alias.iter().flat_map(|alias| &alias.columns).collect();
-    let column_name = |at: usize| match given.get(at) {
-        Some(column) => folded(&column.name),
-        None if at == 0 && name.starts_with("json") && name.contains("_array_elements") => {
-            "value".to_owned()
-        }
-        None if at == 0 => relation.clone(),
-        None => "ordinality".to_owned(),
+    let column_name = |at: usize, own: &str| {
+        given.get(at).map_or_else(|| own.to_owned(), |column| folded(&column.name))
     };
-    let array = match (name.as_str(), array_function(&name)) {
-        ("regexp_split_to_table", _) => split_by_pattern(&name, &arguments(args))?,
-        ("unnest", _) => args.into_iter().next()?,
-        (_, Some(function)) => call(function, args),
-        _ => {
-            // Any other function gives one row.
-            return Some(derived(vec![(call(&name, args), column_name(0))], &relation));
-        }
+    let Some(function) = array_function(&name) else {
+        // Any other function gives one row.
+        let column = (call(&name, args), column_name(0, &relation));
+        return Ok(Some(derived(vec![column], &relation)));
     };
-    let mut columns = Vec::with_capacity(2);
+    let array = call(function, args);
+    let mut columns = vec![(call("unnest", vec![array.clone()]), column_name(0, &relation))];
     if ordinality {
-        let numbers = call("canon_ordinality", vec![array.clone()]);
-        columns.push((call("unnest", vec![numbers]), column_name(1)));
+        let numbers = call("unnest", vec![call("ordinality", vec![array])]);
+        columns.push((numbers, column_name(1, "ordinality")));
     }
-    columns.insert(0, (rows_of_items(&name, array), column_name(0)));
-    Some(derived(columns, &relation))
+    Ok(Some(derived(columns, &relation)))
 }
 
 /// The view that shows all that a function in FROM gives.
