@@ -126,8 +126,8 @@ pub(crate) async fn mirrored(canon: &Canon, postgres: &Postgres) {
     made.batch_execute(&rows).await.unwrap();
     // Constraints are shown to those who may do more than read.
     let grants = format!(
-        "DROP SCHEMA raw CASCADE; GRANT USAGE ON SCHEMA metrics TO {ROLE}; \
-         GRANT SELECT, REFERENCES ON ALL TABLES IN SCHEMA public, metrics TO {ROLE}"
+        "DROP SCHEMA raw CASCADE; GRANT USAGE ON SCHEMA metrics, canon TO {ROLE}; \
+         GRANT SELECT, REFERENCES ON ALL TABLES IN SCHEMA public, metrics, canon TO {ROLE}"
     );
     made.batch_execute(&grants).await.unwrap();
 }
@@ -139,7 +139,7 @@ async fn definitions(canon: &Client) -> String {
          col_description(attrelid, attnum) \
          FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace \
          JOIN pg_attribute ON attrelid = pg_class.oid \
-         WHERE relkind = 'r' AND nspname IN ('public', 'metrics') AND attnum > 0 \
+         WHERE relkind = 'r' AND nspname IN ('public', 'metrics', 'canon') AND attnum > 0 \
          ORDER BY 1, attnum";
     let mut tables: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut comments = String::new();
@@ -154,7 +154,7 @@ async fn definitions(canon: &Client) -> String {
     }
     let told = "SELECT format('%I.%I', nspname, relname), obj_description(pg_class.oid, 'pg_class') \
          FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace \
-         WHERE relkind = 'r' AND nspname IN ('public', 'metrics') \
+         WHERE relkind = 'r' AND nspname IN ('public', 'metrics', 'canon') \
          AND obj_description(pg_class.oid, 'pg_class') IS NOT NULL";
     for row in canon.query(told, &[]).await.unwrap() {
         let text = row.get::<_, &str>(1).replace('\'', "''");
@@ -166,7 +166,7 @@ async fn definitions(canon: &Client) -> String {
          JOIN pg_namespace n ON n.oid = relnamespace \
          WHERE nspname IN ('public', 'metrics') ORDER BY contype DESC";
     let keys = canon.query(keys, &[]).await.unwrap();
-    let mut text = "CREATE SCHEMA metrics;\n".to_owned();
+    let mut text = "CREATE SCHEMA metrics; CREATE SCHEMA canon;\n".to_owned();
     for (table, columns) in tables {
         let _ = writeln!(text, "CREATE TABLE {table} ({});", columns.join(", "));
     }
