@@ -3,8 +3,8 @@
 use std::sync::LazyLock;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList, FunctionArguments, Ident,
-    ObjectName, Query,
+    CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, ObjectName, Query,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -35,6 +35,12 @@ pub(crate) fn function(name: &str, args: Vec<Expr>) -> Function {
         over: None,
         within_group: Vec::new(),
     }
+}
+
+/// `expr::data_type`.
+pub(crate) fn cast(expr: Expr, data_type: DataType) -> Expr {
+    let (kind, expr) = (CastKind::DoubleColon, Box::new(expr));
+    Expr::Cast { kind, expr, data_type, array: false, format: None }
 }
 
 /// Arguments without names.

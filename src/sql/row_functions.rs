@@ -1,9 +1,10 @@
 //! Functions that give rows, as `unnest` of functions that give arrays: what both the catalogue's
 //! queries and all others make of `json_each(…)` and its like in FROM.
 
-use datafusion::sql::sqlparser::ast::{CastKind, DataType, Expr, Ident, TableAlias, Value};
+use datafusion::sql::sqlparser::ast::{DataType, Expr, TableAlias, Value};
 
-use super::ast::call;
+use super::ast::{call, cast};
+use super::catalog::folded;
 
 /// The function that gives as an array what one of Postgres's gives as rows of one column.
 pub(crate) fn array_function(name: &str) -> Option<&'static str> {
@@ -176,16 +177,6 @@ fn unnest(array: Expr) -> Expr {
 fn as_type(expr: Expr, data_type: Option<DataType>) -> Expr {
     match data_type {
         None => expr,
-        Some(data_type) => {
-            let (kind, expr) = (CastKind::Cast, Box::new(expr));
-            Expr::Cast { kind, expr, data_type, array: false, format: None }
-        }
-    }
-}
-
-fn folded(ident: &Ident) -> String {
-    match ident.quote_style {
-        Some(_) => ident.value.clone(),
-        None => ident.value.to_lowercase(),
+        Some(data_type) => cast(expr, data_type),
     }
 }

@@ -1,8 +1,10 @@
 //! The one type that each column of VALUES has in Postgres.
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, ExactNumberInfo, Expr, SetExpr, UnaryOperator, Value, Values,
+    DataType, ExactNumberInfo, Expr, SetExpr, UnaryOperator, Value, Values,
 };
+
+use super::ast::cast;
 
 /// [`unify`] of all VALUES that a query is made of, but for those of its subqueries.
 pub(crate) fn unify_in(body: &mut SetExpr) {
@@ -29,13 +31,7 @@ pub(crate) fn unify(values: &mut Values) {
                 && cast_of(cell) != Some(&data_type)
             {
                 let null = Expr::Value(Value::Null.into());
-                *cell = Expr::Cast {
-                    kind: CastKind::DoubleColon,
-                    expr: Box::new(std::mem::replace(cell, null)),
-                    data_type: data_type.clone(),
-                    array: false,
-                    format: None,
-                };
+                *cell = cast(std::mem::replace(cell, null), data_type.clone());
             }
         }
     }

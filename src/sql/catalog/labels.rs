@@ -90,7 +90,7 @@ fn label_of_query(query: &Query) -> Label {
 }
 
 /// An identifier as Postgres folds it.
-pub(super) fn folded(ident: &datafusion::sql::sqlparser::ast::Ident) -> String {
+pub(crate) fn folded(ident: &datafusion::sql::sqlparser::ast::Ident) -> String {
     match ident.quote_style {
         Some(_) => ident.value.clone(),
         None => ident.value.to_lowercase(),
