@@ -20,6 +20,7 @@ use datafusion::logical_expr::{
 
 use super::deviations;
 use super::numeric::QUOTIENT;
+use super::time::INTERVAL;
 use crate::sql::types::PG_TYPE_KEY;
 
 /// All of them, for the registry.
@@ -185,14 +186,17 @@ impl AggregateUDFImpl for Average {
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         match types {
             [number] if number.is_integer() || number.is_decimal() => Ok(types.to_vec()),
+            // A difference of moments is a duration until it is given Postgres's meaning.
+            [DataType::Interval(_) | DataType::Duration(_)] => Ok(vec![INTERVAL]),
             [number] if number.is_floating() || number.is_null() => Ok(vec![DataType::Float64]),
-            _ => plan_err!("avg takes one number"),
+            _ => plan_err!("avg takes one number or interval"),
         }
     }
 
     fn return_type(&self, types: &[DataType]) -> Result<DataType> {
         match types {
             [integer] if integer.is_integer() => Ok(QUOTIENT),
+            [DataType::Interval(_) | DataType::Duration(_)] => Ok(INTERVAL),
             _ => float_avg().return_type(types),
         }
     }

@@ -22,7 +22,7 @@ const HOUR: i64 = 3_600 * SECOND;
 const MINUTE: i64 = 60 * SECOND;
 const MONTH_DAYS: i32 = 30;
 
-fn out_of_range() -> FunctionError {
+pub(super) fn out_of_range() -> FunctionError {
     FunctionError::new("22008", "interval out of range")
 }
 
@@ -178,6 +178,49 @@ impl Interval {
         days * i128::from(DAY) + i128::from(self.micros)
     }
 
+    /// The difference of moments that has this [`Self::order`].
+    pub(crate) fn of_order(order: i128) -> Result<Self> {
+        Self::between(0, i64::try_from(order).map_err(|_| out_of_range())?)
+    }
+
+    /// A text whose order is that of intervals, and from which the interval can be read again.
+    pub(crate) fn key(self) -> String {
+        // Biased, so that none is negative: as digits they are then in the order of the numbers.
+        let Self { months, days, micros } = self;
+        let order = (1_u128 << 127).wrapping_add_signed(self.order());
+        let (months, days) = (months.cast_unsigned(), days.cast_unsigned());
+        format!("{order:032x}{months:08x}{days:08x}{:016x}", micros.cast_unsigned())
+    }
+
+    /// The interval of a [`Self::key`].
+    pub(crate) fn of_key(key: &str) -> Result<Self> {
+        let part = |range: std::ops::Range<usize>| {
+            let digits = key.get(range).unwrap_or_default();
+            u64::from_str_radix(digits, 16).map_err(|_| out_of_range())
+        };
+        let narrow = |part: u64| u32::try_from(part).map_err(|_| out_of_range());
+        Ok(Self {
+            months: narrow(part(32..40)?)?.cast_signed(),
+            days: narrow(part(40..48)?)?.cast_signed(),
+            micros: part(48..64)?.cast_signed(),
+        })
+    }
+
+    /// What lies a share of the way from here to another, as `percentile_cont` takes it.
+    ///
+    /// Source: PostgreSQL `src/backend/utils/adt/orderedsetaggs.c`, `interval_lerp`.
+    pub(crate) fn towards(self, other: Self, share: f64) -> Result<Self> {
+        self.plus(other.plus(self.negated()?)?.times(share)?)
+    }
+
+    fn plus(self, other: Self) -> Result<Self> {
+        Ok(Self {
+            months: self.months.checked_add(other.months).ok_or_else(out_of_range)?,
+            days: self.days.checked_add(other.days).ok_or_else(out_of_range)?,
+            micros: self.micros.checked_add(other.micros).ok_or_else(out_of_range)?,
+        })
+    }
+
     /// `date_trunc(unit, interval)`.
     pub(crate) fn truncated(self, unit: Unit) -> Result<Self> {
         let months = |by: i32| Self { months: self.months / by * by, days: 0, micros: 0 };
@@ -292,6 +335,26 @@ mod tests {
         let day = Interval { days: 1, ..Interval::default() };
         assert_eq!(day.times(1.5).unwrap().text(), "1 day 12:00:00");
         assert_eq!(day.times(-3.0).unwrap().text(), "-3 days");
+    }
+
+    #[test]
+    fn keys_have_the_order_of_intervals_and_are_read_again() {
+        let of = |months, days, micros| Interval { months, days, micros };
+        let ascending = [
+            of(-1, 0, 0),
+            of(0, -1, 5),
+            of(0, 0, -1),
+            of(0, 0, 0),
+            of(0, 1, 0),
+            of(0, 0, 25 * HOUR),
+            of(1, 0, 0),
+            of(0, 40, 0),
+        ];
+        let keys: Vec<String> = ascending.iter().map(|interval| interval.key()).collect();
+        assert!(keys.is_sorted(), "{keys:#?}");
+        for (interval, key) in ascending.iter().zip(&keys) {
+            assert_eq!(Interval::of_key(key).unwrap(), *interval);
+        }
     }
 
     #[test]

@@ -44,6 +44,7 @@ pub mod time;
 mod transparent;
 mod types;
 mod udf;
+mod unknown;
 mod zones;
 
 pub use calendar::Unit;
@@ -52,6 +53,7 @@ pub(crate) use dialect::Postgres;
 pub use error::FunctionError;
 pub use fiscal::FiscalCalendar;
 pub use grain::Grain;
+pub(crate) use interval::Interval;
 use patterns::shows_zone;
 pub(crate) use patterns::{PatternPart, exact_unit, finest_unit, pattern_parts};
 pub(crate) use shape::{is_comparison, quoted};
@@ -161,9 +163,10 @@ impl Registry {
 
 /// DataFusion's own, after ours.
 fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
-    let own: [Arc<dyn ExprPlanner>; 5] = [
+    let own: [Arc<dyn ExprPlanner>; 6] = [
         Arc::new(parameters::Operands),
         Arc::new(jsonb::Operators),
+        Arc::new(unknown::QuotedOperands),
         Arc::new(types::IntervalProducts),
         Arc::new(types::Extracts),
         Arc::new(types::AggregatedItems),

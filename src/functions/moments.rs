@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 
 use super::calendar::{self, DAY, SECOND, Unit};
 use super::error::FunctionError;
-use super::interval::Interval;
+use super::interval::{self, Interval};
 use super::rows::{self, Kind, Outcome, Overload, RowFunction, Value};
 use crate::sql::timezone::TimeZone;
 
@@ -31,6 +31,27 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
     ] },
     RowFunction { name: "interval_order", overloads: &[
         Overload::new(&[Kind::Interval], |_, _| Ok(datafusion::arrow::datatypes::DataType::Decimal128(38, 0)), |args| Ok(Value::Decimal(interval(args, 0).order(), 0))),
+    ] },
+    RowFunction { name: "interval_months", overloads: &[
+        Overload::new(&[Kind::Interval], rows::int8, |args| Ok(Value::Int(interval(args, 0).months.into()))),
+    ] },
+    RowFunction { name: "interval_days", overloads: &[
+        Overload::new(&[Kind::Interval], rows::int8, |args| Ok(Value::Int(interval(args, 0).days.into()))),
+    ] },
+    RowFunction { name: "interval_micros", overloads: &[
+        Overload::new(&[Kind::Interval], rows::int8, |args| Ok(Value::Int(interval(args, 0).micros))),
+    ] },
+    RowFunction { name: "interval_of_parts", overloads: &[
+        Overload::new(&[Kind::Numeric, Kind::Numeric, Kind::Numeric], rows::interval, |args| Ok(Value::Interval(of_parts(args)?))),
+    ] },
+    RowFunction { name: "interval_of_order", overloads: &[
+        Overload::new(&[Kind::Numeric], rows::interval, |args| Ok(Value::Interval(Interval::of_order(whole(&args[0]))?))),
+    ] },
+    RowFunction { name: "interval_key", overloads: &[
+        Overload::new(&[Kind::Interval], rows::text, |args| Ok(Value::text(interval(args, 0).key()))),
+    ] },
+    RowFunction { name: "interval_of_key", overloads: &[
+        Overload::new(&[Kind::Text], rows::interval, |args| Ok(Value::Interval(Interval::of_key(args[0].str())?))),
     ] },
     RowFunction { name: "interval_text", overloads: &[
         Overload::new(&[Kind::Interval], rows::text, |args| Ok(Value::text(interval(args, 0).text()))),
@@ -117,6 +138,22 @@ fn interval(args: &[Value<'_>], index: usize) -> Interval {
     match args.get(index) {
         Some(Value::Interval(interval)) => *interval,
         _ => Interval::default(),
+    }
+}
+
+/// Months, days and microseconds, each a sum.
+fn of_parts(args: &[Value<'_>]) -> Result<Interval> {
+    let narrow =
+        |part: &Value<'_>| i32::try_from(whole(part)).map_err(|_| interval::out_of_range());
+    let micros = i64::try_from(whole(&args[2])).map_err(|_| interval::out_of_range())?;
+    Ok(Interval { months: narrow(&args[0])?, days: narrow(&args[1])?, micros })
+}
+
+/// A numeric without decimal places.
+fn whole(number: &Value<'_>) -> i128 {
+    match number {
+        Value::Decimal(number, 0) => *number,
+        _ => 0,
     }
 }
 

@@ -2,9 +2,13 @@
 
 use std::sync::{Arc, LazyLock};
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, UInt64Array, new_empty_array};
+use datafusion::arrow::array::{
+    Array, ArrayRef, AsArray, IntervalMonthDayNanoArray, UInt64Array, new_empty_array,
+};
 use datafusion::arrow::compute::{concat, filter, is_not_null, partition, sort, take};
-use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
+use datafusion::arrow::datatypes::{
+    DataType, Field, FieldRef, Float64Type, IntervalMonthDayNano, IntervalMonthDayNanoType,
+};
 use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::common::{ScalarValue, internal_datafusion_err, plan_err};
 use datafusion::error::Result;
@@ -16,7 +20,9 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_plan::expressions::Literal;
 
+use super::interval::Interval;
 use super::semantics::aggregate_named;
+use super::time::INTERVAL;
 use super::udf::call;
 use super::{quoted, registry};
 
@@ -126,9 +132,18 @@ impl AggregateUDFImpl for Percentile {
             {
                 Ok(vec![DataType::Float64, DataType::Float64])
             }
+            (Kind::Continuous, [DataType::Interval(_) | DataType::Duration(_), share])
+                if share.is_numeric() =>
+            {
+                Ok(vec![INTERVAL, DataType::Float64])
+            }
             // Several shares at once, which become percentiles of one share each.
-            (Kind::Continuous, [_, DataType::List(_)]) => {
-                Ok(vec![DataType::Float64, DataType::new_list(DataType::Float64, true)])
+            (Kind::Continuous, [value, DataType::List(_)]) => {
+                let value = match value {
+                    DataType::Interval(_) | DataType::Duration(_) => INTERVAL,
+                    _ => DataType::Float64,
+                };
+                Ok(vec![value, DataType::new_list(DataType::Float64, true)])
             }
             (Kind::Discrete, [value, DataType::List(_)]) if !value.is_nested() => {
                 Ok(vec![value.clone(), DataType::new_list(DataType::Float64, true)])
@@ -208,7 +223,10 @@ impl Values {
     }
 
     fn sorted(&self) -> Result<ArrayRef> {
-        let sorted = sort(&self.all()?, None)?;
+        let sorted = match &self.data_type {
+            DataType::Interval(_) => in_order(&self.all()?)?,
+            _ => sort(&self.all()?, None)?,
+        };
         if !self.distinct {
             return Ok(sorted);
         }
@@ -227,6 +245,11 @@ impl Accumulator for Values {
     fn evaluate(&mut self) -> Result<ScalarValue> {
         let sorted = self.sorted()?;
         match self.kind {
+            Kind::Continuous if matches!(self.data_type, DataType::Interval(_)) => {
+                let values = sorted.as_primitive::<IntervalMonthDayNanoType>().values();
+                let between = interval_between(values, self.share, self.descending)?;
+                Ok(ScalarValue::IntervalMonthDayNano(between))
+            }
             Kind::Continuous => {
                 let values = sorted.as_primitive::<Float64Type>().values();
                 Ok(ScalarValue::Float64(continuous(values, self.share, self.descending)))
@@ -256,23 +279,56 @@ impl Accumulator for Values {
     }
 }
 
+/// Intervals in the order of their lengths, which isn't Arrow's.
+fn in_order(intervals: &ArrayRef) -> Result<ArrayRef> {
+    let mut values = intervals.as_primitive::<IntervalMonthDayNanoType>().values().to_vec();
+    values.sort_by_key(|value| Interval::from(*value).order());
+    Ok(Arc::new(IntervalMonthDayNanoArray::from(values)))
+}
+
+/// The two neighbours of a share of `sorted`, and how far it is from the first to the second.
 /// Places are counted from 1, which is what makes the last bit the same as in ClickHouse.
-fn continuous(sorted: &[f64], share: f64, descending: bool) -> Option<f64> {
-    let share = if descending { 1.0 - share } else { share };
-    let (first, last) = (sorted.first()?, sorted.last()?);
+fn neighbours<T: Copy>(sorted: &[T], share: f64, descending: bool) -> Option<(T, T, f64)> {
+    let at = |index: usize| match descending {
+        true => sorted.iter().rev().nth(index).copied(),
+        false => sorted.get(index).copied(),
+    };
+    let (first, last) = (at(0)?, at(sorted.len() - 1)?);
     #[allow(clippy::cast_precision_loss)] // groups of 2^53 values don't fit into memory
     let place = share * (sorted.len() - 1) as f64 + 1.0;
     #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)] // from 1 to the length
     let below = place as usize;
     if below < 1 {
-        return Some(*first);
+        return Some((first, first, 0.0));
     }
-    let (Some(low), Some(high)) = (sorted.get(below - 1), sorted.get(below)) else {
-        return Some(*last);
+    let (Some(low), Some(high)) = (at(below - 1), at(below)) else {
+        return Some((last, last, 0.0));
     };
     #[allow(clippy::cast_precision_loss)]
     let between = place - below as f64;
+    Some((low, high, between))
+}
+
+fn continuous(sorted: &[f64], share: f64, descending: bool) -> Option<f64> {
+    let (low, high, between) = neighbours(sorted, share, descending)?;
+    // Between infinities there is no number.
+    if low.total_cmp(&high).is_eq() {
+        return Some(low);
+    }
     Some(low + between * (high - low))
+}
+
+/// The way from the longer to the shorter isn't the other way round: days and time go by themselves.
+fn interval_between(
+    sorted: &[IntervalMonthDayNano],
+    share: f64,
+    descending: bool,
+) -> Result<Option<IntervalMonthDayNano>> {
+    let Some((low, high, between)) = neighbours(sorted, share, descending) else {
+        return Ok(None);
+    };
+    let [low, high] = [low, high].map(Interval::from);
+    Ok(Some(low.towards(high, between)?.to_arrow()?))
 }
 
 /// The place, from 0, of the first of `count` sorted values at or beyond a share.

@@ -752,6 +752,7 @@ macro_rules! returns {
 returns! {
     text => Arrow::Utf8;
     int4 => Arrow::Int32;
+    int8 => Arrow::Int64;
     float8 => Arrow::Float64;
     bool => Arrow::Boolean;
     date => Arrow::Date32;

@@ -7,7 +7,7 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::{Expr, LogicalPlan, Sort};
 
 use super::{decimals, jsonb, types};
 
@@ -58,9 +58,16 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         let name = preserver.save(&expr);
         Ok(expression(expr, &schema)?.update_data(|expr| name.restore(expr)))
     })?;
-    if let LogicalPlan::Sort(sort) = &plan.data {
-        jsonb::check_order(sort)?;
-    }
+    let plan = match plan.data {
+        LogicalPlan::Sort(sort) => {
+            jsonb::check_order(&sort)?;
+            let by_length = operators::by_length(sort.expr, &schema)?;
+            let changed = plan.transformed || by_length.transformed;
+            let sort = LogicalPlan::Sort(Sort { expr: by_length.data, ..sort });
+            Transformed::new_transformed(sort, changed)
+        }
+        _ => plan,
+    };
     if !plan.transformed {
         return Ok(plan);
     }

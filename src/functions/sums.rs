@@ -1,8 +1,8 @@
-//! Sums, means and deviations of exact numbers, in Postgres's types.
+//! Sums, means and deviations of exact numbers, in Postgres's types, and aggregates of intervals.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::DFSchema;
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Cast, Expr};
 
 use super::semantics::cast_unless;
@@ -38,6 +38,7 @@ impl Number<'_> {
                 let sum = over("sum", summable(arg.clone(), integer))?;
                 call(numeric::numeric_mean(), vec![sum, count()?])
             }
+            (name, DataType::Interval(_)) if !is_distinct => return of_intervals(name, arg, over),
             (name, number) if let Some((deviation, decimal)) = deviations::of(name, number) => {
                 let exact = cast_unless(arg.clone(), number, &decimal);
                 // Numbers that aren't equal may have equal squares.
@@ -51,6 +52,40 @@ impl Number<'_> {
             _ => return Ok(None),
         }))
     }
+}
+
+/// Aggregates of intervals, by aggregates of their parts: Arrow's sums carry nothing from days into
+/// months either, but its order is not Postgres's. None for another aggregate.
+fn of_intervals(
+    name: &str,
+    arg: &Expr,
+    over: impl Fn(&str, Expr) -> Result<Expr>,
+) -> Result<Option<Expr>> {
+    let of = |function: &str, args| Ok::<_, DataFusionError>(call(rows::named(function)?, args));
+    let part = |function: &str| over("sum", wide(of(function, vec![arg.clone()])?));
+    let sum = || {
+        let parts = ["interval_months", "interval_days", "interval_micros"].map(part);
+        of("interval_of_parts", parts.into_iter().collect::<Result<_>>()?)
+    };
+    Ok(Some(match name {
+        "sum" => sum()?,
+        "avg" => {
+            let count = Cast::new(Box::new(over("count", arg.clone())?), DataType::Float64);
+            of("interval_divided", vec![sum()?, Expr::Cast(count)])?
+        }
+        // A difference is told by its length, which is a number for any backend.
+        "min" | "max" if is_difference(arg) => {
+            of("interval_of_order", vec![over(name, of("interval_order", vec![arg.clone()])?)?])?
+        }
+        "min" | "max" => {
+            of("interval_of_key", vec![over(name, of("interval_key", vec![arg.clone()])?)?])?
+        }
+        _ => return Ok(None),
+    }))
+}
+
+fn is_difference(interval: &Expr) -> bool {
+    matches!(interval, Expr::ScalarFunction(call) if call.func.name() == "timestamp_difference")
 }
 
 /// A float deviation, numeric of exact numbers.

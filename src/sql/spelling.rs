@@ -51,7 +51,10 @@ pub(crate) fn rewrite(expr: &mut Expr) {
             None
         }
         Expr::Collate { expr: inner, collation } if is_plain_order(collation) => Some(take(inner)),
-        Expr::Cast { expr: inner, data_type, .. } => cast_moment(inner, data_type),
+        Expr::Cast { expr: inner, data_type, .. } => {
+            float_as_text(inner, data_type);
+            cast_moment(inner, data_type)
+        }
         Expr::TypedString(typed) => match &typed.value.value {
             Value::SingleQuotedString(word) => moment_word(word, &typed.data_type),
             _ => None,
@@ -74,6 +77,26 @@ pub(crate) fn age_until_today(function: &mut Function) {
     if list.args.len() == 1 && name.is_some_and(|name| name.value.eq_ignore_ascii_case("age")) {
         list.args.insert(0, unnamed(call("current_date", Vec::new())));
         function.name = ObjectName::from(vec![Ident::with_quote('"', "timestamp_age")]);
+    }
+}
+
+/// `1e100::float8`: a float is read from its text, since no decimal has as many digits.
+fn float_as_text(number: &mut Expr, data_type: &DataType) {
+    let is_float = matches!(
+        data_type,
+        DataType::Float8
+            | DataType::Float4
+            | DataType::Real
+            | DataType::Float(_)
+            | DataType::Double(_)
+            | DataType::DoublePrecision
+    );
+    if let Expr::Value(value) = number
+        && let Value::Number(digits, _) = &value.value
+        && is_float
+        && digits.to_string().contains(['e', 'E'])
+    {
+        value.value = Value::SingleQuotedString(digits.to_string());
     }
 }
 

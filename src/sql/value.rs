@@ -589,6 +589,11 @@ fn read_interval(text: &str) -> Option<IntervalMonthDayNano> {
             continue;
         }
         let number: f64 = word.parse().ok()?;
+        // Before a time of day it counts days.
+        if words.peek().is_some_and(|next| next.contains(':')) {
+            total.add(number, "day")?;
+            continue;
+        }
         match words.next() {
             Some(unit) => total.add(number, unit)?,
             // A number alone counts seconds.

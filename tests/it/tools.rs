@@ -217,3 +217,22 @@ async fn the_catalogue_has_the_relations_and_columns_of_postgres() {
     differences.extend(more.map(|column| format!("{column}: not in PostgreSQL")));
     report(&differences);
 }
+
+/// For comparing by hand: says the ports of canon over both backends and of a PostgreSQL with the
+/// same relations and rows, and serves them until the test is ended. Database and user are
+/// `canon` and `analyst`: `cargo test --test it side_by_side -- --ignored --nocapture`.
+#[tokio::test]
+#[ignore = "serves until it is ended"]
+async fn side_by_side() {
+    let (fixture, server) = (Fixture::load(FIXTURE), ClickHouseServer::start().await);
+    fixture.load_clickhouse(&server).await;
+    let embedded = Canon::embedded(&fixture).await;
+    let over_clickhouse = Canon::over_clickhouse(&fixture, &server).await;
+    let postgres = Postgres::start().await;
+    mirrored(&embedded, &postgres).await;
+    println!(
+        "canon over files {}, over ClickHouse {}, PostgreSQL {}",
+        embedded.port, over_clickhouse.port, postgres.port
+    );
+    std::future::pending::<()>().await;
+}

@@ -4,14 +4,17 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, GenericBinaryArray, ListArray, OffsetSizeTrait,
-    RecordBatch, RecordBatchOptions, StringArray, StringBuilder,
+    Array, ArrayRef, AsArray, BooleanArray, GenericBinaryArray, IntervalMonthDayNanoArray,
+    ListArray, OffsetSizeTrait, RecordBatch, RecordBatchOptions, StringArray, StringBuilder,
 };
 use datafusion::arrow::compute::{CastOptions, cast_with_options};
-use datafusion::arrow::datatypes::{DataType, SchemaRef, UInt8Type};
+use datafusion::arrow::datatypes::{
+    DataType, Int64Type, IntervalMonthDayNano, IntervalUnit, SchemaRef, UInt8Type,
+};
 use datafusion::arrow::error::ArrowError;
 
 use crate::backend::BackendError;
+use crate::functions::{FunctionError, Interval};
 
 /// The columns of `batch` under the names and types of `schema`.
 ///
@@ -49,11 +52,15 @@ fn column_as(column: &ArrayRef, declared: &DataType) -> Result<ArrayRef, Backend
         (DataType::Binary, DataType::Utf8) => text_of(column.as_binary::<i32>()),
         (DataType::LargeBinary, DataType::Utf8) => text_of(column.as_binary::<i64>()),
         (DataType::FixedSizeBinary(_), DataType::Utf8) => padded_text_of(column),
+        (DataType::Binary | DataType::LargeBinary, DataType::Utf8View | DataType::LargeUtf8) => {
+            cast(&column_as(column, &DataType::Utf8)?, declared)
+        }
         (DataType::Dictionary(_, values), _) => {
             let plain = cast(column, values)?;
             column_as(&plain, declared)
         }
         (DataType::UInt8, DataType::Boolean) => boolean_of(column),
+        (DataType::Int64, DataType::Interval(IntervalUnit::MonthDayNano)) => spans_of(column),
         (DataType::List(_), DataType::List(item)) => {
             let list = column.as_list::<i32>();
             let values = column_as(list.values(), item.data_type())?;
@@ -112,6 +119,17 @@ fn boolean_of(column: &ArrayRef) -> Result<ArrayRef, BackendError> {
         return Err(BackendError::OutOfRange);
     }
     Ok(Arc::new(BooleanArray::from_unary(numbers, |number| number == 1)))
+}
+
+/// Differences of moments arrive in microseconds.
+fn spans_of(column: &ArrayRef) -> Result<ArrayRef, BackendError> {
+    let span = |micros: i64| -> Result<IntervalMonthDayNano, FunctionError> {
+        Interval::between(0, micros)?.to_arrow()
+    };
+    let micros = column.as_primitive::<Int64Type>();
+    let spans: Result<IntervalMonthDayNanoArray, FunctionError> =
+        micros.iter().map(|micros| micros.map(span).transpose()).collect();
+    Ok(Arc::new(spans.map_err(|_| BackendError::OutOfRange)?))
 }
 
 /// Strings arrive as bytes, since ClickHouse's may be any.

@@ -14,11 +14,12 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, Tr
 use datafusion::common::{Column, DFSchema};
 use datafusion::error::Result;
 use datafusion::functions::core::expr_fn::coalesce;
-use datafusion::functions_aggregate::expr_fn::sum;
-use datafusion::logical_expr::expr::{AggregateFunction, ScalarFunction};
+use datafusion::functions_aggregate::sum::sum_udaf;
+use datafusion::logical_expr::expr::{AggregateFunction, AggregateFunctionParams, ScalarFunction};
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    Aggregate, Cast, Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, lit,
+    Aggregate, AggregateUDF, Cast, Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder,
+    lit,
 };
 
 use super::facts::TableFactsSource;
@@ -211,7 +212,9 @@ impl Divider<'_> {
             keys.push(key);
         }
         let (mut parts, mut aggregates, mut results) = (Vec::new(), Vec::new(), Vec::new());
+        let mut is_moved = false;
         for aggregate in flat.aggregates {
+            is_moved |= !self.is_pushable_aggregate(&aggregate)?;
             let name = format!("__part{}", parts.len());
             let Some((whole, part, finish)) = self.whole_of(aggregate, &name)? else {
                 return Ok(None);
@@ -220,7 +223,7 @@ impl Divider<'_> {
             parts.extend(part.map(|part| part.alias(name)));
             results.push(finish);
         }
-        if !self.is_fewer_rows(&keys, &conditions)? {
+        if !self.is_fewer_rows(&keys, &conditions, is_moved)? {
             return Ok(None);
         }
         let parts = self.parts(below, parts)?;
@@ -229,9 +232,9 @@ impl Divider<'_> {
 
     /// Whether something stays above at all, and the rows to send are no moments: those are about as
     /// many as the source's rows.
-    fn is_fewer_rows(&self, keys: &[Expr], conditions: &[Expr]) -> Result<bool> {
+    fn is_fewer_rows(&self, keys: &[Expr], conditions: &[Expr], is_moved: bool) -> Result<bool> {
         let plain = |key: &Expr| matches!(key, Expr::Column(_) | Expr::Literal(..));
-        if conditions.is_empty() && keys.iter().all(plain) {
+        if conditions.is_empty() && keys.iter().all(plain) && !is_moved {
             return Ok(false);
         }
         for key in &self.keys {
@@ -296,6 +299,12 @@ impl Divider<'_> {
         is_pushable(expr, &self.input, self.tables)
     }
 
+    fn is_pushable_aggregate(&self, aggregate: &Expr) -> Result<bool> {
+        let plan = LogicalPlanBuilder::from(self.input.clone());
+        let asked = plan.aggregate(Vec::<Expr>::new(), [aggregate.clone()])?.build()?;
+        Ok(generate(&asked, self.tables).is_ok())
+    }
+
     /// An aggregate over the parts, and the part that it needs, if any; None where it isn't made of
     /// parts.
     fn whole_of(
@@ -309,34 +318,53 @@ impl Divider<'_> {
         };
         let is_plain = params.order_by.is_empty() && params.null_treatment.is_none();
         let part = Expr::Column(Column::new_unqualified(name));
-        let call =
-            |params| Expr::AggregateFunction(AggregateFunction { func: Arc::clone(&func), params });
-        match func.name() {
-            "count" if params.distinct && is_plain => {
-                for arg in &mut params.args {
-                    let Some(over) = self.over_keys(std::mem::take(arg))? else { return Ok(None) };
-                    *arg = over;
-                }
-                if let Some(filter) = params.filter.take() {
-                    let Some(over) = self.over_keys(*filter)? else { return Ok(None) };
-                    params.filter = Some(Box::new(over));
-                }
-                Ok(Some((call(params), None, Finish::Same)))
+        let call = |func: &Arc<AggregateUDF>, params| {
+            Expr::AggregateFunction(AggregateFunction { func: Arc::clone(func), params })
+        };
+        // Of distinct values it doesn't matter how often there is each.
+        if params.distinct {
+            for arg in &mut params.args {
+                let Some(over) = self.over_keys(std::mem::take(arg))? else { return Ok(None) };
+                *arg = over;
             }
-            "count" if is_plain => Ok(Some((sum(part), Some(call(params)), Finish::Count))),
-            "sum" | "min" | "max" | "bool_and" | "bool_or" if is_plain && !params.distinct => {
-                let over = AggregateFunction::new_udf(
-                    Arc::clone(&func),
-                    vec![part],
-                    false,
-                    None,
-                    vec![],
-                    None,
-                );
-                Ok(Some((Expr::AggregateFunction(over), Some(call(params)), Finish::Same)))
+            for key in &mut params.order_by {
+                let Some(over) = self.over_keys(key.expr.clone())? else { return Ok(None) };
+                key.expr = over;
             }
-            _ => Ok(None),
+            let Some(filter) = self.filter_over_keys(params.filter.take())? else {
+                return Ok(None);
+            };
+            params.filter = filter;
+            return Ok(Some((call(&func, params), None, Finish::Same)));
         }
+        let (whole, finish) = match func.name() {
+            "count" if is_plain => (sum_udaf(), Finish::Count),
+            "sum" | "min" | "max" | "bool_and" | "bool_or" if is_plain => {
+                (Arc::clone(&func), Finish::Same)
+            }
+            _ => return Ok(None),
+        };
+        let mut filter = None;
+        if let Some(below) = &params.filter
+            && !self.is_pushable(below)?
+        {
+            let Some(over) = self.filter_over_keys(params.filter.take())? else { return Ok(None) };
+            filter = over;
+        }
+        let over = AggregateFunctionParams {
+            args: vec![part],
+            distinct: false,
+            filter,
+            order_by: Vec::new(),
+            null_treatment: None,
+        };
+        Ok(Some((call(&whole, over), Some(call(&func, params)), finish)))
+    }
+
+    /// The condition of FILTER over the keys; None where it can't be judged above.
+    fn filter_over_keys(&mut self, filter: Option<Box<Expr>>) -> Result<Option<Option<Box<Expr>>>> {
+        let Some(filter) = filter else { return Ok(Some(None)) };
+        Ok(self.over_keys(*filter)?.map(|over| Some(Box::new(over))))
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
-use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::common::{DFSchema, ScalarValue, internal_datafusion_err};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{
     AggregateFunction, AggregateFunctionParams, InList, ScalarFunction, WindowFunction,
@@ -18,7 +18,7 @@ use super::super::{
     registry, rows, text, time,
 };
 use super::casts::cast_unless;
-use super::operators::{self, all_of, is_float, is_interval};
+use super::operators::{self, all_of, is_float};
 use crate::sql::types::PgType;
 
 /// Functions that count by an integer, of which DataFusion knows `int8` only: beside another one it
@@ -128,9 +128,52 @@ fn of_type(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Ex
                 None => Transformed::no(Expr::ScalarFunction(function)),
             })
         }
+        // From the first item on: DataFusion counts what is below from the end.
+        ("array_element", [array, index]) => {
+            let Some(index) = within(index)? else {
+                return Ok(Transformed::no(Expr::ScalarFunction(function)));
+            };
+            Ok(Transformed::yes(call(&function.func, vec![array.clone(), index])))
+        }
+        ("degrees", [number]) => {
+            let number = cast_unless(number.clone(), &number.get_type(schema)?, &DataType::Float64);
+            Ok(Transformed::yes(call(numeric::float_div(), vec![number, lit(RADIANS_IN_DEGREE)])))
+        }
+        ("radians", [number]) => {
+            let number = cast_unless(number.clone(), &number.get_type(schema)?, &DataType::Float64);
+            Ok(Transformed::yes(number * lit(RADIANS_IN_DEGREE)))
+        }
         ("log", [_]) => Ok(Transformed::yes(call(rows::named("log10")?, function.args))),
         _ => row_function(function, schema),
     }
+}
+
+/// Postgres multiplies by it and divides by it.
+const RADIANS_IN_DEGREE: f64 = 0.017_453_292_519_943_295;
+
+/// A subscript that is 0, of which there is no item, where it is below; None where it can't be, or is
+/// such already.
+fn within(index: &Expr) -> Result<Option<Expr>> {
+    let least = lit(0_i64);
+    Ok(match index {
+        Expr::Literal(value, _) => match value.cast_to(&DataType::Int64)? {
+            ScalarValue::Int64(Some(..=-1)) => Some(least),
+            _ => None,
+        },
+        Expr::ScalarFunction(call) if call.func.name() == "greatest" => {
+            match call.args.as_slice() {
+                [_, second] if *second == least => None,
+                _ => Some(at_least(index, least)?),
+            }
+        }
+        index => Some(at_least(index, least)?),
+    })
+}
+
+fn at_least(number: &Expr, least: Expr) -> Result<Expr> {
+    let greatest = registry().scalar.get("greatest");
+    let greatest = greatest.ok_or_else(|| internal_datafusion_err!("no function greatest"))?;
+    Ok(call(greatest, vec![number.clone(), least]))
 }
 
 /// The decimal that an item and those of an array are both, where one of them isn't yet.
@@ -268,12 +311,6 @@ pub(super) fn aggregate(
             let avg = AggregateFunction { func: aggregate_named("avg")?, ..function };
             return Ok(Transformed::yes(aggregate(avg, schema)?.data));
         }
-        ("avg", interval) if is_interval(interval) => {
-            let count =
-                Expr::Cast(Cast::new(Box::new(over("count", arg.clone())?), DataType::Float64));
-            let none = nullif_zero(count)?;
-            call(rows::named("interval_divided")?, vec![over("sum", arg.clone())?, none])
-        }
         ("max", number) if is_float(number) && function.func != greatest::float_max() => {
             let func = greatest::float_max();
             Expr::AggregateFunction(AggregateFunction { func, ..function })
@@ -287,6 +324,14 @@ pub(super) fn aggregate(
             let deviation = Expr::AggregateFunction(AggregateFunction { func, ..function });
             // Of distinct values the sums of squares aren't known.
             numeric_if(is_exact, deviation)
+        }
+        // Distinct values are found by sorting, and so they come.
+        ("array_agg" | "string_agg", _)
+            if function.params.distinct && function.params.order_by.is_empty() =>
+        {
+            let mut params = function.params.clone();
+            params.order_by.push(arg.clone().sort(true, false));
+            Expr::AggregateFunction(AggregateFunction { params, ..function })
         }
         (name @ ("json_agg" | "jsonb_agg"), _) => {
             let of_json = is_json(arg, schema);
@@ -336,14 +381,6 @@ fn is_json(expr: &Expr, schema: &DFSchema) -> bool {
     matches!(jsonb::told(expr, schema), Some(PgType::Json | PgType::Jsonb))
 }
 
-fn nullif_zero(count: Expr) -> Result<Expr> {
-    let nullif = registry().scalar.get("nullif");
-    let nullif = nullif.ok_or_else(|| {
-        datafusion::error::DataFusionError::Internal("no function nullif".to_owned())
-    })?;
-    Ok(call(nullif, vec![count, lit(0.0)]))
-}
-
 pub(in crate::functions) fn aggregate_named(
     name: &str,
 ) -> Result<Arc<datafusion::logical_expr::AggregateUDF>> {
@@ -355,7 +392,14 @@ pub(in crate::functions) fn aggregate_named(
 }
 
 /// A window function as Postgres means it, perhaps an expression over others.
-pub(super) fn window(function: WindowFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
+pub(super) fn window(mut function: WindowFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
+    let keys = operators::by_length(function.params.order_by, schema)?;
+    function.params.order_by = keys.data;
+    let window = window_of_type(function, schema)?;
+    Ok(Transformed::new_transformed(window.data, keys.transformed || window.transformed))
+}
+
+fn window_of_type(function: WindowFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let WindowFunctionDefinition::AggregateUDF(aggregate) = &function.fun else {
         return ranking(function);
     };

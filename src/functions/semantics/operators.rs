@@ -6,7 +6,7 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{
-    Between, BinaryExpr, Cast, Expr, ExprSchemable, Like, Operator, lit,
+    Between, BinaryExpr, Cast, Expr, ExprSchemable, Like, Operator, SortExpr, lit,
 };
 
 use super::super::udf::call;
@@ -33,12 +33,9 @@ pub(super) fn binary_operator(binary: BinaryExpr, schema: &DFSchema) -> Result<T
                 Some(to) => Transformed::yes(cast_unless(expr, own, &to)),
                 None => Transformed::no(expr),
             };
-            if is_interval(&types.0) && is_interval(&types.1) {
-                let order = |expr| Ok(call(rows::named("interval_order")?, vec![expr]));
-                let (left, right): (Result<Expr>, Result<Expr>) = (order(left), order(right));
-                let expr = BinaryExpr::new(Box::new(left?), op, Box::new(right?));
-                return Ok(Transformed::yes(Expr::BinaryExpr(expr)));
-            }
+            let lengths = all_by_length(vec![left, right], schema)?;
+            let changed = changed || lengths.transformed;
+            let [left, right] = all_of(lengths.data)?;
             let left = as_moment(left, &types.0, &types.1);
             let right = as_moment(right, &types.1, &types.0);
             let changed = changed || left.transformed || right.transformed;
@@ -55,6 +52,23 @@ pub(super) fn binary_operator(binary: BinaryExpr, schema: &DFSchema) -> Result<T
         Operator::StringConcat => texts_joined(*left, *right, schema),
         _ => Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))),
     }
+}
+
+/// Keys to sort by, with intervals in the order of their lengths.
+pub(super) fn by_length(
+    keys: Vec<SortExpr>,
+    schema: &DFSchema,
+) -> Result<Transformed<Vec<SortExpr>>> {
+    let mut changed = false;
+    let keys = keys.into_iter().map(|key| {
+        if !is_interval(&key.expr.get_type(schema)?) {
+            return Ok(key);
+        }
+        changed = true;
+        Ok(SortExpr { expr: call(rows::named("interval_order")?, vec![key.expr]), ..key })
+    });
+    let keys = keys.collect::<Result<_>>()?;
+    Ok(Transformed::new_transformed(keys, changed))
 }
 
 fn arithmetic(
@@ -338,7 +352,10 @@ pub(super) fn bounds(between: Between, schema: &DFSchema) -> Result<Transformed<
     let Between { expr, negated, .. } = between;
     let beside_floats = floats::alike(vec![*expr, low.data, high.data], schema)?;
     let changed = low.transformed || high.transformed || beside_floats.transformed;
-    let [expr, low, high] = all_of(beside_floats.data)?;
+    let sides = beside_floats.data;
+    let lengths = all_by_length(sides, schema)?;
+    let changed = changed || lengths.transformed;
+    let [expr, low, high] = all_of(lengths.data)?;
     let between = Between::new(Box::new(expr), negated, Box::new(low), Box::new(high));
     let expr = Expr::Between(between);
     Ok(Transformed::new_transformed(expr, changed))
@@ -348,22 +365,35 @@ pub(super) fn items(list: InList, schema: &DFSchema) -> Result<Transformed<Expr>
     if jsonb::told(&list.expr, schema) == Some(PgType::Jsonb) {
         return of_jsonb(list, schema);
     }
-    let InList { expr, mut list, negated } = list;
-    list.insert(0, *expr);
-    let beside_floats = floats::alike(list, schema)?;
-    let (mut changed, mut list) = (beside_floats.transformed, beside_floats.data);
-    let list = InList { expr: Box::new(list.remove(0)), list, negated };
-    if !list.list.iter().any(|item| quoted(item).is_some()) {
-        return Ok(Transformed::new_transformed(Expr::InList(list), changed));
-    }
-    let mut items = Vec::with_capacity(list.list.len());
-    for item in list.list {
-        let item = literal_as(item, &list.expr, schema)?;
+    let InList { expr, list, negated } = list;
+    let mut changed = false;
+    let mut all = Vec::with_capacity(list.len() + 1);
+    all.push(expr.as_ref().clone());
+    for item in list {
+        let item = literal_as(item, &expr, schema)?;
         changed |= item.transformed;
-        items.push(item.data);
+        all.push(item.data);
     }
-    let expr = Expr::InList(InList { expr: list.expr, list: items, negated: list.negated });
-    Ok(Transformed::new_transformed(expr, changed))
+    let beside_floats = floats::alike(all, schema)?;
+    changed |= beside_floats.transformed;
+    let lengths = all_by_length(beside_floats.data, schema)?;
+    changed |= lengths.transformed;
+    let mut list = lengths.data;
+    let expr = Box::new(list.remove(0));
+    let list = Expr::InList(InList { expr, list, negated });
+    Ok(Transformed::new_transformed(list, changed))
+}
+
+/// Intervals that are compared with each other by their lengths; anything else as it is.
+fn all_by_length(exprs: Vec<Expr>, schema: &DFSchema) -> Result<Transformed<Vec<Expr>>> {
+    for expr in &exprs {
+        if !is_interval(&expr.get_type(schema)?) {
+            return Ok(Transformed::no(exprs));
+        }
+    }
+    let length = |expr| Ok(call(rows::named("interval_order")?, vec![expr]));
+    let lengths: Result<Vec<Expr>> = exprs.into_iter().map(length).collect();
+    Ok(Transformed::yes(lengths?))
 }
 
 /// A list of jsonb, each compared by its meaning.

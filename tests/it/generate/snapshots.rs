@@ -187,7 +187,7 @@ snapshot!(
     "SELECT random() FROM orders",
     "SELECT power(2.5, amount) FROM orders",
     "SELECT o.id FROM orders AS o WHERE EXISTS (SELECT 1 FROM customers AS c WHERE c.id = o.customer_id)",
-    "SELECT placed - completed FROM orders",
+    "SELECT justify_hours(placed - completed) FROM orders",
     "SELECT channel ~ 'a{2}' FROM orders",
 );
 

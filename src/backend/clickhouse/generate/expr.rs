@@ -77,8 +77,10 @@ impl Generator<'_> {
                 casts::cast(value, field.data_type())
             }
             Expr::ScalarFunction(call) => {
-                let args: Result<Vec<Value>> =
-                    call.args.iter().map(|arg| self.expr(arg, scope)).collect();
+                let args: Result<Vec<Value>> = match call.func.name() {
+                    "date_bin" => call.args.iter().map(|arg| self.operand(arg, scope)).collect(),
+                    _ => call.args.iter().map(|arg| self.expr(arg, scope)).collect(),
+                };
                 let data_type = expr.get_type(scope.schema).map_err(untyped)?;
                 functions::scalar(call.func.name(), args?, data_type)
             }
@@ -99,11 +101,21 @@ impl Generator<'_> {
             }
             Operator::StringConcat => self.concatenation(binary, scope),
             op => {
-                let left = self.expr(&binary.left, scope)?;
-                let right = self.expr(&binary.right, scope)?;
+                let left = self.operand(&binary.left, scope)?;
+                let right = self.operand(&binary.right, scope)?;
                 let sides = [left.clone(), right.clone()];
                 Ok(nan::computed(functions::operator(op, left, right)?, &sides))
             }
+        }
+    }
+
+    /// Intervals that no two moments differ by are constants, for whoever knows what to do with them.
+    fn operand(&mut self, expr: &Expr, scope: Scope) -> Result<Value> {
+        match expr {
+            Expr::Literal(interval @ ScalarValue::IntervalMonthDayNano(Some(_)), _) => {
+                Ok(literal::added(interval))
+            }
+            other => self.expr(other, scope),
         }
     }
 

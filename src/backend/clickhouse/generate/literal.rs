@@ -3,11 +3,12 @@
 use std::fmt::Write;
 
 use chrono::{DateTime, NaiveDate};
-use datafusion::arrow::datatypes::{DataType, TimeUnit};
+use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano, TimeUnit};
 use datafusion::common::ScalarValue;
 
 use super::value::{Binding, Value};
 use super::{NotPushable, Result};
+use crate::functions::Interval;
 
 /// A string literal. ClickHouse takes backslashes as escapes, and control characters are escaped so
 /// that the statement stays readable in logs; everything else stands for itself.
@@ -87,8 +88,8 @@ pub(crate) fn null(data_type: &DataType) -> Result<String> {
 pub(crate) fn literal(value: &ScalarValue) -> Result<Value> {
     let data_type = value.data_type();
     let sql = match value {
-        // An interval has no text of its own: it is written with what it is added to.
-        ScalarValue::IntervalMonthDayNano(Some(_)) => String::new(),
+        ScalarValue::IntervalMonthDayNano(None) => null(&DataType::Int64)?,
+        ScalarValue::IntervalMonthDayNano(Some(interval)) => span(*interval)?,
         value if value.is_null() => null(&data_type)?,
         value => literal_sql(value)?,
     };
@@ -96,6 +97,20 @@ pub(crate) fn literal(value: &ScalarValue) -> Result<Value> {
     let binding = if sql.starts_with('-') { Binding::Sum } else { Binding::Atom };
     let sql = if binding == Binding::Sum { format!("({sql})") } else { sql };
     Ok(Value { literal: Some(value.clone()), range, ..Value::new(sql, data_type, value.is_null()) })
+}
+
+/// An interval that its user writes in a way of its own.
+pub(crate) fn added(value: &ScalarValue) -> Value {
+    Value { literal: Some(value.clone()), ..Value::new(String::new(), value.data_type(), false) }
+}
+
+/// An interval as differences of moments are: in microseconds. Of others they don't tell all.
+fn span(interval: IntervalMonthDayNano) -> Result<String> {
+    let interval = Interval::from(interval);
+    let alike = Interval::of_order(interval.order()).ok().filter(|alike| *alike == interval);
+    let alike =
+        alike.ok_or_else(|| NotPushable::new("an interval that no two moments differ by"))?;
+    Ok(integer(alike.order()))
 }
 
 fn literal_sql(value: &ScalarValue) -> Result<String> {

@@ -89,8 +89,8 @@ impl Generator<'_> {
         }
         let value = match fun {
             WindowFunctionDefinition::WindowUDF(function) => {
-                let over = format!("({})", over.join(" "));
-                functions::window(function.name(), &WindowCall { args, over, data_type })?
+                let (over, frame) = (over.join(" "), frame_text(window_frame));
+                functions::window(function.name(), &WindowCall { args, over, frame, data_type })?
             }
             WindowFunctionDefinition::AggregateUDF(function) => {
                 over.push(frame_text(window_frame)?);

@@ -30,6 +30,15 @@ pub(super) const ENTRIES: &[Entry] = &[
         examples: &[("bool_and(i > 0)", Some("t")), ("bool_and(i > 1)", Some("f")), ("bool_and(i > 0) FILTER (WHERE i > 100)", None)] },
     Entry { name: "bool_or", signature: "bool -> bool", constants: &[], form: Form::Aggregate(|call| truth("max", call)),
         examples: &[("bool_or(i > 4)", Some("t")), ("bool_or(i > 5)", Some("f"))] },
+    Entry { name: "bit_and", signature: "int -> the same", constants: &[], form: Form::Aggregate(|call| bits("groupBitAnd", call)),
+        examples: &[("bit_and(i)", Some("0")), ("bit_and(-i)", Some("-8")), ("bit_and(i) FILTER (WHERE i > 100)", None)] },
+    Entry { name: "bit_or", signature: "int -> the same", constants: &[], form: Form::Aggregate(|call| bits("groupBitOr", call)),
+        examples: &[("bit_or(i)", Some("7")), ("bit_or(i) FILTER (WHERE i > 100)", None)] },
+    Entry { name: "bit_xor", signature: "int -> the same", constants: &[], form: Form::Aggregate(|call| bits("groupBitXor", call)),
+        examples: &[("bit_xor(i)", Some("6")), ("bit_xor(DISTINCT i)", Some("2")), ("bit_xor(i) FILTER (WHERE i > 100)", None)] },
+    Entry { name: "mode", signature: "WITHIN GROUP (ORDER BY any) -> the same", constants: &[], form: Form::Aggregate(mode),
+        examples: &[("mode() WITHIN GROUP (ORDER BY i)", Some("4")), ("mode() WITHIN GROUP (ORDER BY t)", Some("a")), ("mode() WITHIN GROUP (ORDER BY n)", Some("0.01")), ("mode() WITHIN GROUP (ORDER BY d)", Some("1960-01-01")),
+            ("mode() WITHIN GROUP (ORDER BY t) FILTER (WHERE i > 100)", None)] },
     Entry { name: "approx_distinct", signature: "any -> int8; near count(DISTINCT)", constants: &[], form: Form::Aggregate(approx_distinct), examples: &[] },
     Entry { name: "percentile_cont", signature: "float8 WITHIN GROUP (ORDER BY number) -> float8", constants: &[], form: Form::Aggregate(|call| percentile("quantileExactInclusive", call)),
         examples: &[("percentile_cont(0.5) WITHIN GROUP (ORDER BY i)", Some("4")), ("percentile_cont(0.25) WITHIN GROUP (ORDER BY n)", Some("0.5")), ("percentile_cont(0.5) WITHIN GROUP (ORDER BY f)", Some("2.75")),
@@ -239,6 +248,44 @@ fn packed_place(call: &AggregateCall) -> Result<Option<String>> {
 fn truth(function: &str, call: &AggregateCall) -> Result<Value> {
     let sql = call.of(function, &call.arg(0)?.sql);
     Ok(Value { loose_bool: true, ..Value::new(sql, DataType::Boolean, true) })
+}
+
+/// Of no rows ClickHouse gives zeros or ones, unless the argument may be NULL.
+fn bits(function: &str, call: &AggregateCall) -> Result<Value> {
+    let arg = call.arg(0)?;
+    if !call.data_type.is_signed_integer() || arg.data_type != call.data_type {
+        return Err(NotPushable::new(format!("{function} of {}", arg.data_type)));
+    }
+    let argument = match arg.nullable {
+        true => arg.typed()?,
+        false => format!("toNullable({})", arg.typed()?),
+    };
+    let sql = format!("to{}({})", call.data_type, call.of(function, &argument));
+    Ok(Value::new(sql, call.data_type.clone(), true))
+}
+
+/// The most frequent value, of several the least, from how often there is each.
+fn mode(call: &AggregateCall) -> Result<Value> {
+    let arg = call.arg(0)?;
+    let descends = call.order.first().is_some_and(|key| !key.ascends);
+    if call.distinct || descends || nan::is_possible(arg) {
+        return Err(NotPushable::new(
+            "a mode of distinct values, of floats or in descending order",
+        ));
+    }
+    let value = arg.typed()?;
+    let (values, ones) = match arg.nullable {
+        true => (
+            format!("if({value} IS NULL, [], [assumeNotNull({value})])"),
+            format!("if({value} IS NULL, [], [toUInt64(1)])"),
+        ),
+        false => (format!("[{value}]"), "[toUInt64(1)]".to_owned()),
+    };
+    let counts = call.of("sumMap", &format!("{values}, {ones}"));
+    let pairs = format!("arrayZip(({counts}).1, ({counts}).2)");
+    let first = format!("arraySort(pair -> (-toInt64(pair.2), pair.1), {pairs})[1].1");
+    let count = call.of("count", &value);
+    Ok(Value::new(format!("if({count} = 0, NULL, {first})"), call.data_type.clone(), true))
 }
 
 fn approx_distinct(call: &AggregateCall) -> Result<Value> {

@@ -6,6 +6,7 @@ mod fiscal;
 mod numeric;
 mod other;
 mod shares;
+mod spans;
 mod text;
 mod time;
 mod window;
@@ -85,6 +86,7 @@ pub fn entries() -> impl Iterator<Item = &'static Entry> {
         .iter()
         .chain(text::ENTRIES)
         .chain(time::ENTRIES)
+        .chain(spans::ENTRIES)
         .chain(fiscal::ENTRIES)
         .chain(other::ENTRIES)
         .chain(shares::ENTRIES)

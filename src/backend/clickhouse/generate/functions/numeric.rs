@@ -26,6 +26,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         examples: &[("1.5::float8 + 2", Some("3.5")), ("0.1::float8 * 3", Some("0.30000000000000004")), ("- 1.5::float8", Some("-1.5"))] },
     Entry { name: "/ %", signature: "int, int -> int; cut towards zero", constants: &[], form: Form::Syntax,
         examples: &[("7 / 2", Some("3")), ("-7 / 2", Some("-3")), ("7 / -2", Some("-3")), ("7 % 3", Some("1")), ("-7 % 3", Some("-1")), ("7 % -3", Some("1"))] },
+    Entry { name: "mod", signature: "int, int -> int; cut towards zero", constants: &[], form: Form::Scalar(|call| operator(Operator::Modulo, call.arg(0)?.clone(), call.arg(1)?.clone())),
+        examples: &[("mod(-7, 3)", Some("-1")), ("mod(7, -3)", Some("1"))] },
     Entry { name: "numeric_div", signature: "numeric, numeric -> numeric(38,16)", constants: &[], form: Form::Scalar(numeric_div),
         examples: &[("7 / 2.0", Some("3.5000000000000000")), ("10.0 / 3", Some("3.3333333333333333")), ("-20.00 / 3.0", Some("-6.6666666666666667")),
             ("2 / 3.0", Some("0.6666666666666667")), ("0.00 / 3.0", Some("0.0000000000000000")), ("1.0 / nullif(0.0, 0)", None),

@@ -21,6 +21,8 @@ pub(super) const ENTRIES: &[Entry] = &[
         examples: &[("length('ünï')", Some("3")), ("char_length('')", Some("0"))] },
     Entry { name: "octet_length", signature: "text -> int4", constants: &[], form: Form::Scalar(|call| counted(call, "length")),
         examples: &[("octet_length('ünï')", Some("5"))] },
+    Entry { name: "bit_length", signature: "text -> int4", constants: &[], form: Form::Scalar(|call| counted(call, "8 * length")),
+        examples: &[("bit_length('ünï')", Some("40"))] },
     Entry { name: "strpos", signature: "text, text -> int4", constants: &[], form: Form::Scalar(|call| counted(call, "positionUTF8")),
         examples: &[("strpos('übc', 'c')", Some("3")), ("position('x' in 'abc')", Some("0")), ("strpos('abc', '')", Some("1"))] },
     Entry { name: "lower", signature: "text -> text", constants: &[], form: Form::Scalar(|call| call.of("lowerUTF8")),
@@ -54,6 +56,12 @@ pub(super) const ENTRIES: &[Entry] = &[
         examples: &[("reverse('äbc')", Some("cbä"))] },
     Entry { name: "repeat", signature: "text, int -> text", constants: &[1], form: Form::Scalar(|call| of_constant(call, "repeat")),
         examples: &[("repeat('ab', 3)", Some("ababab")), ("repeat('ab', -1)", Some(""))] },
+    Entry { name: "translate", signature: "text, text, text -> text", constants: &[1, 2], form: Form::Scalar(translate),
+        examples: &[("translate('äbcd', 'äd', 'xy')", Some("xbcy")), ("translate('abcd', 'abc', 'x')", Some("xd")), ("translate('abca', 'aa', 'xy')", Some("xbcx")), ("translate('abc', '', 'x')", Some("abc")), ("translate('a\\b-c]', '\\-]', '/_')", Some("a/b_c"))] },
+    Entry { name: "md5", signature: "text -> text", constants: &[], form: Form::Scalar(md5),
+        examples: &[("md5('ä')", Some("8419b71c87a225a2c70b50486fbee545")), ("md5('')", Some("d41d8cd98f00b204e9800998ecf8427e"))] },
+    Entry { name: "to_hex", signature: "int4 | int8 -> text", constants: &[], form: Form::Scalar(to_hex),
+        examples: &[("to_hex(255)", Some("ff")), ("to_hex((-1)::int4)", Some("ffffffff")), ("to_hex(0)", Some("0")), ("to_hex((-255)::int8)", Some("ffffffffffffff01")), ("to_hex(4096)", Some("1000"))] },
     Entry { name: "stored_uuid", signature: "text -> uuid; a source's text", constants: &[], form: Form::Scalar(stored_uuid), examples: &[] },
     Entry { name: "LIKE", signature: "text, text -> bool; the pattern a constant", constants: &[], form: Form::Syntax,
         examples: &[("'abc' LIKE 'a%'", Some("t")), ("'abc' LIKE '_c'", Some("f")), ("'ä' LIKE '_'", Some("t")), ("'a%c' LIKE 'a\\%c'", Some("t")), ("'axc' LIKE 'a\\%c'", Some("f")),
@@ -190,6 +198,40 @@ fn split_part(call: &Call) -> Result<Value> {
         return Ok(call.result(format!("if({text} IS NULL, NULL, arrayElement({parts}, {part}))")));
     }
     Ok(call.result(format!("arrayElement({parts}, {part})")))
+}
+
+/// Of a character that is written twice, the first counts.
+fn translate(call: &Call) -> Result<Value> {
+    let (from, to) = (call.text(1, "characters to replace")?, call.text(2, "replacements")?);
+    let mut pairs: Vec<(char, Option<char>)> = Vec::new();
+    let mut replacements = to.chars();
+    for character in from.chars() {
+        let replacement = replacements.next();
+        if pairs.iter().all(|(known, _)| *known != character) {
+            pairs.push((character, replacement));
+        }
+    }
+    // Those without a replacement are left out, which ClickHouse does for the last ones.
+    pairs.sort_by_key(|(_, replacement)| replacement.is_none());
+    let from: String = pairs.iter().map(|(character, _)| *character).collect();
+    let to: String = pairs.iter().filter_map(|(_, replacement)| *replacement).collect();
+    let [from, to] = [from, to].map(|characters| literal::text(&characters));
+    Ok(call.result(format!("translateUTF8({}, {from}, {to})", call.arg(0)?.sql)))
+}
+
+fn md5(call: &Call) -> Result<Value> {
+    Ok(call.result(format!("lower(hex(MD5({})))", call.arg(0)?.sql)))
+}
+
+/// All digits of a number of its width, without the zeros before them.
+fn to_hex(call: &Call) -> Result<Value> {
+    let number = call.arg(0)?;
+    if !matches!(number.data_type, DataType::Int32 | DataType::Int64) {
+        return Err(NotPushable::new(format!("to_hex of {}", number.data_type)));
+    }
+    let of_width = format!("to{}({})", number.data_type, number.sql);
+    let digits = format!("trimLeft(lower(hex({of_width})), '0')");
+    Ok(call.result(format!("if({} = 0, '0', {digits})", number.at(Binding::Sum))))
 }
 
 fn starts_with(call: &Call) -> Result<Value> {

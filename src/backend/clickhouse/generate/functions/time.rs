@@ -10,7 +10,7 @@ use super::super::literal;
 use super::super::native::Stored;
 use super::super::value::{Binding, Midnight, Moved, Value, Wall};
 use super::super::{NotPushable, Result};
-use super::{Call, Entry, Form};
+use super::{Call, Entry, Form, spans};
 use crate::backend::clickhouse::errors::TOO_MANY_PERIODS;
 use crate::functions::time::{PERIODS_MAX, TIMESTAMP};
 use crate::functions::{PatternPart, Unit, finest_unit, pattern_parts};
@@ -118,11 +118,11 @@ fn is_date(value: &Value) -> bool {
     value.data_type == DataType::Date32
 }
 
-fn is_timestamp(value: &Value) -> bool {
+pub(super) fn is_timestamp(value: &Value) -> bool {
     matches!(value.data_type, DataType::Timestamp(TimeUnit::Microsecond, _))
 }
 
-fn unit_of(call: &Call) -> Result<Unit> {
+pub(super) fn unit_of(call: &Call) -> Result<Unit> {
     let text = call.text(0, "a unit")?;
     Unit::parse(text).ok_or_else(|| NotPushable::new(format!("the unit {text}")))
 }
@@ -347,6 +347,9 @@ fn field_of(call: &Call) -> Result<(Unit, &Value)> {
 }
 
 fn extract(call: &Call) -> Result<Value> {
+    if let Some(field) = spans::extract(call)? {
+        return Ok(field);
+    }
     let (unit, moment) = field_of(call)?;
     let sql = &moment.sql;
     let field = match (unit, whole_field(unit, sql)) {
@@ -361,6 +364,9 @@ fn extract(call: &Call) -> Result<Value> {
 }
 
 fn date_part(call: &Call) -> Result<Value> {
+    if let Some(field) = spans::date_part(call)? {
+        return Ok(field);
+    }
     let (unit, moment) = field_of(call)?;
     let sql = &moment.sql;
     if let Some(field) = whole_field(unit, sql) {
