@@ -35,7 +35,7 @@ impl Binder<'_> {
                 self.resolve_column(expr, &idents, scope, clause)
             }
             Expr::Function(function) => {
-                spelling::age_until_today(function);
+                spelling::outside_of_catalogue(function);
                 let replaced = self.resolve_function(function, scope, clause)?;
                 let (found, replacement) = replaced;
                 if let Some(replacement) = replacement {

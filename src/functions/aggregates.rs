@@ -117,6 +117,19 @@ impl AggregateUDFImpl for Arrays {
         self.inner.return_type(types)
     }
 
+    /// An array of json is one of json: its items are no texts to be quoted.
+    fn return_field(&self, fields: &[FieldRef]) -> Result<FieldRef> {
+        let field = self.inner.return_field(fields)?;
+        let told = fields.first().and_then(|item| item.metadata().get(PG_TYPE_KEY));
+        Ok(match told.map(String::as_str) {
+            Some(json @ ("json" | "jsonb")) => {
+                let told = HashMap::from([(PG_TYPE_KEY.to_owned(), format!("_{json}"))]);
+                Arc::new(field.as_ref().clone().with_metadata(told))
+            }
+            _ => field,
+        })
+    }
+
     fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
         self.inner.state_fields(args)
     }

@@ -56,6 +56,7 @@ pub use grain::Grain;
 pub(crate) use interval::Interval;
 use patterns::shows_zone;
 pub(crate) use patterns::{PatternPart, exact_unit, finest_unit, pattern_parts};
+pub(crate) use rows::record_text;
 pub(crate) use shape::{is_comparison, quoted};
 pub(crate) use simplify::Simplify;
 pub use simplify::simplify;

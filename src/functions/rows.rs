@@ -59,6 +59,12 @@ pub(super) enum Value<'a> {
     Row(Vec<(String, Value<'a>)>),
 }
 
+/// A row of an array of structs as Postgres writes a record: `(1,"a b",)`.
+pub(crate) fn record_text(records: &dyn Array, row: usize) -> Option<String> {
+    let record = Value::at(records, row);
+    (!record.is_null()).then(|| super::strings::output(&record))
+}
+
 pub(super) type Outcome = std::result::Result<Value<'static>, FunctionError>;
 
 impl<'a> Value<'a> {
@@ -734,6 +740,18 @@ fn shaped<'a>(value: Value<'a>, field: &Field, kind: Kind) -> Value<'a> {
             ) =>
         {
             Value::Json(text)
+        }
+        (Value::List(items), _)
+            if matches!(
+                field.metadata().get(PG_TYPE_KEY).map(String::as_str),
+                Some("_json" | "_jsonb")
+            ) =>
+        {
+            let json = |item| match item {
+                Value::Text(text) => Value::Json(text),
+                other => other,
+            };
+            Value::List(items.into_iter().map(json).collect())
         }
         (value, _) => value,
     }

@@ -31,6 +31,10 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
             value => quoted_literal(&output(value)),
         }))).of_nulls(),
     ] },
+    // Said when the types are known, before any row is read.
+    RowFunction { name: "value_type", overloads: &[
+        Overload::new(&[Kind::Any], rows::text, |_| Ok(Value::Null)).of_nulls(),
+    ] },
     RowFunction { name: "chr", overloads: &[
         Overload::new(&[Kind::Int], rows::text, |args| character(args[0].int())),
     ] },

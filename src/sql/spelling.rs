@@ -70,14 +70,21 @@ pub(crate) fn rewrite(expr: &mut Expr) {
     }
 }
 
-/// `age(moment)`, counted from the beginning of today. In the catalogue it means something else.
-pub(crate) fn age_until_today(function: &mut Function) {
+/// Functions of which the catalogue has its own: `age(moment)`, counted from the beginning of today,
+/// and `pg_typeof`.
+pub(crate) fn outside_of_catalogue(function: &mut Function) {
     let name = function.name.0.last().and_then(|part| part.as_ident());
+    let Some(name) = name.map(|name| name.value.to_lowercase()) else { return };
     let FunctionArguments::List(list) = &mut function.args else { return };
-    if list.args.len() == 1 && name.is_some_and(|name| name.value.eq_ignore_ascii_case("age")) {
-        list.args.insert(0, unnamed(call("current_date", Vec::new())));
-        function.name = ObjectName::from(vec![Ident::with_quote('"', "timestamp_age")]);
-    }
+    let own = match (name.as_str(), list.args.len()) {
+        ("age", 1) => {
+            list.args.insert(0, unnamed(call("current_date", Vec::new())));
+            "timestamp_age"
+        }
+        ("pg_typeof", 1) => "value_type",
+        _ => return,
+    };
+    function.name = ObjectName::from(vec![Ident::with_quote('"', own)]);
 }
 
 /// `1e100::float8`: a float is read from its text, since no decimal has as many digits.

@@ -199,7 +199,7 @@ async fn few_rows_arrive_for_an_aggregate() {
         let is_one_row = sent
             .iter()
             .any(|line| ["sum", "max(", "groupBit"].iter().any(|part| line.contains(part)));
-        let is_reduced = is_one_row || sent.iter().any(|line| groups(&line));
+        let is_reduced = is_one_row || sent.iter().any(groups);
         if is_reduced != *expected {
             faults.push(format!("{sql}:\n{}", sent.join("\n")));
         }

@@ -14,7 +14,7 @@ use datafusion::logical_expr::{Cast, Expr, ExprSchemable, WindowFunctionDefiniti
 use super::super::sums::{Number, numeric_if, summable};
 use super::super::udf::call;
 use super::super::{
-    aggregates, decimals, deviations, fiscal, greatest, jsonb, numeric, percentile, quoted,
+    aggregates, decimals, deviations, fiscal, greatest, int4, jsonb, numeric, percentile, quoted,
     registry, rows, text, time,
 };
 use super::casts::cast_unless;
@@ -135,6 +135,7 @@ fn of_type(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Ex
             };
             Ok(Transformed::yes(call(&function.func, vec![array.clone(), index])))
         }
+        ("value_type", [value]) => Ok(Transformed::yes(lit(type_name(value, schema)?))),
         ("degrees", [number]) => {
             let number = cast_unless(number.clone(), &number.get_type(schema)?, &DataType::Float64);
             Ok(Transformed::yes(call(numeric::float_div(), vec![number, lit(RADIANS_IN_DEGREE)])))
@@ -146,6 +147,25 @@ fn of_type(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Ex
         ("log", [_]) => Ok(Transformed::yes(call(rows::named("log10")?, function.args))),
         _ => row_function(function, schema),
     }
+}
+
+/// How `pg_typeof` calls the type of a value.
+fn type_name(value: &Expr, schema: &DFSchema) -> Result<String> {
+    if quoted(value).is_some() {
+        return Ok("unknown".to_owned());
+    }
+    match jsonb::told(value, schema) {
+        Some(PgType::Json) => return Ok("json".to_owned()),
+        Some(PgType::Jsonb) => return Ok("jsonb".to_owned()),
+        Some(PgType::Uuid) => return Ok("uuid".to_owned()),
+        Some(PgType::Varchar) => return Ok("character varying".to_owned()),
+        _ => {}
+    }
+    let data_type = match int4::narrowed(value, schema)? {
+        Some(narrow) => narrow.get_type(schema)?,
+        None => value.get_type(schema)?,
+    };
+    Ok(rows::type_name(&data_type))
 }
 
 /// Postgres multiplies by it and divides by it.

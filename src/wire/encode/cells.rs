@@ -13,6 +13,7 @@ use datafusion::arrow::compute::{CastOptions, cast_with_options};
 use datafusion::arrow::datatypes::{DataType, IntervalUnit, TimeUnit};
 
 use crate::error::QueryError;
+use crate::functions::record_text;
 use crate::session::SessionError;
 use crate::sql::types::PgType;
 
@@ -114,12 +115,17 @@ impl Cells {
                 Self::List(list.clone(), Box::new(Self::new(list.values(), &item)?))
             }
             D::Struct(_) => {
-                let object: &StructArray = array.as_struct();
-                let (name, oid) = match object.columns() {
-                    [name, oid] => (cast(name, &D::Utf8)?, cast(oid, &D::Int64)?),
-                    _ => return through(D::Utf8),
-                };
-                Self::Object(name.as_string().clone(), oid.as_primitive().clone())
+                let record: &StructArray = array.as_struct();
+                match (record.column_by_name("name"), record.column_by_name("oid")) {
+                    // A name of the catalogue with what it names.
+                    (Some(name), Some(oid)) if !matches!(pg_type, PgType::Text) => {
+                        let (name, oid) = (cast(name, &D::Utf8)?, cast(oid, &D::Int64)?);
+                        Self::Object(name.as_string().clone(), oid.as_primitive().clone())
+                    }
+                    _ => {
+                        Self::Text((0..record.len()).map(|row| record_text(record, row)).collect())
+                    }
+                }
             }
             D::LargeList(field) | D::FixedSizeList(field, _) | D::ListView(field) => {
                 return through(D::List(field.clone()));
