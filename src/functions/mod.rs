@@ -22,6 +22,7 @@ mod int4;
 mod interval;
 mod json;
 mod jsonb;
+mod lengths;
 mod maths;
 mod moments;
 pub mod numeric;
@@ -102,6 +103,11 @@ pub fn registry() -> &'static Registry {
     &REGISTRY
 }
 
+/// DataFusion's functions that make as many items as they are told: Postgres doesn't have them, and no
+/// answer needs them.
+const UNBOUNDED: [&str; 5] =
+    ["range", "array_repeat", "list_repeat", "array_resize", "list_resize"];
+
 impl Registry {
     fn new() -> Self {
         let mut registry = Self {
@@ -115,6 +121,7 @@ impl Registry {
         for udf in SessionStateDefaults::default_scalar_functions() {
             registry.add_scalar(udf);
         }
+        registry.scalar.retain(|name, _| !UNBOUNDED.contains(&name.as_str()));
         // Ours come last: they replace DataFusion's of the same name.
         for udf in numeric::all()
             .into_iter()

@@ -116,6 +116,15 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Bytes of the texts in it.
+    fn text_bytes(&self) -> usize {
+        match self {
+            Value::Text(text) | Value::Json(text) => text.len(),
+            Value::List(items) => items.iter().map(Value::text_bytes).sum(),
+            _ => 0,
+        }
+    }
+
     /// The number of an integer, else 0, which signatures exclude.
     pub(super) fn int(&self) -> i64 {
         match self {
@@ -492,6 +501,12 @@ impl RowFunction {
         ways.min_by_key(|(distance, _)| *distance).map(|(_, way)| way)
     }
 
+    fn too_large(&self) -> FunctionError {
+        let message = format!("texts made by {} are too large", written_name(self.name));
+        FunctionError::new("54000", message)
+            .with_hint("Choose shorter texts, or fewer rows: WHERE or LIMIT in a subquery.")
+    }
+
     fn undefined(&self, types: &[Arrow]) -> FunctionError {
         undefined(self.name, types)
     }
@@ -596,6 +611,7 @@ fn table() -> impl Iterator<Item = &'static RowFunction> {
         super::patterns::FUNCTIONS,
         super::regex::FUNCTIONS,
         super::strings::FUNCTIONS,
+        super::lengths::FUNCTIONS,
         super::maths::FUNCTIONS,
         super::deviations::FUNCTIONS,
         super::arrays::FUNCTIONS,
@@ -628,6 +644,9 @@ pub(super) fn named(name: &str) -> Result<&'static Arc<ScalarUDF>> {
 
 static SIGNATURE: LazyLock<Signature> =
     LazyLock::new(|| Signature::user_defined(Volatility::Immutable));
+
+/// Bytes of all texts that a function makes of the rows of one batch: no pool knows of them.
+const BATCH_BYTES_MAX: usize = 256 << 20;
 
 struct RowUdf {
     function: &'static RowFunction,
@@ -702,6 +721,7 @@ impl ScalarUDFImpl for RowUdf {
         let data_type = args.return_field.data_type();
         let mut results = Vec::with_capacity(rows);
         let mut values = Vec::with_capacity(arrays.len());
+        let mut bytes = 0_usize;
         for row in 0..rows {
             values.clear();
             for (index, array) in arrays.iter().enumerate() {
@@ -715,6 +735,10 @@ impl ScalarUDFImpl for RowUdf {
                 true => Value::Null,
                 false => (way.eval)(&values)?,
             };
+            bytes += value.text_bytes();
+            if bytes > BATCH_BYTES_MAX {
+                return Err(self.function.too_large().into());
+            }
             results.push(value.into_scalar(data_type)?);
         }
         if scalar && let Some(value) = results.pop() {

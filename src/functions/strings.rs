@@ -4,15 +4,12 @@ use std::fmt::Write as _;
 
 use super::calendar::{clock_text, date_text, timestamp_text};
 use super::error::FunctionError;
+use super::lengths::{BYTES_MAX, too_long};
 use super::rows::{self, Kind, Outcome, Overload, RowFunction, Value};
 use super::text::float8;
 use super::time::instant_text;
 
 type Result<T> = std::result::Result<T, FunctionError>;
-
-/// A text that a function makes has no more bytes than this: as in Postgres, about a gigabyte would
-/// be possible, but nobody means it.
-const BYTES_MAX: usize = 16 << 20;
 
 #[rustfmt::skip]
 pub(super) const FUNCTIONS: &[RowFunction] = &[
@@ -402,7 +399,7 @@ fn format(args: &[Value<'_>]) -> Outcome {
         };
         let padding = width.saturating_sub(text.chars().count());
         if out.len() + padding + text.len() > BYTES_MAX {
-            return Err(FunctionError::new("54000", "requested length too large"));
+            return Err(too_long());
         }
         if !left {
             out.push_str(&" ".repeat(padding));

@@ -9,12 +9,12 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::{DataType, Field};
 use datafusion::common::{Column, DFSchema, DFSchemaRef, internal_err};
 use datafusion::error::Result;
+use datafusion::functions_nested::range::range_udf;
 use datafusion::logical_expr::{
     Expr, Extension, LogicalPlan, LogicalPlanBuilder, UserDefinedLogicalNodeCore,
 };
 
 use super::PlanError;
-use crate::functions::registry;
 
 /// Each row of `input` once for every number from `from` up to `end`, the end itself excluded: both
 /// are expressions over its columns of type int8, not NULL and not negative. The schema is the
@@ -58,10 +58,7 @@ impl Spread {
 
     /// What DataFusion runs for it: a list of the numbers, unnested.
     pub(crate) fn unnested(&self) -> Result<LogicalPlan> {
-        let Some(range) = registry().scalar.get("range") else {
-            return internal_err!("no function range");
-        };
-        let numbers = range.call(vec![self.from.clone(), self.end.clone()]).alias(&self.name);
+        let numbers = range_udf().call(vec![self.from.clone(), self.end.clone()]).alias(&self.name);
         let columns = self.input.schema().columns().into_iter().map(Expr::Column);
         LogicalPlanBuilder::from(self.input.clone())
             .project(columns.chain([numbers]))?

@@ -54,7 +54,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         examples: &[("rpad('abc', 6, 'xy')", Some("abcxyx")), ("rpad('abc', 2)", Some("ab"))] },
     Entry { name: "reverse", signature: "text -> text", constants: &[], form: Form::Scalar(|call| call.of("reverseUTF8")),
         examples: &[("reverse('äbc')", Some("cbä"))] },
-    Entry { name: "repeat", signature: "text, int -> text", constants: &[1], form: Form::Scalar(|call| of_constant(call, "repeat")),
+    Entry { name: "repeat", signature: "text, int -> text", constants: &[1], form: Form::Scalar(repeat),
         examples: &[("repeat('ab', 3)", Some("ababab")), ("repeat('ab', -1)", Some(""))] },
     Entry { name: "translate", signature: "text, text, text -> text", constants: &[1, 2], form: Form::Scalar(translate),
         examples: &[("translate('äbcd', 'äd', 'xy')", Some("xbcy")), ("translate('abcd', 'abc', 'x')", Some("xd")), ("translate('abca', 'aa', 'xy')", Some("xbcx")), ("translate('abc', '', 'x')", Some("abc")), ("translate('a\\b-c]', '\\-]', '/_')", Some("a/b_c"))] },
@@ -136,6 +136,16 @@ fn concat_with_separator(call: &Call) -> Result<Value> {
 fn of_constant(call: &Call, function: &str) -> Result<Value> {
     constant_integer(call, 1)?;
     call.of(function)
+}
+
+/// Longer texts are made above, where how long they may become is known.
+const LENGTH_MAX: i64 = 10_000;
+
+fn repeat(call: &Call) -> Result<Value> {
+    if constant_integer(call, 1)? > LENGTH_MAX {
+        return Err(NotPushable::new("repeating very often"));
+    }
+    call.of("repeat")
 }
 
 fn constant_integer(call: &Call, index: usize) -> Result<i64> {
@@ -240,8 +250,8 @@ fn starts_with(call: &Call) -> Result<Value> {
 }
 
 fn padded(call: &Call, function: &str) -> Result<Value> {
-    if constant_integer(call, 1)? < 0 {
-        return Err(NotPushable::new("padding to a negative length"));
+    if !(0..=LENGTH_MAX).contains(&constant_integer(call, 1)?) {
+        return Err(NotPushable::new("padding to a negative or very great length"));
     }
     if call.args.len() > 2 && call.text(2, "a padding")?.is_empty() {
         return Err(NotPushable::new("padding with nothing"));
