@@ -18,6 +18,7 @@ use super::scope::{
 use super::select::{object_name, table};
 use super::{series, table_function};
 use crate::sql::ast::call;
+use crate::sql::spelling;
 
 impl Binder<'_> {
     /// Binds the FROM list in place and fills the scope. Gives the filters that its joins hold.
@@ -174,6 +175,13 @@ impl Binder<'_> {
                     series::of_function(name, &args.args, alias.take(), ordinality)?;
                 self.bind_series(factor, query, alias, scope)
             }
+            TableFactor::Function { name, args, with_ordinality, alias, .. }
+                if series::is_one(name) =>
+            {
+                let (alias, query) =
+                    series::of_function(name, args, alias.take(), *with_ordinality)?;
+                self.bind_series(factor, query, alias, scope)
+            }
             TableFactor::UNNEST {
                 array_exprs, alias, with_offset: false, with_ordinality, ..
             } => {
@@ -203,6 +211,9 @@ impl Binder<'_> {
             TableFactor::Derived { subquery, alias, lateral, sample: None } => {
                 // A lateral subquery sees what is left of it; its measures become values there.
                 let parent = if *lateral { Some(&*scope) } else { scope.parent };
+                if *lateral {
+                    spelling::arrays_as_calls(subquery);
+                }
                 let columns = self.bind_query(subquery, parent, *lateral)?;
                 let (subquery, lateral) = (std::mem::replace(subquery, empty_query()), *lateral);
                 *factor = self.derived(*subquery, columns, alias.take(), lateral, scope)?;
@@ -314,7 +325,7 @@ impl Binder<'_> {
         })
     }
 
-    /// A function in FROM that gives rows of one column.
+    /// A function in FROM that gives rows, perhaps of columns before it.
     fn bind_series(
         &mut self,
         factor: &mut TableFactor,
@@ -322,8 +333,13 @@ impl Binder<'_> {
         alias: TableAlias,
         scope: &mut Scope<'_>,
     ) -> Result<Bound, BindError> {
-        let columns = self.bind_query(&mut query, None, false)?;
-        *factor = self.derived(query, columns, Some(alias), false, scope)?;
+        let lateral = !scope.items.is_empty();
+        let parent = if lateral { Some(&*scope) } else { scope.parent };
+        if parent.is_some() {
+            spelling::arrays_as_calls(&mut query);
+        }
+        let columns = self.bind_query(&mut query, parent, lateral)?;
+        *factor = self.derived(query, columns, Some(alias), lateral, scope)?;
         Ok(Bound::Scanned)
     }
 

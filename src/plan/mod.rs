@@ -11,6 +11,7 @@ mod final_periods;
 pub(crate) mod history;
 mod journey;
 mod labels;
+mod lateral;
 pub mod latest;
 mod levels;
 mod measure;

@@ -17,14 +17,15 @@ use super::journey;
 use super::measure::marked;
 use super::rewrite::{Needs, Rewriter};
 use super::trace::judges_days;
-use super::{final_periods, labels, semi_joins, subqueries, time_ranges, weeks};
+use super::{final_periods, labels, lateral, semi_joins, subqueries, time_ranges, weeks};
 use crate::bind::{RelationScan, markers};
 use crate::functions;
 use crate::model::Model;
 
 /// Applies every rule:
 ///
-/// 0. Weeks of `metric_time` begin on the project's day, while it is still known what is one.
+/// 0. Lateral subqueries that read no relation are computed beside the rows.
+///    Weeks of `metric_time` begin on the project's day, while it is still known what is one.
 ///    Labels of periods as keys become the periods, and `is_final` beside periods is theirs.
 /// 1. `grouping()` becomes an expression over the grouping id, while the aggregation is still the
 ///    statement's own.
@@ -55,6 +56,7 @@ pub(crate) fn pruned(model: &Model, bound: &LogicalPlan) -> Result<LogicalPlan, 
         Weekday::Mon => bound,
         first => &weeks::apply(bound, first)?,
     };
+    let bound = &lateral::beside_rows(bound.clone())?;
     let bound = &labels::as_periods(bound)?;
     let bound = &final_periods::apply(model, bound.clone())?;
     let resolved = match calls_grouping(bound)? {

@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgOperator, FunctionArgumentList, FunctionArguments, Ident, Interval,
     LimitClause, ObjectName, Query, Subscript, TimezoneInfo, UnaryOperator, Value,
-    visit_expressions,
+    visit_expressions, visit_expressions_mut,
 };
 
 use super::ast::{call, unnamed};
@@ -68,6 +68,17 @@ pub(crate) fn rewrite(expr: &mut Expr) {
     if let Some(rewritten) = rewritten {
         *expr = rewritten;
     }
+}
+
+/// Arrays of a lateral subquery as calls: the planner (DataFusion 55.2) knows of no row around an array
+/// that is written with brackets.
+pub(crate) fn arrays_as_calls(query: &mut Query) {
+    let _ = visit_expressions_mut(query, |expr| {
+        if let Expr::Array(array) = expr {
+            *expr = call("make_array", std::mem::take(&mut array.elem));
+        }
+        ControlFlow::<()>::Continue(())
+    });
 }
 
 /// Functions of which the catalogue has its own: `age(moment)`, counted from the beginning of today,

@@ -191,9 +191,7 @@ fn within(index: &Expr) -> Result<Option<Expr>> {
 }
 
 fn at_least(number: &Expr, least: Expr) -> Result<Expr> {
-    let greatest = registry().scalar.get("greatest");
-    let greatest = greatest.ok_or_else(|| internal_datafusion_err!("no function greatest"))?;
-    Ok(call(greatest, vec![number.clone(), least]))
+    Ok(call(named("greatest")?, vec![number.clone(), least]))
 }
 
 /// The decimal that an item and those of an array are both, where one of them isn't yet.
@@ -345,14 +343,13 @@ pub(super) fn aggregate(
             // Of distinct values the sums of squares aren't known.
             numeric_if(is_exact, deviation)
         }
-        // Distinct values are found by sorting, and so they come.
-        ("array_agg" | "string_agg", _)
-            if function.params.distinct && function.params.order_by.is_empty() =>
-        {
-            let mut params = function.params.clone();
-            params.order_by.push(arg.clone().sort(true, false));
-            Expr::AggregateFunction(AggregateFunction { params, ..function })
+        ("array_agg", item) if sorts(&function.params, item) => {
+            sorted(Expr::AggregateFunction(function))?
         }
+        ("string_agg", _) => match joined(&function)? {
+            Some(joined) => joined,
+            None => return Ok(Transformed::no(Expr::AggregateFunction(function))),
+        },
         (name @ ("json_agg" | "jsonb_agg"), _) => {
             let of_json = is_json(arg, schema);
             let list = match (name, of_json) {
@@ -361,7 +358,9 @@ pub(super) fn aggregate(
                 (_, false) => "jsonb_list",
                 (_, true) => "jsonb_list_of_json",
             };
-            call(rows::named(list)?, vec![over("array_agg", arg.clone())?])
+            let items = over("array_agg", arg.clone())?;
+            let items = if sorts(&function.params, &arg_type) { sorted(items)? } else { items };
+            call(rows::named(list)?, vec![items])
         }
         (name @ ("json_object_agg" | "jsonb_object_agg"), _) => {
             let Some(value) = function.params.args.get(1).cloned() else {
@@ -394,6 +393,45 @@ pub(super) fn aggregate(
         _ => return Ok(Transformed::no(Expr::AggregateFunction(function))),
     };
     Ok(Transformed::yes(rewritten))
+}
+
+/// Whether the items of an aggregated array come sorted: distinct ones are found by sorting.
+fn sorts(params: &AggregateFunctionParams, item: &DataType) -> bool {
+    params.distinct && params.order_by.is_empty() && !item.is_nested()
+}
+
+fn sorted(array: Expr) -> Result<Expr> {
+    Ok(call(named("array_sort")?, vec![array, lit("ASC"), lit("NULLS LAST")]))
+}
+
+/// `string_agg` of ordered or distinct texts, as their array: DataFusion (55.2) gives no two of them
+/// different orders. None of others, and of a delimiter that isn't a constant.
+fn joined(function: &AggregateFunction) -> Result<Option<Expr>> {
+    let params = &function.params;
+    let [text, delimiter] = params.args.as_slice() else { return Ok(None) };
+    if quoted(delimiter).is_none() || !params.distinct && params.order_by.is_empty() {
+        return Ok(None);
+    }
+    let is_text = text.clone().is_not_null();
+    let filter = match &params.filter {
+        Some(filter) => filter.as_ref().clone().and(is_text),
+        None => is_text,
+    };
+    let of_texts = AggregateFunctionParams {
+        args: vec![text.clone()],
+        filter: Some(Box::new(filter)),
+        ..params.clone()
+    };
+    let func = aggregate_named("array_agg")?;
+    let array = Expr::AggregateFunction(AggregateFunction { func, params: of_texts });
+    let array = if sorts(params, &DataType::Utf8) { sorted(array)? } else { array };
+    Ok(Some(call(named("array_to_string")?, vec![array, delimiter.clone()])))
+}
+
+/// A function of the registry.
+fn named(name: &str) -> Result<&'static Arc<datafusion::logical_expr::ScalarUDF>> {
+    let function = registry().scalar.get(name);
+    function.ok_or_else(|| internal_datafusion_err!("no function {name}"))
 }
 
 /// Whether a text is known to be JSON.

@@ -18,6 +18,10 @@ pub(super) fn binary_operator(binary: BinaryExpr, schema: &DFSchema) -> Result<T
     let BinaryExpr { left, op, right } = binary;
     match op {
         op if is_comparison(op) => {
+            if let Some(op) = op.swap().filter(|_| is_constant(&left) && !is_constant(&right)) {
+                let swapped = BinaryExpr::new(right, op, left);
+                return Ok(Transformed::yes(binary_operator(swapped, schema)?.data));
+            }
             if let Some(sides) = jsonb::both(&left, &right, schema)? {
                 return Ok(Transformed::yes(jsonb::compared(sides, op)?));
             }
@@ -52,6 +56,12 @@ pub(super) fn binary_operator(binary: BinaryExpr, schema: &DFSchema) -> Result<T
         Operator::StringConcat => texts_joined(*left, *right, schema),
         _ => Ok(Transformed::no(Expr::BinaryExpr(BinaryExpr { left, op, right }))),
     }
+}
+
+/// Whether an expression is of no row. Those stand on the right of comparisons: DataFusion (55.2) takes
+/// `2 - 1 = x AND x = 1` for two constants that x can't both be.
+fn is_constant(expr: &Expr) -> bool {
+    expr.column_refs().is_empty()
 }
 
 /// Keys to sort by, with intervals in the order of their lengths.
