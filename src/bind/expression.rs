@@ -334,8 +334,8 @@ impl Binder<'_> {
                 (conditional.into_filtered(), direct)
             }
             None => {
+                // Columns in it are of the group, so they are keys only where they are written as such.
                 aggregate::check(self.model, self.settings.strict, call, &measures)?;
-                found.columns = inner.columns;
                 (argument, measures)
             }
         };

@@ -8,6 +8,7 @@ use super::binder::{Binder, Clause, Cte};
 use super::error::BindError;
 use super::preview::{Wanted, asks_for_columns};
 use super::scope::{Kind, OutputColumn, Scope, folded, quoted};
+use crate::sql::multisets;
 use crate::sql::spelling::{TIES_HINT, fetch_as_limit};
 use crate::sql::values::unify;
 
@@ -83,6 +84,8 @@ impl Binder<'_> {
                 if columns.len() != others.len() {
                     return Err(BindError::SetOperationWidth { what: op.to_string() });
                 }
+                let names: Vec<String> = (0..columns.len()).map(|at| format!("d{at}")).collect();
+                multisets::numbered(body, &names);
                 Ok(values_of(columns))
             }
             SetExpr::Values(values) => self.bind_values(values, parent),

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use datafusion::sql::sqlparser::ast::helpers::attached_token::AttachedToken;
 use datafusion::sql::sqlparser::ast::{
-    Expr, GroupByExpr, GroupByWithModifier, Ident, NamedWindowExpr, ObjectName, OrderBy,
-    OrderByKind, Select, SelectFlavor, SelectItem, SelectItemQualifiedWildcardKind, TableFactor,
-    TableWithJoins, Value, WildcardAdditionalOptions,
+    Expr, GroupByExpr, GroupByWithModifier, Ident, ObjectName, OrderBy, OrderByKind, Select,
+    SelectFlavor, SelectItem, SelectItemQualifiedWildcardKind, TableFactor, TableWithJoins, Value,
+    WildcardAdditionalOptions,
 };
 
 use super::binder::{Binder, Clause, Found};
@@ -25,6 +25,7 @@ use super::scope::{
 };
 use super::walk::{children_mut, subquery_mut};
 use crate::functions::registry;
+use crate::sql::windows;
 
 /// A select item, resolved.
 struct Output {
@@ -47,6 +48,7 @@ impl Binder<'_> {
         wanted: Wanted,
     ) -> Result<Vec<OutputColumn>, BindError> {
         self.refuse_select(select)?;
+        windows::written_out(select, order_by.as_deref_mut()).map_err(BindError::Function)?;
         let mut groups = distinct_on::taken(select);
         let takes_first = groups.is_some();
         let mut scope = Scope { parent, ..Scope::default() };
@@ -73,7 +75,6 @@ impl Binder<'_> {
         order_items.exprs.extend(group_items.exprs);
         order_items.found.absorb(group_items.found);
         seen.absorb(std::mem::take(&mut order_items.found));
-        self.named_windows(select, &scope, &mut seen)?;
         let forced = wanted.forces() || takes_first;
         let has_keys = !keys.is_empty();
         let mut evaluation = self.evaluation(select, &outputs, &seen, has_keys, forced);
@@ -475,8 +476,17 @@ impl Binder<'_> {
                 }
             };
         }
-        // An empty pair of parentheses is the total.
+        // An empty pair of parentheses is the total, which an aggregate makes.
+        let written = keys.len();
         keys.retain(|key| !matches!(key, Expr::Tuple(items) if items.is_empty()));
+        let aggregates = |it: &Output| it.found.aggregate || it.found.measures.is_some();
+        if keys.len() < written && keys.is_empty() && !outputs.iter().any(aggregates) {
+            return Err(BindError::NotSupported {
+                what: "GROUP BY () without an aggregate".to_owned(),
+                hint: Some("Count the rows, or leave the GROUP BY out.".to_owned()),
+                position: None,
+            });
+        }
         Ok(keys)
     }
 
@@ -489,7 +499,7 @@ impl Binder<'_> {
         scope: &Scope<'_>,
     ) -> Result<Vec<Expr>, BindError> {
         let (mut kept, mut refused) = (Vec::new(), None);
-        for mut key in keys {
+        for mut key in keys.into_iter().flat_map(listed) {
             let is_set = is_grouping_set(&key);
             match self.group_key(&mut key, outputs, scope) {
                 Ok(()) => kept.push(key),
@@ -674,27 +684,6 @@ impl Binder<'_> {
         Ok(items)
     }
 
-    fn named_windows(
-        &mut self,
-        select: &mut Select,
-        scope: &Scope<'_>,
-        seen: &mut Found,
-    ) -> Result<(), BindError> {
-        for window in &mut select.named_window {
-            let NamedWindowExpr::WindowSpec(spec) = &mut window.1 else { continue };
-            let orders = spec.order_by.iter_mut().map(|item| &mut item.expr);
-            for expr in spec.partition_by.iter_mut().chain(orders) {
-                let found = self.resolve(expr, scope, Clause::Projection)?;
-                if found.measures.is_some() {
-                    settle(expr, Evaluation::PerGroup);
-                }
-                seen.absorb(found);
-            }
-            seen.window = true;
-        }
-        Ok(())
-    }
-
     fn refuse_select(&self, select: &Select) -> Result<(), BindError> {
         let refused = [
             (select.into.is_some(), "SELECT INTO"),
@@ -808,6 +797,14 @@ fn write_outputs(
         columns.push(OutputColumn { name: output.name, kind, origin, plain: output.plain });
     }
     columns
+}
+
+/// `GROUP BY (a, b)` are the keys one by one; an empty pair of parentheses stays.
+fn listed(key: Expr) -> Vec<Expr> {
+    match key {
+        Expr::Tuple(keys) if !keys.is_empty() => keys,
+        key => vec![key],
+    }
 }
 
 /// `SELECT * FROM name`.

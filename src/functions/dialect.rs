@@ -113,6 +113,11 @@ impl Dialect for Postgres {
         Some(right.map(|right| made(Box::new(left.clone()), Box::new(right))))
     }
 
+    /// `'a'`, and `'b'` on the next line, are one literal.
+    fn supports_string_literal_concatenation_with_newline(&self) -> bool {
+        true
+    }
+
     fn supports_named_fn_args_with_expr_name(&self) -> bool {
         false
     }

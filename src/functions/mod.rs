@@ -9,6 +9,7 @@ mod aggregates;
 mod arrays;
 mod calendar;
 mod casts;
+mod coalesce;
 mod decimals;
 mod deviations;
 mod dialect;
@@ -135,6 +136,7 @@ impl Registry {
         }
         registry.add_scalar(statement::named_cast());
         registry.add_scalar(random::uuid());
+        registry.add_scalar(coalesce::function());
         for udf in SessionStateDefaults::default_aggregate_functions() {
             registry.add_aggregate(udf);
         }

@@ -58,6 +58,9 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         let name = preserver.save(&expr);
         Ok(expression(expr, &schema)?.update_data(|expr| name.restore(expr)))
     })?;
+    if let LogicalPlan::Union(union) = &plan.data {
+        types::check_union(union)?;
+    }
     let plan = match plan.data {
         LogicalPlan::Sort(sort) => {
             jsonb::check_order(&sort)?;

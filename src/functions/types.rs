@@ -12,11 +12,13 @@ use datafusion::logical_expr::planner::{
     ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr, TypePlanner,
 };
 use datafusion::logical_expr::type_coercion::binary::type_union_resolution;
-use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess, LogicalPlan, Values};
+use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess, LogicalPlan, Union, Values};
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, CharacterLength, ExactNumberInfo, TimezoneInfo,
 };
 
+use super::error::FunctionError;
+use super::quoted;
 use super::rows;
 use super::time::{self, TIMESTAMP, timestamptz};
 use super::udf::call;
@@ -140,6 +142,47 @@ impl ExprPlanner for IntervalProducts {
             _ => return Ok(PlannerResult::Original(expr)),
         };
         Ok(PlannerResult::Planned(call(rows::named(name)?, args)))
+    }
+}
+
+/// Refuses a UNION of texts and of something else, which DataFusion would write as texts; a quoted
+/// literal is what the others are.
+pub(super) fn check_union(union: &Union) -> Result<()> {
+    let width = union.schema.fields().len();
+    for column in 0..width {
+        let mut known: Option<DataType> = None;
+        for input in &union.inputs {
+            let data_type = input.schema().field(column).data_type();
+            if data_type.is_null() || is_open(input, column) {
+                continue;
+            }
+            match &known {
+                Some(first) if first.is_string() != data_type.is_string() => {
+                    let names = (rows::type_name(first), rows::type_name(data_type));
+                    let message =
+                        format!("UNION types {} and {} cannot be matched", names.0, names.1);
+                    return Err(FunctionError::new("42804", message).into());
+                }
+                _ => known = Some(data_type.clone()),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a query's column is a literal in quotes.
+fn is_open(query: &LogicalPlan, column: usize) -> bool {
+    match query {
+        LogicalPlan::Projection(projection) => match projection.expr.get(column) {
+            Some(Expr::Column(_)) => is_open(&projection.input, column),
+            Some(expr) => quoted(&expr.clone().unalias()).is_some(),
+            None => false,
+        },
+        LogicalPlan::SubqueryAlias(alias) => is_open(&alias.input, column),
+        LogicalPlan::Values(values) => {
+            values.values.iter().all(|row| row.get(column).is_some_and(|it| quoted(it).is_some()))
+        }
+        _ => false,
     }
 }
 

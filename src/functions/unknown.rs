@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::ast::BinaryOperator;
 use super::quoted;
 use super::time::INTERVAL;
 use crate::sql::types::PgType;
+use crate::sql::value::written_scale;
 
 /// Plans `price * '2'` and `placed_at + '1 day'`.
 #[derive(Debug)]
@@ -61,20 +62,16 @@ fn operand(op: &BinaryOperator, other: &DataType, is_left: bool) -> Option<DataT
     }
 }
 
-/// Digits behind the point, of a number without an exponent.
-fn places(number: &str) -> Option<i8> {
-    let (_, fraction) = number.trim().split_once('.').unwrap_or_default();
-    let digits = fraction.bytes().all(|byte| byte.is_ascii_digit()).then_some(fraction.len())?;
-    i8::try_from(digits).ok().filter(|digits| *digits <= 38)
+/// The numeric of all digits that are written.
+pub(super) fn numeric(text: &str) -> PgType {
+    PgType::Numeric(Some((38, written_scale(text))))
 }
 
 /// A numeric has the digits that are written; a moment is read later, in the session's zone.
 fn typed(literal: &Expr, to: DataType) -> Result<Expr> {
     let text = quoted(literal).unwrap_or_default();
     let pg_type = match &to {
-        DataType::Decimal128(..) | DataType::Decimal256(..) => {
-            PgType::Numeric(places(text).map(|places| (38, places)))
-        }
+        DataType::Decimal128(..) | DataType::Decimal256(..) => numeric(text),
         DataType::Timestamp(..) => {
             return Ok(Expr::Cast(Cast::new(Box::new(literal.clone()), to)));
         }

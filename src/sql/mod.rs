@@ -5,6 +5,7 @@ pub mod catalog;
 mod dates;
 mod error;
 pub(crate) mod jsonb;
+pub(crate) mod multisets;
 pub mod operators;
 pub mod parse;
 pub(crate) mod row_functions;
@@ -15,6 +16,7 @@ mod tuples;
 pub mod types;
 pub mod value;
 pub(crate) mod values;
+pub(crate) mod windows;
 pub mod wording;
 
 pub use error::SqlError;

@@ -56,9 +56,14 @@ pub(crate) fn rewrite(expr: &mut Expr) {
             cast_moment(inner, data_type)
         }
         Expr::TypedString(typed) => match &typed.value.value {
-            Value::SingleQuotedString(word) => moment_word(word, &typed.data_type),
+            Value::SingleQuotedString(word) => moment_word(word, &typed.data_type).or_else(|| {
+                let mut text = Box::new(Expr::Value(typed.value.clone()));
+                cast_moment(&mut text, &mut typed.data_type)
+            }),
             _ => None,
         },
+        Expr::IsNull(row) => tuples::nulls(row, Expr::IsNull),
+        Expr::IsNotNull(row) => tuples::nulls(row, Expr::IsNotNull),
         Expr::Function(function) => {
             special_function(function);
             clock(function)

@@ -1,11 +1,15 @@
 //! Comparisons of rows, `(a, b) > (c, d)`, as those of their columns.
 
-use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, UnaryOperator};
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectNamePart,
+    UnaryOperator,
+};
 
 /// What a comparison of two rows says; None of operands that aren't rows written out, of as many
 /// columns, or too long to be repeated.
 pub(super) fn comparison(left: &Expr, op: &BinaryOperator, right: &Expr) -> Option<Expr> {
     let (left, right) = (columns(left)?, columns(right)?);
+    let (left, right) = (left.as_slice(), right.as_slice());
     if left.len() != right.len() || left.is_empty() {
         return None;
     }
@@ -34,9 +38,29 @@ pub(super) fn membership(row: &Expr, list: &[Expr], negated: bool) -> Option<Exp
     Some(if negated { not(any) } else { any })
 }
 
-fn columns(row: &Expr) -> Option<&[Expr]> {
+/// `(a, b) IS NULL`: every column is; `(a, b) IS NOT NULL`: none is.
+pub(super) fn nulls(row: &Expr, test: fn(Box<Expr>) -> Expr) -> Option<Expr> {
+    let each = columns(row)?.into_iter().map(|column| test(Box::new(column)));
+    let all = each.reduce(|one, other| both(one, BinaryOperator::And, other))?;
+    Some(Expr::Nested(Box::new(all)))
+}
+
+/// The columns of a row that is written out, as `(a, b)` or `ROW(a, b)`.
+fn columns(row: &Expr) -> Option<Vec<Expr>> {
     match row {
-        Expr::Tuple(columns) => Some(columns),
+        Expr::Tuple(columns) => Some(columns.clone()),
+        Expr::Function(function) => {
+            let [ObjectNamePart::Identifier(name)] = function.name.0.as_slice() else {
+                return None;
+            };
+            let FunctionArguments::List(list) = &function.args else { return None };
+            let is_row = name.value.eq_ignore_ascii_case("row") && function.over.is_none();
+            let columns = list.args.iter().map(|argument| match argument {
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(column)) => Some(column.clone()),
+                _ => None,
+            });
+            columns.collect::<Option<Vec<_>>>().filter(|_| is_row)
+        }
         _ => None,
     }
 }

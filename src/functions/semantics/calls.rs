@@ -85,6 +85,12 @@ fn of_type(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Ex
             let expr = Expr::ScalarFunction(ScalarFunction { func: function.func, args });
             Ok(Transformed::new_transformed(expr, changed))
         }
+        // What is in quotes is bytes here.
+        ("encode", [bytes, _]) if let Some(literal) = quoted(bytes) => {
+            let bytes = Expr::Literal(text::read(&PgType::Bytea, literal)?, None);
+            let [_, format] = all_of(function.args)?;
+            Ok(Transformed::yes(call(&function.func, vec![bytes, format])))
+        }
         ("fiscal_trunc" | "fiscal_part", [_, _, moment]) => {
             fiscal::of_wall_clock(&moment.get_type(schema)?)?;
             Ok(Transformed::no(Expr::ScalarFunction(function)))
@@ -106,8 +112,10 @@ fn of_type(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Ex
             Ok(Transformed::yes(call(function, vec![moment.clone(), zone.clone()])))
         }
         ("coalesce" | "greatest" | "least" | "nullif", _) => {
-            let args = decimals::alike(function.args, schema)?;
+            let read = operators::literals_alike(function.args, schema)?;
+            let args = decimals::alike(read.data, schema)?;
             let Transformed { data: args, transformed, .. } = args;
+            let transformed = transformed || read.transformed;
             let expr = Expr::ScalarFunction(ScalarFunction { func: function.func, args });
             Ok(Transformed::new_transformed(expr, transformed))
         }
@@ -343,8 +351,9 @@ pub(super) fn aggregate(
             // Of distinct values the sums of squares aren't known.
             numeric_if(is_exact, deviation)
         }
-        ("array_agg", item) if sorts(&function.params, item) => {
-            sorted(Expr::AggregateFunction(function))?
+        ("array_agg", item) if let Some(order) = item_order(&function.params, item) => {
+            let params = AggregateFunctionParams { order_by: Vec::new(), ..function.params };
+            sorted(Expr::AggregateFunction(AggregateFunction { params, ..function }), order)?
         }
         ("string_agg", _) => match joined(&function)? {
             Some(joined) => joined,
@@ -359,7 +368,10 @@ pub(super) fn aggregate(
                 (_, true) => "jsonb_list_of_json",
             };
             let items = over("array_agg", arg.clone())?;
-            let items = if sorts(&function.params, &arg_type) { sorted(items)? } else { items };
+            let items = match item_order(&function.params, &arg_type) {
+                Some(order) if function.params.order_by.is_empty() => sorted(items, order)?,
+                _ => items,
+            };
             call(rows::named(list)?, vec![items])
         }
         (name @ ("json_object_agg" | "jsonb_object_agg"), _) => {
@@ -395,13 +407,22 @@ pub(super) fn aggregate(
     Ok(Transformed::yes(rewritten))
 }
 
-/// Whether the items of an aggregated array come sorted: distinct ones are found by sorting.
-fn sorts(params: &AggregateFunctionParams, item: &DataType) -> bool {
-    params.distinct && params.order_by.is_empty() && !item.is_nested()
+/// How an aggregated array of distinct items is sorted, as `array_sort` says it: Postgres finds them by
+/// sorting, and knows no other order of them. None of others.
+fn item_order(params: &AggregateFunctionParams, item: &DataType) -> Option<[Expr; 2]> {
+    let (ascends, nulls_first) = match params.order_by.as_slice() {
+        [] => (true, false),
+        [key] if params.args.first() == Some(&key.expr) => (key.asc, key.nulls_first),
+        _ => return None,
+    };
+    let direction = lit(if ascends { "ASC" } else { "DESC" });
+    let nulls = lit(if nulls_first { "NULLS FIRST" } else { "NULLS LAST" });
+    (params.distinct && !item.is_nested()).then_some([direction, nulls])
 }
 
-fn sorted(array: Expr) -> Result<Expr> {
-    Ok(call(named("array_sort")?, vec![array, lit("ASC"), lit("NULLS LAST")]))
+fn sorted(array: Expr, order: [Expr; 2]) -> Result<Expr> {
+    let args = [array].into_iter().chain(order);
+    Ok(call(named("array_sort")?, args.collect()))
 }
 
 /// `string_agg` of ordered or distinct texts, as their array: DataFusion (55.2) gives no two of them
@@ -423,8 +444,13 @@ fn joined(function: &AggregateFunction) -> Result<Option<Expr>> {
         ..params.clone()
     };
     let func = aggregate_named("array_agg")?;
-    let array = Expr::AggregateFunction(AggregateFunction { func, params: of_texts });
-    let array = if sorts(params, &DataType::Utf8) { sorted(array)? } else { array };
+    let array = match item_order(params, &DataType::Utf8) {
+        Some(order) => {
+            let params = AggregateFunctionParams { order_by: Vec::new(), ..of_texts };
+            sorted(Expr::AggregateFunction(AggregateFunction { func, params }), order)?
+        }
+        None => Expr::AggregateFunction(AggregateFunction { func, params: of_texts }),
+    };
     Ok(Some(call(named("array_to_string")?, vec![array, delimiter.clone()])))
 }
 

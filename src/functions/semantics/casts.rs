@@ -8,9 +8,40 @@ use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, lit};
 
+use super::super::error::FunctionError;
 use super::super::udf::call;
 use super::super::{jsonb, numeric, quoted, rows, text, time, types};
 use crate::sql::types::PgType;
+
+/// Numbers of an array as whole ones, which are rounded: Arrow would cut them. Of an array that is
+/// written out each item is cast. None of other casts.
+fn items_cast(
+    array: &Expr,
+    from: &DataType,
+    to: &DataType,
+    schema: &DFSchema,
+) -> Result<Option<Transformed<Expr>>> {
+    let (DataType::List(given), DataType::List(wanted)) = (from, to) else { return Ok(None) };
+    let is_exact = given.data_type().is_integer() || !given.data_type().is_numeric();
+    if is_exact || !wanted.data_type().is_integer() {
+        return Ok(None);
+    }
+    match array {
+        Expr::ScalarFunction(made) if made.func.name() == "make_array" => {
+            let each = made.args.iter().map(|item| {
+                let cast = Cast::new(Box::new(item.clone()), wanted.data_type().clone());
+                Ok(explicit_cast(cast, schema)?.data)
+            });
+            let each = each.collect::<Result<Vec<_>>>()?;
+            Ok(Some(Transformed::yes(call(&made.func, each))))
+        }
+        _ => Err(FunctionError::not_supported(
+            "a cast of an array of numbers with decimal places to one of integers",
+            "Cast the numbers before they are put together: array_agg(x::int).",
+        )
+        .into()),
+    }
+}
 
 pub(super) fn explicit_cast(cast: Cast, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let Cast { expr, field } = cast;
@@ -65,6 +96,9 @@ pub(super) fn explicit_cast(cast: Cast, schema: &DFSchema) -> Result<Transformed
         && matches!(jsonb::told(&expr, schema), Some(PgType::Json | PgType::Jsonb))
     {
         return Ok(Transformed::yes(call(rows::named("output_text")?, vec![*expr])));
+    }
+    if let Some(items) = items_cast(&expr, &from, &to, schema)? {
+        return Ok(items);
     }
     let inner = *expr;
     let function = match (&from, &to) {

@@ -10,7 +10,9 @@ use datafusion::logical_expr::{
 };
 
 use super::super::udf::call;
-use super::super::{floats, is_comparison, jsonb, numeric, quoted, regex, rows, text, time};
+use super::super::{
+    floats, is_comparison, jsonb, numeric, quoted, regex, rows, text, time, unknown,
+};
 use super::casts::{cast_unless, explicit_cast};
 use crate::sql::types::PgType;
 
@@ -341,7 +343,7 @@ fn literal_as(expr: Expr, other: &Expr, schema: &DFSchema) -> Result<Transformed
     let data_type = other.get_type(schema)?;
     let pg_type = match &data_type {
         // Any number of digits may be compared with.
-        DataType::Decimal128(_, _) | DataType::Decimal256(_, _) => PgType::Numeric(None),
+        DataType::Decimal128(_, _) | DataType::Decimal256(_, _) => unknown::numeric(&literal),
         DataType::Boolean | DataType::Date32 | DataType::Timestamp(TimeUnit::Microsecond, _) => {
             PgType::of_arrow(&data_type)
         }
@@ -349,6 +351,27 @@ fn literal_as(expr: Expr, other: &Expr, schema: &DFSchema) -> Result<Transformed
         _ => return Ok(Transformed::no(expr)),
     };
     Ok(Transformed::yes(Expr::Literal(text::read(&pg_type, &literal)?, None)))
+}
+
+/// Quoted literals among values that have one type, as of that type.
+pub(super) fn literals_alike(
+    values: Vec<Expr>,
+    schema: &DFSchema,
+) -> Result<Transformed<Vec<Expr>>> {
+    let typed = values.iter().find(|it| quoted(it).is_none() && !is_null(it)).cloned();
+    let Some(typed) = typed else { return Ok(Transformed::no(values)) };
+    let mut changed = false;
+    let values = values.into_iter().map(|value| {
+        let read = literal_as(value, &typed, schema)?;
+        changed |= read.transformed;
+        Ok(read.data)
+    });
+    let values = values.collect::<Result<_>>()?;
+    Ok(Transformed::new_transformed(values, changed))
+}
+
+fn is_null(expr: &Expr) -> bool {
+    matches!(expr, Expr::Literal(value, _) if value.is_null())
 }
 
 /// As many expressions as went in.

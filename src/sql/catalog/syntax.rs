@@ -20,8 +20,10 @@ use super::literals;
 use super::planning::Context;
 use crate::functions::FunctionError;
 use crate::sql::ast::EMPTY_QUERY;
+use crate::sql::multisets;
 use crate::sql::spelling::{TIES_HINT, fetch_as_limit};
 use crate::sql::values::unify_in;
+use crate::sql::windows;
 
 mod expressions;
 mod merged;
@@ -31,7 +33,7 @@ mod scope;
 use expressions::rewrite_expr;
 use merged::{Merged, in_order};
 use rows::rows_of_function;
-use scope::columns_of_query;
+use scope::{columns_of_body, columns_of_query};
 
 /// The marker around a subquery that stands for the array of its rows.
 pub(super) const ARRAY_SUBQUERY: &str = "canon_array_subquery";
@@ -87,6 +89,11 @@ impl VisitorMut for Pass<'_> {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<CatalogError> {
         unify_in(&mut query.body);
+        if let SetExpr::Select(select) = query.body.as_mut()
+            && let Err(refused) = windows::written_out(select, query.order_by.as_mut())
+        {
+            return ControlFlow::Break(refused.into());
+        }
         let ctes = query.with.iter().flat_map(|with| &with.cte_tables);
         let names = |alias: &TableAlias| {
             alias.columns.iter().map(|column| folded(&column.name)).collect::<Vec<_>>()
@@ -100,6 +107,9 @@ impl VisitorMut for Pass<'_> {
         if let Err(what) = fetch_as_limit(query) {
             let refused = FunctionError::not_supported(what, TIES_HINT);
             return ControlFlow::Break(refused.into());
+        }
+        if let Err(refused) = as_sets(&mut query.body) {
+            return ControlFlow::Break(refused);
         }
         let frame = self.frames.pop();
         if let (Some(frame), SetExpr::Select(_)) = (&frame, query.body.as_ref()) {
@@ -211,6 +221,21 @@ fn keeps_left_rows(join: &Join) -> bool {
             | JoinOperator::Left(_)
             | JoinOperator::LeftOuter(_)
     )
+}
+
+/// `EXCEPT ALL` and its like among the queries of a set operation.
+fn as_sets(body: &mut SetExpr) -> Result<(), CatalogError> {
+    if let SetExpr::SetOperation { left, right, .. } = body {
+        as_sets(left)?;
+        as_sets(right)?;
+    }
+    if multisets::is_one(body) {
+        let names = columns_of_body(body).ok_or_else(|| CatalogError::NotSupported {
+            what: "EXCEPT ALL or INTERSECT ALL of such a query".to_owned(),
+        })?;
+        multisets::numbered(body, &names);
+    }
+    Ok(())
 }
 
 /// `SELECT f(t.a) AS a … ORDER BY t.a`, where DataFusion can't tell the two columns called `a`: the

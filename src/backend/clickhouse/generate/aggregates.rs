@@ -96,6 +96,10 @@ impl Generator<'_> {
         let inner = &block.columns[keys.len()..];
         self.add_aggregates(&mut columns, &aggregates, Scope { schema, columns: inner })?;
 
+        // Only a call of an aggregate makes the total of a set without keys.
+        if members.iter().any(BTreeSet::is_empty) && aggregates.iter().all(Option::is_none) {
+            block.having.push("count() >= 0".to_owned());
+        }
         let members: Vec<String> = members
             .iter()
             .map(|set| {
@@ -106,6 +110,9 @@ impl Generator<'_> {
         block.columns = columns;
         block.group_by = Some(format!("GROUPING SETS ({})", members.join(", ")));
         block.enter(Stage::Group);
+        if !block.having.is_empty() {
+            block.enter(Stage::Having);
+        }
         Ok(block)
     }
 

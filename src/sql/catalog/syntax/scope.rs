@@ -217,7 +217,7 @@ pub(super) fn columns_of_query(query: &Query) -> Option<Vec<String>> {
     columns_of_body(&query.body)
 }
 
-fn columns_of_body(body: &SetExpr) -> Option<Vec<String>> {
+pub(super) fn columns_of_body(body: &SetExpr) -> Option<Vec<String>> {
     match body {
         SetExpr::Select(select) => select.projection.iter().map(name_of_item).collect(),
         SetExpr::Query(query) => columns_of_query(query),
