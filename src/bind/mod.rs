@@ -20,7 +20,6 @@ mod literal;
 pub mod markers;
 mod metric_query;
 mod missing;
-mod names;
 mod pending;
 mod period;
 mod preview;

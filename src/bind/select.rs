@@ -14,7 +14,6 @@ use super::distinct_on;
 use super::error::BindError;
 use super::from::both;
 use super::markers;
-use super::names::output_name;
 use super::pending::{Evaluation, arguments, is_call_of, settle};
 use super::preview::{Shown, Wanted};
 use super::query::{order_by_all, ordinal, output_position};
@@ -25,6 +24,7 @@ use super::scope::{
 };
 use super::walk::{children_mut, subquery_mut};
 use crate::functions::registry;
+use crate::sql::catalog::label_of;
 use crate::sql::windows;
 
 /// A select item, resolved.
@@ -233,7 +233,7 @@ impl Binder<'_> {
                     self.expand_item(scope, index, true, &mut outputs)?;
                 }
                 SelectItem::UnnamedExpr(expr) => {
-                    let name = output_name(&expr);
+                    let name = label_of(&expr);
                     outputs.push(self.output(name, expr, scope)?);
                 }
                 SelectItem::ExprWithAlias { expr, alias } => {

@@ -313,6 +313,8 @@ impl Session {
                 let prepared = self.engine.prepare(&query, params, &self.context()).await?;
                 Ok(Prepared::Query(prepared))
             }
+            // Before a driver is told that it has no parameters, and binds some.
+            Statement::Refused(error) => Err(error.into()),
             statement => {
                 let columns = self.command_columns(&statement).await?;
                 let query = match &statement {

@@ -8,6 +8,7 @@ pub(crate) mod jsonb;
 pub(crate) mod multisets;
 pub mod operators;
 pub mod parse;
+mod quantified;
 pub(crate) mod row_functions;
 pub mod settings;
 pub(crate) mod spelling;

@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::ast::{call, unnamed};
 use super::parse::SYMMETRIC;
+use super::quantified;
 use super::tuples;
 
 /// Writes one expression anew where it has to be; what is inside of it is left for its own turn.
@@ -36,10 +37,12 @@ pub(crate) fn rewrite(expr: &mut Expr) {
             of_subquery(left, right, true).or_else(|| listed(left, right, true))
         }
         Expr::AnyOp { left, compare_op, right, .. } => {
-            of_each(left, compare_op, right, BinaryOperator::Or)
+            quantified::compared(left, compare_op, right, false)
+                .or_else(|| of_each(left, compare_op, right, BinaryOperator::Or))
         }
         Expr::AllOp { left, compare_op, right } => {
-            of_each(left, compare_op, right, BinaryOperator::And)
+            quantified::compared(left, compare_op, right, true)
+                .or_else(|| of_each(left, compare_op, right, BinaryOperator::And))
         }
         // The planner takes no zone that isn't written out.
         Expr::AtTimeZone { timestamp, time_zone } if is_parameter(time_zone) => {
@@ -62,6 +65,9 @@ pub(crate) fn rewrite(expr: &mut Expr) {
             }),
             _ => None,
         },
+        Expr::InSubquery { expr: row, subquery, negated } => {
+            quantified::membership(row, subquery, *negated)
+        }
         Expr::IsNull(row) => tuples::nulls(row, Expr::IsNull),
         Expr::IsNotNull(row) => tuples::nulls(row, Expr::IsNotNull),
         Expr::Function(function) => {

@@ -46,7 +46,7 @@ pub(super) fn nulls(row: &Expr, test: fn(Box<Expr>) -> Expr) -> Option<Expr> {
 }
 
 /// The columns of a row that is written out, as `(a, b)` or `ROW(a, b)`.
-fn columns(row: &Expr) -> Option<Vec<Expr>> {
+pub(super) fn columns(row: &Expr) -> Option<Vec<Expr>> {
     match row {
         Expr::Tuple(columns) => Some(columns.clone()),
         Expr::Function(function) => {

@@ -286,6 +286,9 @@ const DESCRIBED: &[&str] = &[
     "SELECT * FROM jsonb_each('{}') WITH ORDINALITY AS e(k)",
     "SELECT * FROM jsonb_to_recordset('[]') AS x(a int, b text, c date, d jsonb, e bool)",
     "SELECT g.n FROM samples, generate_series(1, 2) WITH ORDINALITY AS g(x, n)",
+    "SELECT (SELECT count(*) FROM samples), (SELECT max(s) AS last FROM samples), substr(t, 2), \
+     NOT EXISTS (SELECT 1 FROM samples), EXISTS (SELECT 1), (SELECT 1), trim(leading 'x' from t) \
+     FROM samples",
 ];
 
 #[tokio::test]

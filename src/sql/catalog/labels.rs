@@ -1,8 +1,8 @@
-//! The names that Postgres gives to output columns.
+//! The names that Postgres gives to output columns, for the catalogue's queries and all others.
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, ArrayElemTypeDef, DataType, Expr, ObjectName, Query, SelectItem, SetExpr,
-    TrimWhereField,
+    AccessExpr, ArrayElemTypeDef, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, ObjectName, Query, SelectItem, SetExpr, TrimWhereField,
 };
 
 /// The name of a column that nothing names.
@@ -11,7 +11,7 @@ const NAMELESS: &str = "?column?";
 /// The name of an unaliased expression in a select list.
 ///
 /// Source: PostgreSQL 15, `FigureColname` in `src/backend/parser/parse_target.c`.
-pub(super) fn label_of(expr: &Expr) -> String {
+pub(crate) fn label_of(expr: &Expr) -> String {
     figure(expr).map_or_else(|| NAMELESS.to_owned(), |(name, _)| name)
 }
 
@@ -37,7 +37,10 @@ fn figure(expr: &Expr) -> Label {
             });
             named.map_or_else(|| figure(root), strong)
         }
-        Expr::Function(function) => strong(last_part(&function.name)),
+        Expr::Function(function) => match measure_in(function) {
+            Some(measure) => figure(measure),
+            None => strong(last_part(&function.name)),
+        },
         Expr::Nested(inner) => figure(inner),
         Expr::Collate { expr, .. } => figure(expr),
         Expr::Cast { expr, data_type, .. } => match figure(expr) {
@@ -51,11 +54,13 @@ fn figure(expr: &Expr) -> Label {
             _ => weak("case"),
         },
         Expr::Array(_) => strong("array"),
-        Expr::Exists { .. } => strong("exists"),
+        Expr::Exists { negated: false, .. } => strong("exists"),
         Expr::Subquery(query) => label_of_query(query),
         Expr::Extract { .. } => strong("extract"),
         Expr::Position { .. } => strong("position"),
-        Expr::Substring { .. } => strong("substring"),
+        Expr::Substring { shorthand, .. } => {
+            strong(if *shorthand { "substr" } else { "substring" })
+        }
         Expr::Overlay { .. } => strong("overlay"),
         Expr::Trim { trim_where, .. } => strong(match trim_where {
             Some(TrimWhereField::Leading) => "ltrim",
@@ -66,6 +71,16 @@ fn figure(expr: &Expr) -> Label {
         Expr::Floor { .. } => strong("floor"),
         Expr::AtTimeZone { .. } => strong("timezone"),
         Expr::Tuple(_) => strong("row"),
+        _ => None,
+    }
+}
+
+/// The argument of `MEASURE(revenue)`, which shows the measure's own name.
+fn measure_in(function: &Function) -> Option<&Expr> {
+    let is_measure = matches!(last_part(&function.name).as_str(), "measure" | "agg" | "aggregate");
+    let FunctionArguments::List(list) = &function.args else { return None };
+    match list.args.as_slice() {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(measure))] if is_measure => Some(measure),
         _ => None,
     }
 }
@@ -103,7 +118,7 @@ pub(super) fn last_part(name: &ObjectName) -> String {
 }
 
 /// A type's name in `pg_type`, from SQL's word for it.
-pub(crate) fn type_label(data_type: &DataType) -> String {
+pub(super) fn type_label(data_type: &DataType) -> String {
     match data_type {
         DataType::Array(
             ArrayElemTypeDef::SquareBracket(item, _)

@@ -61,7 +61,7 @@ use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast;
 
 pub use error::CatalogError;
-pub(crate) use labels::{folded, type_label};
+pub(crate) use labels::{folded, label_of};
 pub use origins::ColumnOrigin;
 pub use owner::Owner;
 pub use sessions::{SeenCursor, SeenSession, SeenSessions, SeenStatement};

@@ -238,3 +238,17 @@ async fn transactions_in_the_extended_protocol() {
     assert_eq!(kinds(&mut raw, &messages).await, "12CEZI");
     assert_eq!(kinds(&mut raw, &run("SELECT notice()")).await, "12NDCZI");
 }
+
+/// A driver binds the parameters that it has written, and would be told that there are none.
+#[tokio::test]
+async fn writing_is_refused_before_its_parameters_are_bound() {
+    let server = Server::start().await;
+    let mut raw = Raw::login(server.address).await;
+    let messages = [
+        parse("", "INSERT INTO orders VALUES ($1)", &[]),
+        bind("", "", &[], &[Some(b"1")], &[]),
+        execute("", 0),
+        sync(),
+    ];
+    assert_eq!(codes(&mut raw, &messages).await, ["25006"]);
+}

@@ -1,0 +1,147 @@
+//! Comparisons with the rows of a subquery: `x > ALL (SELECT …)` by the greatest and the least of them,
+//! and `(a, b) IN (SELECT …)` as a question whether there is such a row.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    BinaryOperator, CaseWhen, Expr, Ident, Query, SelectItem, SetExpr, TableAlias,
+    TableAliasColumnDef, TableFactor, TableWithJoins, UnaryOperator, Value,
+    helpers::attached_token::AttachedToken, visit_expressions,
+};
+
+use super::ast::{EMPTY_QUERY, call};
+use super::spelling::is_short;
+use super::tuples::columns;
+
+/// `x op ANY (subquery)` and `x op ALL (subquery)`, NULL where a NULL among the rows leaves it open.
+/// None of what isn't a subquery, of another operator, and of an `x` too long to be repeated.
+pub(super) fn compared(left: &Expr, op: &BinaryOperator, right: &Expr, all: bool) -> Option<Expr> {
+    use BinaryOperator::{And, Eq, Gt, GtEq, Lt, LtEq, NotEq, Or};
+    let query = subquery(right)?;
+    if !is_short(left, TIMES) || !may_be_repeated(query) {
+        return None;
+    }
+    let with = |extreme| {
+        let value = Box::new(scalar(query, call(extreme, vec![column(0)])));
+        Expr::BinaryOp { left: Box::new(left.clone()), op: op.clone(), right: value }
+    };
+    let both = |op| {
+        let (least, greatest) = (Box::new(with("min")), Box::new(with("max")));
+        Expr::Nested(Box::new(Expr::BinaryOp { left: least, op, right: greatest }))
+    };
+    // What it is without NULLs.
+    let plain = match (op, all) {
+        (Gt | GtEq, true) | (Lt | LtEq, false) => with("max"),
+        (Lt | LtEq, true) | (Gt | GtEq, false) => with("min"),
+        (Eq, true) => both(And),
+        (NotEq, false) => both(Or),
+        _ => return None,
+    };
+    let count = |of| scalar(query, call("count", vec![of]));
+    let is_empty = compare(count(number(1)), Eq, number(0));
+    let has_nulls = compare(count(number(1)), Gt, count(column(0)));
+    let decided = match all {
+        true => Expr::UnaryOp {
+            op: UnaryOperator::Not,
+            expr: Box::new(Expr::Nested(Box::new(plain.clone()))),
+        },
+        false => plain.clone(),
+    };
+    let truth = |truth| Expr::value(Value::Boolean(truth));
+    let when = |condition, result| CaseWhen { condition, result };
+    Some(Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: vec![
+            when(is_empty, truth(all)),
+            when(decided, truth(!all)),
+            when(has_nulls, Expr::value(Value::Null)),
+        ],
+        else_result: Some(Box::new(plain)),
+    })
+}
+
+/// `(a, b) IN (SELECT …)`; None of one value, and of NOT IN, whose NULLs an EXISTS doesn't know.
+pub(super) fn membership(row: &Expr, query: &Query, negated: bool) -> Option<Expr> {
+    let values = columns(row)?;
+    if negated || values.len() < 2 {
+        return None;
+    }
+    let pairs = values.iter().enumerate();
+    let pairs = pairs.map(|(at, value)| compare(column(at), BinaryOperator::Eq, value.clone()));
+    let same = pairs.reduce(|one, other| compare(one, BinaryOperator::And, other))?;
+    let mut exists = from(query, values.len());
+    if let SetExpr::Select(select) = exists.body.as_mut() {
+        select.projection = vec![SelectItem::UnnamedExpr(number(1))];
+        select.selection = Some(same);
+    }
+    Some(Expr::Exists { subquery: Box::new(exists), negated: false })
+}
+
+/// How often both sides are written at most.
+const TIMES: usize = 6;
+
+/// Whether a query is short, and repeats none itself: the statement would double with each.
+fn may_be_repeated(query: &Query) -> bool {
+    const BYTES_MAX: usize = 4_096;
+    let repeats = visit_expressions(query, |expr| match expr {
+        Expr::AnyOp { .. } | Expr::AllOp { .. } => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    });
+    repeats.is_continue() && query.to_string().len().saturating_mul(TIMES) <= BYTES_MAX
+}
+
+fn subquery(expr: &Expr) -> Option<&Query> {
+    match expr {
+        Expr::Nested(inner) => subquery(inner),
+        Expr::Subquery(query) => Some(query),
+        _ => None,
+    }
+}
+
+/// `(SELECT value FROM (query) AS compared (q0))`.
+fn scalar(query: &Query, value: Expr) -> Expr {
+    let mut scalar = from(query, 1);
+    if let SetExpr::Select(select) = scalar.body.as_mut() {
+        select.projection = vec![SelectItem::UnnamedExpr(value)];
+    }
+    Expr::Subquery(Box::new(scalar))
+}
+
+/// `SELECT … FROM (query) AS compared (q0, q1, …)`.
+fn from(query: &Query, width: usize) -> Query {
+    let mut around = EMPTY_QUERY.clone();
+    if let SetExpr::Select(select) = around.body.as_mut() {
+        let columns = (0..width).map(|at| TableAliasColumnDef { name: name(at), data_type: None });
+        let relation = TableFactor::Derived {
+            lateral: false,
+            subquery: Box::new(query.clone()),
+            alias: Some(TableAlias {
+                explicit: true,
+                name: Ident::with_quote('"', "compared"),
+                columns: columns.collect(),
+                at: None,
+            }),
+            sample: None,
+        };
+        select.from = vec![TableWithJoins { relation, joins: Vec::new() }];
+    }
+    around
+}
+
+fn name(index: usize) -> Ident {
+    Ident::with_quote('"', format!("q{index}"))
+}
+
+fn column(index: usize) -> Expr {
+    Expr::CompoundIdentifier(vec![Ident::with_quote('"', "compared"), name(index)])
+}
+
+fn number(value: u8) -> Expr {
+    Expr::value(Value::Number(value.to_string(), false))
+}
+
+fn compare(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+    Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
+}
