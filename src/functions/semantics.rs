@@ -20,7 +20,7 @@ pub(super) use calls::aggregate_named;
 use calls::{aggregate, scalar, window};
 pub(super) use casts::cast_unless;
 use casts::explicit_cast;
-pub(super) use operators::all_of;
+pub(super) use operators::{all_of, moments_alike};
 use operators::{binary_operator, bounds, items, negative, similar, standard_escape};
 use split::{is_split_off, split_aggregate, split_window};
 

@@ -1,7 +1,7 @@
 //! Lateral subqueries that read no relation (`orders, unnest(tags) AS tag`): what they compute stands
 //! beside the rows that they compute it from, so no join is needed.
 
-use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, JoinType, NullHandling, UnnestOptions};
 use datafusion::error::Result;
 use datafusion::logical_expr::utils::conjunction;
@@ -11,6 +11,15 @@ use datafusion::logical_expr::{
 
 /// The plan without the joins to such subqueries.
 pub(super) fn beside_rows(plan: LogicalPlan) -> Result<LogicalPlan> {
+    // What reads no row around it has no node of its own.
+    let mut has_subqueries = false;
+    plan.apply_with_subqueries(|node| {
+        has_subqueries |= matches!(node, LogicalPlan::Subquery(_));
+        Ok(if has_subqueries { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+    })?;
+    if !has_subqueries {
+        return Ok(plan);
+    }
     plan.transform_up_with_subqueries(|node| {
         let LogicalPlan::Join(join) = &node else { return Ok(Transformed::no(node)) };
         Ok(match computed(join)? {

@@ -609,6 +609,12 @@ fn numbers_apart(text: &str) -> Vec<String> {
     for word in text.split_whitespace() {
         let unit_starts = word.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(word.len());
         let (number, unit) = word.split_at(unit_starts);
+        // `1 month - 1 day`: the sign belongs to the number behind it.
+        if let Some(sign) = words.pop_if(|last| matches!(last.as_str(), "-" | "+")) {
+            words.push(sign + number);
+            words.extend((!unit.is_empty()).then(|| unit.to_owned()));
+            continue;
+        }
         words.extend([number, unit].into_iter().filter(|w| !w.is_empty()).map(str::to_owned));
     }
     words

@@ -113,9 +113,10 @@ fn of_type(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Ex
         }
         ("coalesce" | "greatest" | "least" | "nullif", _) => {
             let read = operators::literals_alike(function.args, schema)?;
-            let args = decimals::alike(read.data, schema)?;
+            let moments = operators::moments_alike(read.data, schema)?;
+            let args = decimals::alike(moments.data, schema)?;
             let Transformed { data: args, transformed, .. } = args;
-            let transformed = transformed || read.transformed;
+            let transformed = transformed || read.transformed || moments.transformed;
             let expr = Expr::ScalarFunction(ScalarFunction { func: function.func, args });
             Ok(Transformed::new_transformed(expr, transformed))
         }

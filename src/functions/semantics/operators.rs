@@ -370,6 +370,26 @@ pub(super) fn literals_alike(
     Ok(Transformed::new_transformed(values, changed))
 }
 
+/// Dates and wall clocks among instants, as instants: DataFusion would make wall clocks of all.
+pub(in crate::functions) fn moments_alike(
+    values: Vec<Expr>,
+    schema: &DFSchema,
+) -> Result<Transformed<Vec<Expr>>> {
+    let types: Vec<DataType> =
+        values.iter().map(|value| value.get_type(schema)).collect::<Result<_>>()?;
+    let is_instant = |data_type: &DataType| matches!(moment_of(data_type), Some(Moment::Instant));
+    let is_moment = |data_type: &DataType| data_type.is_null() || moment_of(data_type).is_some();
+    if !types.iter().any(is_instant) || !types.iter().all(is_moment) {
+        return Ok(Transformed::no(values));
+    }
+    let changed = !types.iter().all(is_instant);
+    let instants = values.into_iter().zip(&types).map(|(value, own)| match own.is_null() {
+        true => value,
+        false => cast_unless(value, own, &time::timestamptz()),
+    });
+    Ok(Transformed::new_transformed(instants.collect(), changed))
+}
+
 fn is_null(expr: &Expr) -> bool {
     matches!(expr, Expr::Literal(value, _) if value.is_null())
 }
