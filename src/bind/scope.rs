@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast::{Expr, Ident};
 
 use super::relation::Relation;
 use crate::model::MetricVersion;
+pub(crate) use crate::sql::catalog::folded;
 
 /// What a column holds.
 #[derive(Debug, Clone)]
@@ -163,14 +164,6 @@ pub(crate) fn quoted(name: &str) -> Ident {
 /// `alias."name"`.
 pub(crate) fn column(alias: &str, name: &str) -> Expr {
     Expr::CompoundIdentifier(vec![quoted(alias), quoted(name)])
-}
-
-/// The name that Postgres looks up: lower case unless quoted.
-pub(crate) fn folded(ident: &Ident) -> String {
-    match ident.quote_style {
-        Some(_) => ident.value.clone(),
-        None => ident.value.to_lowercase(),
-    }
 }
 
 /// The nearest of some names, if one is near enough to be meant.

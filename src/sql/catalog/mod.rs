@@ -55,7 +55,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF};
+use datafusion::logical_expr::{Expr, LogicalPlan, Projection, ScalarUDF};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast;
@@ -310,13 +310,50 @@ fn params_of(types: &[FieldRef], given: &[Option<PgType>]) -> Vec<PgType> {
     types.iter().enumerate().map(type_of).collect()
 }
 
+/// The value of a parameter that is a numeric. The plan has a scale for it, but it has its own.
+fn numeric_in<'v>(expr: &Expr, values: &'v [ScalarValue]) -> Option<&'v ScalarValue> {
+    let Expr::Placeholder(Placeholder { id, .. }) = expr else { return None };
+    let number: usize = id.trim_start_matches('$').parse().ok()?;
+    values.get(number.checked_sub(1)?).filter(|value| value.data_type().is_decimal())
+}
+
+/// What a plan shows of numeric parameters as they are, with the digits that they have.
+fn with_own_digits(
+    plan: LogicalPlan,
+    values: &[ScalarValue],
+) -> datafusion::error::Result<LogicalPlan> {
+    let LogicalPlan::Projection(mut projection) = plan else { return Ok(plan) };
+    let mut changed = false;
+    for expr in &mut projection.expr {
+        if let Some(value) = numeric_in(&expr.clone().unalias(), values) {
+            let name = expr.schema_name().to_string();
+            *expr = Expr::Literal(value.clone(), None).alias(name);
+            changed = true;
+        }
+    }
+    Ok(LogicalPlan::Projection(match changed {
+        true => Projection::try_new(projection.expr, projection.input)?,
+        false => projection,
+    }))
+}
+
 /// A plan with values for its parameters.
 fn with_values(plan: LogicalPlan, values: &[ScalarValue]) -> Result<LogicalPlan, CatalogError> {
+    let plan = with_own_digits(plan, values)?;
     let done = plan.transform_up_with_subqueries(|node| {
         let names = NamePreserver::new(&node);
         node.map_expressions(|expr| {
             let name = names.save(&expr);
-            let expr = expr.transform_up(|expr| match expr {
+            let expr = expr.transform_down(|expr| match expr {
+                Expr::Cast(cast) if cast.field.data_type().is_decimal() => {
+                    Ok(match numeric_in(&cast.expr, values) {
+                        Some(value) => {
+                            let value = value.cast_to(cast.field.data_type())?;
+                            Transformed::yes(Expr::Literal(value, None))
+                        }
+                        None => Transformed::no(Expr::Cast(cast)),
+                    })
+                }
                 Expr::Placeholder(Placeholder { id, field }) => {
                     value_of(&id, field.as_ref(), values).map(Transformed::yes)
                 }
