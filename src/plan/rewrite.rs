@@ -367,6 +367,13 @@ pub(crate) fn formula_of(
                 _ => Err(PlanError::MixedCalculation { column: scanned.name.clone() }),
             },
             Below::Expr(input, inner) => formula_of(model, atoms, input, inner, filter),
+            Below::Value if repeats_rows(plan)? => Err(PlanError::NotSupported {
+                what: "a metric over rows that unnest, or a function in FROM, makes of each".to_owned(),
+                hint: Some(
+                    "Ask for the metric by a key in a subquery, and join the rows of the function to it."
+                        .to_owned(),
+                ),
+            }),
             Below::Value => Err(PlanError::MixedCalculation { column: column.name.clone() }),
         };
     }
@@ -381,6 +388,10 @@ pub(crate) fn formula_of(
         (_, Some(error)) => Err(error),
         (replaced, None) => Ok(replaced?.data),
     }
+}
+
+fn repeats_rows(plan: &LogicalPlan) -> Result<bool, PlanError> {
+    Ok(plan.exists(|node| Ok(matches!(node, LogicalPlan::Unnest(_))))?)
 }
 
 /// The plan without carried columns that nobody above asked for.

@@ -4,7 +4,8 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::logical_expr::expr::{InList, InSubquery, Like};
 use datafusion::logical_expr::{
-    Between, BinaryExpr, Case, Cast, Expr, ExprSchemable, LogicalPlan, Operator, Subquery,
+    Between, BinaryExpr, Case, Cast, EmptyRelation, Expr, ExprSchemable, LogicalPlan, Operator,
+    Subquery,
 };
 
 use super::nodes::Generator;
@@ -295,6 +296,14 @@ impl Generator<'_> {
     /// error where it gives several.
     fn scalar_subquery(&mut self, subquery: &Subquery) -> Result<Value> {
         let plan = uncorrelated(subquery)?;
+        // Of no table it is the expression: ClickHouse would see its name outside.
+        if let LogicalPlan::Projection(projection) = plan
+            && let LogicalPlan::EmptyRelation(EmptyRelation { produce_one_row: true, schema }) =
+                projection.input.as_ref()
+            && let [expr] = projection.expr.as_slice()
+        {
+            return self.expr(expr, Scope { schema, columns: &[] });
+        }
         let data_type = plan.schema().field(0).data_type().clone();
         let sql = self.subquery_text(plan)?;
         Ok(Value::new(sql, data_type, true))
