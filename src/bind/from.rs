@@ -17,7 +17,7 @@ use super::scope::{
 };
 use super::select::{object_name, table};
 use super::{series, table_function};
-use crate::sql::ast::call;
+use crate::sql::ast::{binary, call};
 use crate::sql::spelling;
 
 impl Binder<'_> {
@@ -482,11 +482,11 @@ impl JoinName for datafusion::sql::sqlparser::ast::Join {
 }
 
 fn equals(left: Expr, right: Expr) -> Expr {
-    Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::Eq, right: Box::new(right) }
+    binary(left, BinaryOperator::Eq, right)
 }
 
 pub(super) fn both(left: Expr, right: Expr) -> Expr {
-    Expr::BinaryOp { left: Box::new(left), op: BinaryOperator::And, right: Box::new(right) }
+    binary(left, BinaryOperator::And, right)
 }
 
 fn column_def(name: &str) -> datafusion::sql::sqlparser::ast::TableAliasColumnDef {

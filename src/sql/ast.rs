@@ -3,8 +3,9 @@
 use std::sync::LazyLock;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, ObjectName, Query,
+    BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArgumentList, FunctionArguments, Ident, ObjectName, Query, SelectItem, SetExpr,
+    TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -41,6 +42,39 @@ pub(crate) fn function(name: &str, args: Vec<Expr>) -> Function {
 pub(crate) fn cast(expr: Expr, data_type: DataType) -> Expr {
     let (kind, expr) = (CastKind::DoubleColon, Box::new(expr));
     Expr::Cast { kind, expr, data_type, array: false, format: None }
+}
+
+/// `left op right`.
+pub(crate) fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
+    Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
+}
+
+/// `SELECT items FROM (query) AS name (columns)`.
+pub(crate) fn select_from(
+    query: Query,
+    name: &str,
+    columns: impl Iterator<Item = Ident>,
+    items: Vec<SelectItem>,
+) -> Query {
+    let mut around = EMPTY_QUERY.clone();
+    if let SetExpr::Select(select) = around.body.as_mut() {
+        select.projection = items;
+        let columns = columns.map(|name| TableAliasColumnDef { name, data_type: None });
+        let alias = TableAlias {
+            explicit: true,
+            name: Ident::with_quote('"', name),
+            columns: columns.collect(),
+            at: None,
+        };
+        let relation = TableFactor::Derived {
+            lateral: false,
+            subquery: Box::new(query),
+            alias: Some(alias),
+            sample: None,
+        };
+        select.from = vec![TableWithJoins { relation, joins: Vec::new() }];
+    }
+    around
 }
 
 /// Arguments without names.

@@ -2,11 +2,11 @@
 //! on each side, and of numbered rows each is there once.
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, Ident, Query, SelectItem, SetExpr, SetOperator, SetQuantifier, TableAlias,
-    TableAliasColumnDef, TableFactor, TableWithJoins, WindowSpec, WindowType,
+    Expr, Function, Ident, Query, SelectItem, SetExpr, SetOperator, SetQuantifier, WindowSpec,
+    WindowType,
 };
 
-use super::ast::{EMPTY_QUERY, function};
+use super::ast::{EMPTY_QUERY, function, select_from};
 
 /// Whether a set operation is one of these.
 pub(crate) fn is_one(body: &SetExpr) -> bool {
@@ -64,22 +64,6 @@ fn aliased(expr: Expr, alias: Ident) -> SelectItem {
 
 /// `SELECT items FROM (rows) AS rows (m0, m1, …)`.
 fn selected(items: Vec<SelectItem>, rows: SetExpr, width: usize) -> SetExpr {
-    let mut query = EMPTY_QUERY.clone();
-    if let SetExpr::Select(select) = query.body.as_mut() {
-        select.projection = items;
-        let columns = (0..width).map(|at| TableAliasColumnDef { name: name(at), data_type: None });
-        let relation = TableFactor::Derived {
-            lateral: false,
-            subquery: Box::new(Query { body: Box::new(rows), ..EMPTY_QUERY.clone() }),
-            alias: Some(TableAlias {
-                explicit: true,
-                name: Ident::with_quote('"', "rows"),
-                columns: columns.collect(),
-                at: None,
-            }),
-            sample: None,
-        };
-        select.from = vec![TableWithJoins { relation, joins: Vec::new() }];
-    }
-    *query.body
+    let rows = Query { body: Box::new(rows), ..EMPTY_QUERY.clone() };
+    *select_from(rows, "rows", (0..width).map(name), items).body
 }

@@ -4,12 +4,11 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CaseWhen, Expr, Ident, Query, SelectItem, SetExpr, TableAlias,
-    TableAliasColumnDef, TableFactor, TableWithJoins, UnaryOperator, Value,
+    BinaryOperator, CaseWhen, Expr, Ident, Query, SelectItem, SetExpr, UnaryOperator, Value,
     helpers::attached_token::AttachedToken, visit_expressions,
 };
 
-use super::ast::{EMPTY_QUERY, call};
+use super::ast::{binary, call, select_from};
 use super::spelling::is_short;
 use super::tuples::columns;
 
@@ -22,13 +21,10 @@ pub(super) fn compared(left: &Expr, op: &BinaryOperator, right: &Expr, all: bool
         return None;
     }
     let with = |extreme| {
-        let value = Box::new(scalar(query, call(extreme, vec![column(0)])));
-        Expr::BinaryOp { left: Box::new(left.clone()), op: op.clone(), right: value }
+        let value = scalar(query, call(extreme, vec![column(0)]));
+        binary(left.clone(), op.clone(), value)
     };
-    let both = |op| {
-        let (least, greatest) = (Box::new(with("min")), Box::new(with("max")));
-        Expr::Nested(Box::new(Expr::BinaryOp { left: least, op, right: greatest }))
-    };
+    let both = |op| Expr::Nested(Box::new(binary(with("min"), op, with("max"))));
     // What it is without NULLs.
     let plain = match (op, all) {
         (Gt | GtEq, true) | (Lt | LtEq, false) => with("max"),
@@ -38,8 +34,8 @@ pub(super) fn compared(left: &Expr, op: &BinaryOperator, right: &Expr, all: bool
         _ => return None,
     };
     let count = |of| scalar(query, call("count", vec![of]));
-    let is_empty = compare(count(number(1)), Eq, number(0));
-    let has_nulls = compare(count(number(1)), Gt, count(column(0)));
+    let is_empty = binary(count(number(1)), Eq, number(0));
+    let has_nulls = binary(count(number(1)), Gt, count(column(0)));
     let decided = match all {
         true => Expr::UnaryOp {
             op: UnaryOperator::Not,
@@ -69,11 +65,10 @@ pub(super) fn membership(row: &Expr, query: &Query, negated: bool) -> Option<Exp
         return None;
     }
     let pairs = values.iter().enumerate();
-    let pairs = pairs.map(|(at, value)| compare(column(at), BinaryOperator::Eq, value.clone()));
-    let same = pairs.reduce(|one, other| compare(one, BinaryOperator::And, other))?;
-    let mut exists = from(query, values.len());
+    let pairs = pairs.map(|(at, value)| binary(column(at), BinaryOperator::Eq, value.clone()));
+    let same = pairs.reduce(|one, other| binary(one, BinaryOperator::And, other))?;
+    let mut exists = from(query, values.len(), number(1));
     if let SetExpr::Select(select) = exists.body.as_mut() {
-        select.projection = vec![SelectItem::UnnamedExpr(number(1))];
         select.selection = Some(same);
     }
     Some(Expr::Exists { subquery: Box::new(exists), negated: false })
@@ -102,32 +97,13 @@ fn subquery(expr: &Expr) -> Option<&Query> {
 
 /// `(SELECT value FROM (query) AS compared (q0))`.
 fn scalar(query: &Query, value: Expr) -> Expr {
-    let mut scalar = from(query, 1);
-    if let SetExpr::Select(select) = scalar.body.as_mut() {
-        select.projection = vec![SelectItem::UnnamedExpr(value)];
-    }
-    Expr::Subquery(Box::new(scalar))
+    Expr::Subquery(Box::new(from(query, 1, value)))
 }
 
-/// `SELECT … FROM (query) AS compared (q0, q1, …)`.
-fn from(query: &Query, width: usize) -> Query {
-    let mut around = EMPTY_QUERY.clone();
-    if let SetExpr::Select(select) = around.body.as_mut() {
-        let columns = (0..width).map(|at| TableAliasColumnDef { name: name(at), data_type: None });
-        let relation = TableFactor::Derived {
-            lateral: false,
-            subquery: Box::new(query.clone()),
-            alias: Some(TableAlias {
-                explicit: true,
-                name: Ident::with_quote('"', "compared"),
-                columns: columns.collect(),
-                at: None,
-            }),
-            sample: None,
-        };
-        select.from = vec![TableWithJoins { relation, joins: Vec::new() }];
-    }
-    around
+/// `SELECT value FROM (query) AS compared (q0, q1, …)`.
+fn from(query: &Query, width: usize, value: Expr) -> Query {
+    let items = vec![SelectItem::UnnamedExpr(value)];
+    select_from(query.clone(), "compared", (0..width).map(name), items)
 }
 
 fn name(index: usize) -> Ident {
@@ -140,8 +116,4 @@ fn column(index: usize) -> Expr {
 
 fn number(value: u8) -> Expr {
     Expr::value(Value::Number(value.to_string(), false))
-}
-
-fn compare(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
-    Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
 }

@@ -5,6 +5,8 @@ use datafusion::sql::sqlparser::ast::{
     UnaryOperator,
 };
 
+use super::ast::binary;
+
 /// What a comparison of two rows says; None of operands that aren't rows written out, of as many
 /// columns, or too long to be repeated.
 pub(super) fn comparison(left: &Expr, op: &BinaryOperator, right: &Expr) -> Option<Expr> {
@@ -33,7 +35,7 @@ pub(super) fn membership(row: &Expr, list: &[Expr], negated: bool) -> Option<Exp
     }
     let each = list.iter().map(|item| comparison(row, &BinaryOperator::Eq, item));
     let any = each.collect::<Option<Vec<_>>>()?;
-    let any = any.into_iter().reduce(|one, other| both(one, BinaryOperator::Or, other))?;
+    let any = any.into_iter().reduce(|one, other| binary(one, BinaryOperator::Or, other))?;
     let any = Expr::Nested(Box::new(any));
     Some(if negated { not(any) } else { any })
 }
@@ -41,7 +43,7 @@ pub(super) fn membership(row: &Expr, list: &[Expr], negated: bool) -> Option<Exp
 /// `(a, b) IS NULL`: every column is; `(a, b) IS NOT NULL`: none is.
 pub(super) fn nulls(row: &Expr, test: fn(Box<Expr>) -> Expr) -> Option<Expr> {
     let each = columns(row)?.into_iter().map(|column| test(Box::new(column)));
-    let all = each.reduce(|one, other| both(one, BinaryOperator::And, other))?;
+    let all = each.reduce(|one, other| binary(one, BinaryOperator::And, other))?;
     Some(Expr::Nested(Box::new(all)))
 }
 
@@ -67,8 +69,8 @@ pub(super) fn columns(row: &Expr) -> Option<Vec<Expr>> {
 
 fn equal(left: &[Expr], right: &[Expr]) -> Option<Expr> {
     let pairs = left.iter().zip(right);
-    let pairs = pairs.map(|(left, right)| both(left.clone(), BinaryOperator::Eq, right.clone()));
-    let all = pairs.reduce(|one, other| both(one, BinaryOperator::And, other))?;
+    let pairs = pairs.map(|(left, right)| binary(left.clone(), BinaryOperator::Eq, right.clone()));
+    let all = pairs.reduce(|one, other| binary(one, BinaryOperator::And, other))?;
     Some(Expr::Nested(Box::new(all)))
 }
 
@@ -81,21 +83,17 @@ fn ordered(
 ) -> Option<Expr> {
     let mut pairs = left.iter().zip(right).rev();
     let (last, other) = pairs.next()?;
-    let mut decided = both(last.clone(), op.clone(), other.clone());
+    let mut decided = binary(last.clone(), op.clone(), other.clone());
     for (left, right) in pairs {
         if !super::spelling::is_short(left, 2) || !super::spelling::is_short(right, 2) {
             return None;
         }
-        let differ = both(left.clone(), strict.clone(), right.clone());
-        let alike = both(left.clone(), BinaryOperator::Eq, right.clone());
-        let alike = both(alike, BinaryOperator::And, Expr::Nested(Box::new(decided)));
-        decided = both(differ, BinaryOperator::Or, Expr::Nested(Box::new(alike)));
+        let differ = binary(left.clone(), strict.clone(), right.clone());
+        let alike = binary(left.clone(), BinaryOperator::Eq, right.clone());
+        let alike = binary(alike, BinaryOperator::And, Expr::Nested(Box::new(decided)));
+        decided = binary(differ, BinaryOperator::Or, Expr::Nested(Box::new(alike)));
     }
     Some(Expr::Nested(Box::new(decided)))
-}
-
-fn both(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
-    Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
 }
 
 fn not(expr: Expr) -> Expr {

@@ -178,6 +178,16 @@ const REDUCED: &[(&str, bool)] = &[
     ("corr(f, n)", false),
 ];
 
+/// The rows of an EXPLAIN.
+async fn lines_of(client: &tokio_postgres::Client, question: &str) -> Vec<String> {
+    let messages = client.simple_query(question).await.unwrap();
+    let rows = messages.iter().filter_map(|message| match message {
+        tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
+        _ => None,
+    });
+    rows.map(str::to_owned).collect()
+}
+
 /// What can't be computed there is computed from as few rows as can.
 #[tokio::test]
 async fn few_rows_arrive_for_an_aggregate() {
@@ -189,11 +199,8 @@ async fn few_rows_arrive_for_an_aggregate() {
     let mut faults = Vec::new();
     for (sql, expected) in REDUCED {
         let question = format!("EXPLAIN SELECT {sql} AS x FROM samples");
-        let lines = client.simple_query(&question).await.unwrap();
-        let sent = lines.iter().filter_map(|message| match message {
-            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
-            _ => None,
-        });
+        let lines = lines_of(&client, &question).await;
+        let sent = lines.iter().map(String::as_str);
         let sent: Vec<&str> = sent.skip_while(|line| !line.starts_with("Sent to")).collect();
         let groups = |line: &&str| line.contains("GROUP BY") || line.contains("DISTINCT");
         let is_one_row = sent
@@ -217,12 +224,8 @@ async fn what_has_a_twin_is_pushed() {
     let mut faults = Vec::new();
     for (sql, expected) in PUSHED {
         let question = format!("EXPLAIN SELECT id, {sql} AS x FROM samples");
-        let lines = client.simple_query(&question).await.unwrap();
-        let rows = lines.iter().filter_map(|message| match message {
-            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
-            _ => None,
-        });
-        let top = rows.skip_while(|line| *line != "Plan:").nth(1).unwrap();
+        let lines = lines_of(&client, &question).await;
+        let top = lines.iter().skip_while(|line| *line != "Plan:").nth(1).unwrap();
         let whole = top.trim_start().starts_with("ClickHouse:");
         if whole != *expected {
             faults.push(format!("{sql}: {top}"));
@@ -250,15 +253,8 @@ async fn the_zone_of_a_session_is_pushed() {
         ("SELECT id FROM samples WHERE z >= date '2026-03-29' AND z < '2026-03-30'", of_the_day),
         ("SELECT id FROM samples WHERE z + interval '1 month' > now()", &[][..]),
     ] {
-        let lines = client.simple_query(&format!("EXPLAIN {question}")).await.unwrap();
-        let lines: Vec<&str> = lines
-            .iter()
-            .filter_map(|message| match message {
-                tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
-                _ => None,
-            })
-            .collect();
-        let top = lines.iter().skip_while(|line| **line != "Plan:").nth(1).unwrap();
+        let lines = lines_of(&client, &format!("EXPLAIN {question}")).await;
+        let top = lines.iter().skip_while(|line| *line != "Plan:").nth(1).unwrap();
         assert!(top.trim_start().starts_with("ClickHouse:"), "{question}: {top}");
         for part in said {
             assert!(lines.iter().any(|line| line.contains(part)), "{part}: {lines:#?}");
@@ -319,14 +315,7 @@ async fn a_uuid_is_looked_up_in_the_column_as_it_is_stored() {
     let client = canon.connect("analyst").await.unwrap();
     let question =
         "EXPLAIN SELECT id FROM samples WHERE u = 'A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11'";
-    let lines = client.simple_query(question).await.unwrap();
-    let lines: Vec<&str> = lines
-        .iter()
-        .filter_map(|message| match message {
-            tokio_postgres::SimpleQueryMessage::Row(row) => row.get(0),
-            _ => None,
-        })
-        .collect();
+    let lines = lines_of(&client, question).await;
     let expected = "`u` = toUUID('a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11')";
     assert!(lines.iter().any(|line| line.contains(expected)), "{lines:#?}");
     let statement = client.prepare("SELECT u, w FROM samples WHERE u = $1 AND w = ANY ($2)").await;

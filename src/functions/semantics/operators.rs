@@ -66,6 +66,11 @@ fn is_constant(expr: &Expr) -> bool {
     expr.column_refs().is_empty()
 }
 
+/// What an interval is compared by.
+fn length(interval: Expr) -> Result<Expr> {
+    Ok(call(rows::named("interval_order")?, vec![interval]))
+}
+
 /// Keys to sort by, with intervals in the order of their lengths.
 pub(super) fn by_length(
     keys: Vec<SortExpr>,
@@ -77,7 +82,7 @@ pub(super) fn by_length(
             return Ok(key);
         }
         changed = true;
-        Ok(SortExpr { expr: call(rows::named("interval_order")?, vec![key.expr]), ..key })
+        Ok(SortExpr { expr: length(key.expr)?, ..key })
     });
     let keys = keys.collect::<Result<_>>()?;
     Ok(Transformed::new_transformed(keys, changed))
@@ -444,7 +449,6 @@ fn all_by_length(exprs: Vec<Expr>, schema: &DFSchema) -> Result<Transformed<Vec<
             return Ok(Transformed::no(exprs));
         }
     }
-    let length = |expr| Ok(call(rows::named("interval_order")?, vec![expr]));
     let lengths: Result<Vec<Expr>> = exprs.into_iter().map(length).collect();
     Ok(Transformed::yes(lengths?))
 }

@@ -142,6 +142,14 @@ impl Value {
         }
     }
 
+    /// As [`Self::typed`], of a type with NULL: what has none gives its default where there is nothing.
+    pub(crate) fn as_nullable(&self) -> Result<String> {
+        match self.nullable {
+            true => self.typed(),
+            false => Ok(format!("toNullable({})", self.typed()?)),
+        }
+    }
+
     /// `CAST(… AS type)`, NULL stays NULL.
     pub(crate) fn cast_sql(&self, to: &DataType) -> Result<String> {
         Ok(format!("CAST({} AS {})", self.sql, clickhouse_type(to)?))

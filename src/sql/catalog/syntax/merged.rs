@@ -12,7 +12,7 @@ use super::super::error::CatalogError;
 use super::super::labels::{folded, last_part};
 use super::scope::{Scope, constraint_of};
 use super::{Pass, quoted};
-use crate::sql::ast::call;
+use crate::sql::ast::{binary, call};
 
 /// A merged column, and what it is in columns of the joined relations.
 pub(super) type Merged = Vec<(String, Expr)>;
@@ -122,10 +122,6 @@ fn set_condition(operator: &mut JoinOperator, condition: Expr) {
 
 fn value_of(merged: &Merged, name: &str) -> Option<Expr> {
     merged.iter().find(|(known, _)| known == name).map(|(_, expr)| expr.clone())
-}
-
-fn binary(left: Expr, op: BinaryOperator, right: Expr) -> Expr {
-    Expr::BinaryOp { left: Box::new(left), op, right: Box::new(right) }
 }
 
 /// Puts in the merged columns' place what they stand for, but in subqueries, which have columns of

@@ -256,11 +256,7 @@ fn bits(function: &str, call: &AggregateCall) -> Result<Value> {
     if !call.data_type.is_signed_integer() || arg.data_type != call.data_type {
         return Err(NotPushable::new(format!("{function} of {}", arg.data_type)));
     }
-    let argument = match arg.nullable {
-        true => arg.typed()?,
-        false => format!("toNullable({})", arg.typed()?),
-    };
-    let sql = format!("to{}({})", call.data_type, call.of(function, &argument));
+    let sql = format!("to{}({})", call.data_type, call.of(function, &arg.as_nullable()?));
     Ok(Value::new(sql, call.data_type.clone(), true))
 }
 

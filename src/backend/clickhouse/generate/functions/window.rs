@@ -78,20 +78,13 @@ fn share(function: &str, call: &WindowCall) -> Result<Value> {
 /// there is no such row.
 fn of_frame(function: &str, call: &WindowCall) -> Result<Value> {
     let value = call.args.first().ok_or_else(|| NotPushable::new("a call without an argument"))?;
-    let argument = nullable(value)?;
+    let argument = value.as_nullable()?;
     let called = match function {
         "nth_value" => format!("nth_value({argument}, {})", place(call, 1)?),
         _ => format!("{function}({argument}) RESPECT NULLS"),
     };
     let sql = format!("{called} OVER ({} {})", call.over, call.frame.clone()?);
     Ok(Value::new(sql, call.data_type.clone(), true))
-}
-
-fn nullable(value: &Value) -> Result<String> {
-    match value.nullable {
-        true => value.typed(),
-        false => Ok(format!("toNullable({})", value.typed()?)),
-    }
 }
 
 fn ranking(function: &str, call: &WindowCall) -> Result<Value> {
@@ -108,6 +101,6 @@ fn neighbour(function: &str, call: &WindowCall) -> Result<Value> {
     if call.args.len() > 2 {
         return Err(NotPushable::new(format!("{function} with a default")));
     }
-    let sql = format!("{function}({}, {distance}) OVER ({})", nullable(value)?, call.over);
+    let sql = format!("{function}({}, {distance}) OVER ({})", value.as_nullable()?, call.over);
     Ok(Value::new(sql, call.data_type.clone(), true))
 }
