@@ -34,6 +34,10 @@ impl Binder<'_> {
                 let idents = idents.clone();
                 self.resolve_column(expr, &idents, scope, clause)
             }
+            Expr::Function(function) if let Some(array) = spelling::array_of_query(function) => {
+                *expr = array;
+                self.resolve(expr, scope, clause)
+            }
             Expr::Function(function) => {
                 spelling::outside_of_catalogue(function);
                 let replaced = self.resolve_function(function, scope, clause)?;

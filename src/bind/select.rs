@@ -25,7 +25,7 @@ use super::scope::{
 use super::walk::{children_mut, subquery_mut};
 use crate::functions::registry;
 use crate::sql::catalog::label_of;
-use crate::sql::windows;
+use crate::sql::{spelling, windows};
 
 /// A select item, resolved.
 struct Output {
@@ -53,6 +53,7 @@ impl Binder<'_> {
         let takes_first = groups.is_some();
         let mut scope = Scope { parent, ..Scope::default() };
         let filters = self.bind_from(&mut select.from, &mut scope)?;
+        select.selection.iter_mut().chain(&mut select.having).for_each(spelling::condition);
         if let Some(selection) = &mut select.selection {
             self.resolve(selection, &scope, Clause::Where)?;
         }
@@ -502,6 +503,7 @@ impl Binder<'_> {
         for mut key in keys.into_iter().flat_map(listed) {
             let is_set = is_grouping_set(&key);
             match self.group_key(&mut key, outputs, scope) {
+                Ok(()) if kept.contains(&key) => {}
                 Ok(()) => kept.push(key),
                 Err(error @ BindError::MeasureNotAllowed { .. }) if !is_set => {
                     refused = refused.or(Some(error));

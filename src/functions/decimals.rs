@@ -7,7 +7,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Case, Expr, ExprSchemable};
 
 use super::floats;
-use super::semantics::moments_alike;
+use super::semantics::{literals_alike, moments_alike};
 
 /// The values of which a call or CASE gives one, with the constants among them in the type of the
 /// decimals, where they fit: `coalesce(amount, 0)` is an amount then, and not of a wider type, whose
@@ -49,9 +49,10 @@ pub(super) fn results_alike(case: Case, schema: &DFSchema) -> Result<Transformed
         when_then_expr.into_iter().map(|(condition, result)| (condition, *result)).unzip();
     let has_else = else_expr.is_some();
     results.extend(else_expr.map(|otherwise| *otherwise));
-    let moments = moments_alike(results, schema)?;
+    let read = literals_alike(results, schema)?;
+    let moments = moments_alike(read.data, schema)?;
     let results = alike(moments.data, schema)?;
-    let is_changed = moments.transformed || results.transformed;
+    let is_changed = read.transformed || moments.transformed || results.transformed;
     let mut values = results.data;
     let else_expr = if has_else { values.pop().map(Box::new) } else { None };
     let when_then_expr = conditions.into_iter().zip(values.into_iter().map(Box::new)).collect();

@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::ast::Expr;
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
+use datafusion::sql::sqlparser::tokenizer::Token;
 
 /// How often sqlparser may begin to read an expression, for each token of the text: what is right
 /// is begun once or twice.
@@ -71,6 +72,12 @@ fn is_plain(keyword: Keyword) -> bool {
     )
 }
 
+/// Whether `x ISNULL` goes on here, which sqlparser doesn't know.
+fn is_isnull(parser: &Parser) -> bool {
+    matches!(&parser.peek_token_ref().token, Token::Word(word)
+        if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("isnull"))
+}
+
 /// What sqlparser's own dialect says.
 macro_rules! as_postgres {
     ($($method:ident),+ $(,)?) => {
@@ -102,6 +109,10 @@ impl Dialect for Postgres {
         _: u8,
     ) -> Option<Result<Expr, ParserError>> {
         use Keyword::{DISTINCT, FROM, IS, NOT};
+        if is_isnull(parser) {
+            parser.advance_token();
+            return Some(Ok(Expr::IsNull(Box::new(left.clone()))));
+        }
         let made = if parser.parse_keywords(&[IS, DISTINCT, FROM]) {
             Expr::IsDistinctFrom
         } else if parser.parse_keywords(&[IS, NOT, DISTINCT, FROM]) {
@@ -155,6 +166,9 @@ impl Dialect for Postgres {
     }
 
     fn get_next_precedence(&self, parser: &Parser) -> Option<Result<u8, ParserError>> {
+        if is_isnull(parser) {
+            return Some(Ok(self.prec_value(Precedence::Is)));
+        }
         PostgreSqlDialect {}.get_next_precedence(parser)
     }
 
@@ -187,7 +201,6 @@ impl Dialect for Postgres {
         supports_nested_comments,
         supports_notnull_operator,
         supports_numeric_literal_underscores,
-        supports_select_wildcard_with_alias,
         supports_set_names,
         supports_string_escape_constant,
         supports_unicode_string_literal,

@@ -20,7 +20,7 @@ pub(super) use calls::aggregate_named;
 use calls::{aggregate, scalar, window};
 pub(super) use casts::cast_unless;
 use casts::explicit_cast;
-pub(super) use operators::{all_of, moments_alike};
+pub(super) use operators::{all_of, literals_alike, moments_alike};
 use operators::{binary_operator, bounds, items, negative, similar, standard_escape};
 use split::{is_split_off, split_aggregate, split_window};
 
@@ -62,6 +62,11 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         types::check_union(union)?;
     }
     let plan = match plan.data {
+        LogicalPlan::Union(union) => {
+            let alike = types::union_alike(union)?;
+            let changed = plan.transformed || alike.transformed;
+            Transformed::new_transformed(LogicalPlan::Union(alike.data), changed)
+        }
         LogicalPlan::Sort(sort) => {
             jsonb::check_order(&sort)?;
             let by_length = operators::by_length(sort.expr, &schema)?;

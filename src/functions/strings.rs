@@ -1,6 +1,9 @@
 //! Functions of texts, and the texts of all values.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
+
+use datafusion::arrow::datatypes::DataType;
 
 use super::calendar::{clock_text, date_text, timestamp_text};
 use super::error::FunctionError;
@@ -43,6 +46,10 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
     ] },
     RowFunction { name: "output_text", overloads: &[
         Overload::new(&[Kind::Any], rows::text, |args| Ok(Value::text(output(&args[0])))),
+    ] },
+    // `||` of two bytea.
+    RowFunction { name: "bytea_concat", overloads: &[
+        Overload::new(&[Kind::Any, Kind::Any], |_, _| Ok(DataType::Binary), joined_bytes),
     ] },
     RowFunction { name: "num_nulls", overloads: &[
         Overload::new(&[Kind::Any], rows::int4, |args| Ok(Value::Int(counted(args, true)))).variadic().of_nulls(),
@@ -188,6 +195,15 @@ fn is_like(text: &str, pattern: &str, ignores_case: bool) -> Result<bool> {
 fn no_uuid(text: &str) -> FunctionError {
     let fault = crate::sql::value::invalid("uuid", text);
     FunctionError::new(fault.sqlstate, fault.message)
+}
+
+fn joined_bytes(args: &[Value<'_>]) -> Outcome {
+    match args {
+        [Value::Bytes(one), Value::Bytes(other)] => {
+            Ok(Value::Bytes(Cow::Owned([one.as_ref(), other.as_ref()].concat())))
+        }
+        _ => Err(FunctionError::new("42883", "operator does not exist: bytea || bytea")),
+    }
 }
 
 fn counted(args: &[Value<'_>], nulls: bool) -> i64 {

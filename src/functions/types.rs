@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit};
 use datafusion::common::DFSchema;
+use datafusion::common::tree_node::Transformed;
 use datafusion::error::Result;
 use datafusion::functions_nested::expr_fn::array_element;
 use datafusion::logical_expr::expr::{Alias, Cast};
@@ -12,7 +13,9 @@ use datafusion::logical_expr::planner::{
     ExprPlanner, PlannerResult, RawBinaryExpr, RawFieldAccessExpr, TypePlanner,
 };
 use datafusion::logical_expr::type_coercion::binary::type_union_resolution;
-use datafusion::logical_expr::{Expr, ExprSchemable, GetFieldAccess, LogicalPlan, Union, Values};
+use datafusion::logical_expr::{
+    Expr, ExprSchemable, GetFieldAccess, LogicalPlan, Projection, Union, Values,
+};
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, CharacterLength, ExactNumberInfo, TimezoneInfo,
 };
@@ -58,6 +61,15 @@ impl TypePlanner for PostgresTypes {
             }
             ast::DataType::Char(length) | ast::DataType::Character(length) => {
                 Some(Arc::new(character(length.as_ref())))
+            }
+            ast::DataType::Interval { fields: Some(_), .. }
+            | ast::DataType::Interval { precision: Some(_), .. } => {
+                let what = "a cast to an interval of some fields or digits only";
+                return Err(FunctionError::not_supported(what, "Write ::interval.").into());
+            }
+            ast::DataType::Time(_, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => {
+                let hint = "Write time, or timestamptz for a moment.";
+                return Err(FunctionError::not_supported("type time with time zone", hint).into());
             }
             ast::DataType::Interval { .. } => plain(DataType::Interval(IntervalUnit::MonthDayNano)),
             ast::DataType::JSON | ast::DataType::JSONB | ast::DataType::Uuid => {
@@ -168,6 +180,42 @@ pub(super) fn check_union(union: &Union) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A UNION of instants and other moments, as instants: DataFusion would make wall clocks of all.
+pub(super) fn union_alike(union: Union) -> Result<Transformed<Union>> {
+    let is_instant = |data_type: &DataType| matches!(data_type, DataType::Timestamp(_, Some(_)));
+    let is_moment = |data_type: &DataType| {
+        matches!(data_type, DataType::Timestamp(..) | DataType::Date32 | DataType::Null)
+    };
+    let width = union.schema.fields().len();
+    let of = |input: &LogicalPlan, column: usize| input.schema().field(column).data_type().clone();
+    let is_mixed = |column: &usize| {
+        let types: Vec<_> = union.inputs.iter().map(|input| of(input, *column)).collect();
+        types.iter().any(is_instant)
+            && types.iter().all(is_moment)
+            && types.iter().any(|it| !is_instant(it) && !it.is_null())
+    };
+    let mixed: Vec<usize> = (0..width).filter(is_mixed).collect();
+    if mixed.is_empty() {
+        return Ok(Transformed::no(union));
+    }
+    let inputs = union.inputs.iter().map(|input| {
+        let columns = input.schema().columns().into_iter().enumerate();
+        let exprs = columns.map(|(at, column)| {
+            let (relation, name) = (column.relation.clone(), column.name.clone());
+            let own = of(input, at);
+            match mixed.contains(&at) && !own.is_null() {
+                true => super::semantics::cast_unless(Expr::Column(column), &own, &timestamptz())
+                    .alias_qualified(relation, name),
+                false => Expr::Column(column),
+            }
+        });
+        let made = Projection::try_new(exprs.collect(), Arc::clone(input))?;
+        Ok(Arc::new(LogicalPlan::Projection(made)))
+    });
+    let inputs = inputs.collect::<Result<Vec<_>>>()?;
+    Ok(Transformed::yes(Union::try_new_with_loose_types(inputs)?))
 }
 
 /// Whether a query's column is a literal in quotes.

@@ -47,9 +47,13 @@ impl ExprPlanner for QuotedOperands {
 /// The type of a literal on one side of an operator, whose other side has a type. None where
 /// Postgres knows none or several.
 fn operand(op: &BinaryOperator, other: &DataType, is_left: bool) -> Option<DataType> {
-    use BinaryOperator::{Divide, Minus, Modulo, Multiply, Plus};
+    use BinaryOperator::{
+        Divide, Eq, Gt, GtEq, Lt, LtEq, Minus, Modulo, Multiply, NotEq, Plus, StringConcat,
+    };
     let is_span = matches!(other, DataType::Interval(_) | DataType::Duration(_));
     match (op, other) {
+        (Eq | NotEq | Lt | LtEq | Gt | GtEq, DataType::Boolean)
+        | (StringConcat, DataType::Binary) => Some(other.clone()),
         (Plus | Minus | Multiply | Divide | Modulo, number) if number.is_numeric() => {
             Some(number.clone())
         }

@@ -7,19 +7,33 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArg,
     FunctionArgExpr, FunctionArgOperator, FunctionArgumentList, FunctionArguments, Ident, Interval,
-    LimitClause, ObjectName, Query, Subscript, TimezoneInfo, UnaryOperator, Value,
+    LimitClause, ObjectName, Query, SelectItem, Subscript, TimezoneInfo, UnaryOperator, Value,
     visit_expressions, visit_expressions_mut,
 };
 
-use super::ast::{call, unnamed};
+use super::ast::{call, select_from, unnamed};
 use super::parse::SYMMETRIC;
 use super::quantified;
 use super::tuples;
+use super::value::qualified_interval;
 
 /// Writes one expression anew where it has to be; what is inside of it is left for its own turn.
 pub(crate) fn rewrite(expr: &mut Expr) {
     let rewritten = match expr {
         Expr::Interval(interval) => interval_literal(interval),
+        Expr::Extract { field: DateTimeField::Custom(name), .. } => {
+            name.quote_style = None;
+            None
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::And | BinaryOperator::Or, right } => {
+            condition(left);
+            condition(right);
+            None
+        }
+        Expr::UnaryOp { op: UnaryOperator::Not, expr: inner } => {
+            condition(inner);
+            None
+        }
         Expr::BinaryOp { left, op, right } => {
             tuples::comparison(left, op, right).or_else(|| operator(left, op, right))
         }
@@ -81,6 +95,17 @@ pub(crate) fn rewrite(expr: &mut Expr) {
     }
 }
 
+/// A literal in quotes where a condition stands is a boolean.
+pub(crate) fn condition(expr: &mut Expr) {
+    match expr {
+        Expr::Nested(inner) => condition(inner),
+        quoted if is_quoted(quoted) => {
+            *quoted = cast(std::mem::replace(quoted, number(0)), DataType::Boolean);
+        }
+        _ => {}
+    }
+}
+
 /// Arrays of a lateral subquery as calls: the planner (DataFusion 55.2) knows of no row around an array
 /// that is written with brackets.
 pub(crate) fn arrays_as_calls(query: &mut Query) {
@@ -109,6 +134,19 @@ pub(crate) fn outside_of_catalogue(function: &mut Function) {
     function.name = ObjectName::from(vec![Ident::with_quote('"', own)]);
 }
 
+/// `ARRAY(SELECT …)`: the aggregated array of its rows, in their order, which has no NULL for none.
+pub(crate) fn array_of_query(function: &Function) -> Option<Expr> {
+    let is_array = matches!(function.name.0.as_slice(),
+        [part] if part.as_ident().is_some_and(|it| it.value.eq_ignore_ascii_case("array")));
+    let FunctionArguments::Subquery(query) = &function.args else { return None };
+    let query = is_array.then(|| query.as_ref().clone())?;
+    let item = || Ident::with_quote('"', "item");
+    let items = call("array_agg", vec![Expr::Identifier(item())]);
+    let items = vec![SelectItem::UnnamedExpr(items)];
+    let array = select_from(query, "items", [item()].into_iter(), items);
+    Some(call("coalesce", vec![Expr::Subquery(Box::new(array)), quoted_text("{}")]))
+}
+
 /// `1e100::float8`: a float is read from its text, since no decimal has as many digits.
 fn float_as_text(number: &mut Expr, data_type: &DataType) {
     let is_float = matches!(
@@ -131,8 +169,10 @@ fn float_as_text(number: &mut Expr, data_type: &DataType) {
 
 /// A cast to a moment: of a word for one, or with fewer digits of a second than there may be.
 fn cast_moment(inner: &mut Box<Expr>, data_type: &mut DataType) -> Option<Expr> {
-    if let Some(word) = quoted_in(inner).and_then(|word| moment_word(word, data_type)) {
-        return Some(word);
+    let written = quoted_in(inner);
+    let read = |text| moment_word(text, data_type).or_else(|| cast_interval(text, data_type));
+    if let Some(read) = written.and_then(read) {
+        return Some(read);
     }
     let (DataType::Timestamp(precision, _) | DataType::Time(precision, _)) = data_type else {
         return None;
@@ -242,35 +282,37 @@ fn sum(left: Expr, op: BinaryOperator, days: i64) -> Expr {
     Expr::Nested(Box::new(Expr::BinaryOp { left, op, right }))
 }
 
-/// `INTERVAL '1 day'`, `INTERVAL '90' MINUTE`, `INTERVAL '1-2' YEAR TO MONTH`.
+/// `INTERVAL '1 day'`, `INTERVAL '90' MINUTE`, `INTERVAL '1-2' YEAR TO MONTH`, `INTERVAL(0) '1.6 s'`.
 fn interval_literal(interval: &mut Interval) -> Option<Expr> {
-    if interval.leading_precision.is_some() || interval.fractional_seconds_precision.is_some() {
-        return None;
-    }
-    let Expr::Value(value) = interval.value.as_ref() else { return None };
-    let Value::SingleQuotedString(text) = &value.value else { return None };
-    let bare = text
-        .trim()
-        .trim_start_matches(['+', '-'])
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let text = match (&interval.leading_field, &interval.last_field) {
-        (None, None) => text.clone(),
-        (Some(field), None) if bare => format!("{text} {field}"),
-        (Some(DateTimeField::Year), Some(DateTimeField::Month)) => {
-            let (years, months) = text.split_once('-')?;
-            format!("{years} years {months} months")
-        }
-        (Some(DateTimeField::Day), Some(_)) | (Some(_), None) => text.clone(),
-        _ => return None,
+    let text = quoted_in(&interval.value)?;
+    let digits = interval.fractional_seconds_precision;
+    // `SECOND(2)` alone has its digits as if they were those of the leading field.
+    let digits = digits.or(interval.leading_precision);
+    let first = interval.leading_field.as_ref().map(ToString::to_string);
+    let last = interval.last_field.as_ref().map(ToString::to_string);
+    Some(interval_of(text, first.as_deref(), last.as_deref(), digits))
+}
+
+/// `'1.5 hours'::interval hour`.
+fn cast_interval(text: &str, data_type: &DataType) -> Option<Expr> {
+    let DataType::Interval { fields, precision } = data_type else { return None };
+    let fields = fields.as_ref().map(ToString::to_string);
+    let (first, last) = match fields.as_deref().map(|it| it.split_once(" TO ").ok_or(it)) {
+        None => (None, None),
+        Some(Ok((first, last))) => (Some(first), Some(last)),
+        Some(Err(only)) => (Some(only), None),
     };
-    Some(Expr::Cast {
-        kind: CastKind::DoubleColon,
-        expr: Box::new(quoted_text(&text)),
-        data_type: DataType::Interval { fields: None, precision: None },
-        array: false,
-        format: None,
-    })
+    (first.is_some() || precision.is_some()).then(|| interval_of(text, first, last, *precision))
+}
+
+/// What can't be read is left to the cast, which says so.
+fn interval_of(text: &str, first: Option<&str>, last: Option<&str>, digits: Option<u64>) -> Expr {
+    let is_plain = first.is_none() && digits.is_none();
+    let read = if is_plain { None } else { qualified_interval(text, first, last, digits).ok() };
+    let written =
+        read.map(|it| format!("{} mons {} days {} us", it.months, it.days, it.nanoseconds / 1_000));
+    let data_type = DataType::Interval { fields: None, precision: None };
+    cast(quoted_text(written.as_deref().unwrap_or(text)), data_type)
 }
 
 fn operator(left: &mut Box<Expr>, op: &BinaryOperator, right: &mut Box<Expr>) -> Option<Expr> {

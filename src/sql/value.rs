@@ -9,6 +9,7 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::ScalarValue;
 
 use intervals::interval;
+pub(crate) use intervals::qualified_interval;
 
 use super::dates;
 use super::jsonb::Jsonb;

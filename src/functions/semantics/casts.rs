@@ -43,10 +43,38 @@ fn items_cast(
     }
 }
 
+/// Refuses casts that Postgres doesn't have between numbers, truth and moments.
+///
+/// Source: PostgreSQL 15, `pg_cast`.
+fn check_cast(from: &DataType, to: &DataType) -> Result<()> {
+    use DataType::{Boolean, Date32, Int32, Interval, Time64, Timestamp};
+    let is_meant = |data_type: &DataType| {
+        data_type.is_numeric()
+            || matches!(data_type, Boolean | Date32 | Timestamp(..) | Time64(_) | Interval(_))
+    };
+    let is_moment = |data_type: &DataType| matches!(data_type, Date32 | Timestamp(..));
+    let exists = match (from, to) {
+        (from, to) if !is_meant(from) || !is_meant(to) || from == to => true,
+        (from, to) if from.is_numeric() && to.is_numeric() => true,
+        (from, to) if is_moment(from) && is_moment(to) => true,
+        (Boolean, Int32) | (Timestamp(..), Time64(_)) => true,
+        (Time64(_), Interval(_)) | (Interval(_), Time64(_)) => true,
+        // An int4 is computed as an int8.
+        (from, Boolean) => from.is_signed_integer(),
+        _ => false,
+    };
+    if exists {
+        return Ok(());
+    }
+    let (from, to) = (rows::type_name(from), rows::type_name(to));
+    Err(FunctionError::new("42846", format!("cannot cast type {from} to {to}")).into())
+}
+
 pub(super) fn explicit_cast(cast: Cast, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let Cast { expr, field } = cast;
     let from = expr.get_type(schema)?;
     let to = field.data_type().clone();
+    check_cast(&from, &to)?;
     if types::is_unconstrained(&field) {
         return to_numeric(*expr, &from);
     }

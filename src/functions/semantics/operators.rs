@@ -100,6 +100,11 @@ fn arithmetic(
     if let Some(interval) = with_interval(&left, &a, op, &right, &b)? {
         return Ok(Transformed::yes(interval));
     }
+    if let Some(sides) = as_doubles([&left, &right], [&a, &b]) {
+        return Ok(Transformed::yes(
+            arithmetic(sides[0].clone(), op, sides[1].clone(), schema)?.data,
+        ));
+    }
     let integers = a.is_integer() && b.is_integer();
     let function = match op {
         Operator::Plus if integers => Some(numeric::checked_add()),
@@ -141,6 +146,18 @@ fn arithmetic(
     };
     let expr = Expr::BinaryExpr(BinaryExpr::new(Box::new(left), op, Box::new(right)));
     Ok(Transformed::new_transformed(expr, changed))
+}
+
+/// Both sides as `float8`, where one is a `float4` and the other a number of another type.
+fn as_doubles(sides: [&Expr; 2], types: [&DataType; 2]) -> Option<[Expr; 2]> {
+    let is_single = |data_type: &DataType| *data_type == DataType::Float32;
+    let is_wanted = match types {
+        [a, b] if is_single(a) => !is_single(b) && b.is_numeric(),
+        [a, b] => is_single(b) && a.is_numeric(),
+    };
+    is_wanted.then(|| {
+        [0, 1].map(|side| cast_unless(sides[side].clone(), types[side], &DataType::Float64))
+    })
 }
 
 /// The type in which a date or timestamp is compared with another: microseconds, where DataFusion
@@ -290,6 +307,9 @@ fn texts_joined(left: Expr, right: Expr, schema: &DFSchema) -> Result<Transforme
         return Ok(Transformed::yes(call(rows::named("jsonb_concat")?, sides.to_vec())));
     }
     let types = (left.get_type(schema)?, right.get_type(schema)?);
+    if types == (DataType::Binary, DataType::Binary) {
+        return Ok(Transformed::yes(call(rows::named("bytea_concat")?, vec![left, right])));
+    }
     let is_plain = |data_type: &DataType| {
         data_type.is_null()
             || data_type.is_integer()
@@ -349,9 +369,11 @@ fn literal_as(expr: Expr, other: &Expr, schema: &DFSchema) -> Result<Transformed
     let pg_type = match &data_type {
         // Any number of digits may be compared with.
         DataType::Decimal128(_, _) | DataType::Decimal256(_, _) => unknown::numeric(&literal),
-        DataType::Boolean | DataType::Date32 | DataType::Timestamp(TimeUnit::Microsecond, _) => {
-            PgType::of_arrow(&data_type)
-        }
+        DataType::Boolean
+        | DataType::Date32
+        | DataType::Timestamp(TimeUnit::Microsecond, _)
+        | DataType::Binary
+        | DataType::List(_) => PgType::of_arrow(&data_type),
         number if number.is_signed_integer() || is_float(number) => PgType::of_arrow(number),
         _ => return Ok(Transformed::no(expr)),
     };
@@ -359,7 +381,7 @@ fn literal_as(expr: Expr, other: &Expr, schema: &DFSchema) -> Result<Transformed
 }
 
 /// Quoted literals among values that have one type, as of that type.
-pub(super) fn literals_alike(
+pub(in crate::functions) fn literals_alike(
     values: Vec<Expr>,
     schema: &DFSchema,
 ) -> Result<Transformed<Vec<Expr>>> {

@@ -72,6 +72,14 @@ fn rewrite(expr: Expr, schema: &DFSchema, casts: &Casts<'_>) -> Result<Transform
     Ok(match expr {
         Expr::BinaryExpr(BinaryExpr { left, op, right }) => {
             let (mut left, mut right) = (*left, *right);
+            let is_bytes = |expr: &Expr| matches!(expr.get_type(schema), Ok(DataType::Binary));
+            if op == Operator::StringConcat
+                && is_bytes(&left)
+                && is_bytes(&right)
+                && let Some(joined) = registry().scalar.get("bytea_concat")
+            {
+                return Ok(Transformed::yes(joined.call(vec![left, right])));
+            }
             if op == Operator::StringConcat && !joins_arrays(&left, &right, schema)? {
                 // Whatever stands beside a text is written as one.
                 right = as_text(right, schema, casts)?;

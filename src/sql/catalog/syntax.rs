@@ -21,7 +21,7 @@ use super::planning::Context;
 use crate::functions::FunctionError;
 use crate::sql::ast::EMPTY_QUERY;
 use crate::sql::multisets;
-use crate::sql::spelling::{TIES_HINT, fetch_as_limit};
+use crate::sql::spelling::{self, TIES_HINT, fetch_as_limit};
 use crate::sql::values::unify_in;
 use crate::sql::windows;
 
@@ -89,6 +89,9 @@ impl VisitorMut for Pass<'_> {
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<CatalogError> {
         unify_in(&mut query.body);
+        if let SetExpr::Select(select) = query.body.as_mut() {
+            select.selection.iter_mut().chain(&mut select.having).for_each(spelling::condition);
+        }
         if let SetExpr::Select(select) = query.body.as_mut()
             && let Err(refused) = windows::written_out(select, query.order_by.as_mut())
         {

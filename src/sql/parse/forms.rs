@@ -1,6 +1,7 @@
 //! Forms of Postgres that the parser doesn't know, in words that it does, before it reads them.
 //!
 //! - `x BETWEEN SYMMETRIC a AND b`: the first bound is marked as an argument of [`SYMMETRIC`];
+//! - `trim(leading from x)`: the blank that is meant;
 //! - `x LIKE ANY (…)`, `x NOT ILIKE ALL (…)`: their operators, `~~` and `!~~*`.
 //!
 //! Every token keeps the place in the text that it was written at.
@@ -44,6 +45,10 @@ pub(super) fn known(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
                 if let Some(not) = not {
                     tokens[not].token = super::blank();
                 }
+            }
+            // Of blanks, if nothing else is written.
+            "LEADING" | "TRAILING" | "BOTH" if is(1, "FROM") => {
+                insertions.push((written[place + 1], Token::SingleQuotedString(" ".to_owned())));
             }
             _ => {}
         }
@@ -116,6 +121,7 @@ mod tests {
             ("t not like all (p)", "t   !~~ all (p)".to_owned()),
             ("t ilike any (p)", "t ~~* any (p)".to_owned()),
             ("t like 'any'", "t like 'any'".to_owned()),
+            ("trim(leading from t)", "trim(leading ' 'from t)".to_owned()),
         ] {
             assert_eq!(known_as(text), expected, "{text}");
         }

@@ -9,6 +9,75 @@ pub(super) fn interval(text: &str) -> Read<IntervalMonthDayNano> {
     read_interval(text.trim()).ok_or_else(|| invalid("interval", text))
 }
 
+/// The text of an interval of some fields: `'1:30' MINUTE TO SECOND`. A number without a unit counts the
+/// last field; what is smaller than that is cut off. Seconds are rounded to `digits`.
+///
+/// Source: PostgreSQL 15, `DecodeInterval` and `AdjustIntervalForTypmod`.
+pub(crate) fn qualified_interval(
+    text: &str,
+    first: Option<&str>,
+    last: Option<&str>,
+    digits: Option<u64>,
+) -> Read<IntervalMonthDayNano> {
+    let last = last.or(first).unwrap_or("SECOND");
+    let words: Vec<&str> = text.split_whitespace().collect();
+    let read = match (words.as_slice(), first, last) {
+        ([days, hours], Some("DAY"), "HOUR") if is_bare(days) && is_bare(hours) => {
+            interval(&format!("{days} days {hours} hours"))
+        }
+        ([time], Some("MINUTE"), "SECOND") if time.matches(':').count() == 1 => {
+            let (sign, time) = match time.strip_prefix('-') {
+                Some(time) => ("-", time),
+                None => ("", *time),
+            };
+            interval(&format!("{sign}00:{time}"))
+        }
+        ([number], Some(_), last) if is_bare(number) => interval(&format!("{number} {last}")),
+        _ => interval(text),
+    }?;
+    Ok(rounded(cut(read, last), digits))
+}
+
+fn is_bare(word: &str) -> bool {
+    let digits = word.trim_start_matches(['+', '-']);
+    !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.')
+}
+
+fn cut(whole: IntervalMonthDayNano, last: &str) -> IntervalMonthDayNano {
+    let IntervalMonthDayNano { months, days, nanoseconds } = whole;
+    let to = |unit: i64| nanoseconds / unit * unit;
+    match last {
+        "YEAR" => IntervalMonthDayNano::new(months / 12 * 12, 0, 0),
+        "MONTH" => IntervalMonthDayNano::new(months, 0, 0),
+        "DAY" => IntervalMonthDayNano::new(months, days, 0),
+        "HOUR" => IntervalMonthDayNano::new(months, days, to(3_600_000_000_000)),
+        "MINUTE" => IntervalMonthDayNano::new(months, days, to(60_000_000_000)),
+        _ => whole,
+    }
+}
+
+fn rounded(whole: IntervalMonthDayNano, digits: Option<u64>) -> IntervalMonthDayNano {
+    let Some(fewer) = digits.and_then(|digits| 9_u64.checked_sub(digits.min(6))) else {
+        return whole;
+    };
+    let unit = 10_i64.pow(u32::try_from(fewer).unwrap_or_default());
+    let nanos = whole.nanoseconds;
+    let half = if nanos < 0 { -unit / 2 } else { unit / 2 };
+    let nanos = nanos.saturating_add(half) / unit * unit;
+    IntervalMonthDayNano::new(whole.months, whole.days, nanos)
+}
+
+/// `-1-2`: years and months, in SQL's own notation.
+fn years_and_months(word: &str) -> Option<f64> {
+    let (sign, word) = match word.strip_prefix('-') {
+        Some(word) => (-1.0, word),
+        None => (1.0, word.strip_prefix('+').unwrap_or(word)),
+    };
+    let (years, months) = word.split_once('-')?;
+    let (years, months): (u32, u32) = (years.parse().ok()?, months.parse().ok()?);
+    (months < 12).then(|| sign * (f64::from(years) * 12.0 + f64::from(months)))
+}
+
 fn read_interval(text: &str) -> Option<IntervalMonthDayNano> {
     if text.starts_with('P') {
         return iso_interval(text);
@@ -30,6 +99,10 @@ fn read_interval(text: &str) -> Option<IntervalMonthDayNano> {
                 None => (1, word.strip_prefix('+').unwrap_or(word)),
             };
             total.nanos += (sign * long_clock(time)?) as f64 * 1_000.0;
+            continue;
+        }
+        if let Some(months) = years_and_months(word) {
+            total.months += months;
             continue;
         }
         let number: f64 = word.parse().ok()?;
@@ -171,7 +244,34 @@ mod tests {
         assert_eq!(parts("15 MINUTES"), (0, 0, 900_000_000_000));
         assert_eq!(parts("500 ms"), (0, 0, 500_000_000));
         assert_eq!(parts("30"), (0, 0, 30_000_000_000));
+        assert_eq!(parts("1-2"), (14, 0, 0));
+        assert_eq!(parts("-1-2 3 4:00"), (-14, 3, 14_400_000_000_000));
+        assert!(interval("1-12").is_err());
         assert!(interval("soon").is_err());
         assert!(interval("").is_err());
+    }
+
+    #[test]
+    fn intervals_of_fields() {
+        let parts = |text: &str, first, last, digits| {
+            let read = qualified_interval(text, first, last, digits).unwrap();
+            (read.months, read.days, read.nanoseconds / 1_000)
+        };
+        let (hour, minute, second) = (3_600_000_000, 60_000_000, 1_000_000);
+        assert_eq!(parts("1.5", Some("HOUR"), None, None), (0, 0, hour));
+        assert_eq!(parts("-1.5", Some("YEAR"), None, None), (-12, 0, 0));
+        assert_eq!(parts("1 2", Some("DAY"), Some("HOUR"), None), (0, 1, 2 * hour));
+        assert_eq!(parts("1:30", Some("HOUR"), Some("MINUTE"), None), (0, 0, hour + 30 * minute));
+        assert_eq!(
+            parts("1:30", Some("MINUTE"), Some("SECOND"), None),
+            (0, 0, minute + 30 * second)
+        );
+        assert_eq!(parts("1-2", Some("YEAR"), Some("MONTH"), None), (14, 0, 0));
+        assert_eq!(
+            parts("1 day 2:03:04", Some("DAY"), Some("MINUTE"), None),
+            (0, 1, 2 * hour + 3 * minute)
+        );
+        assert_eq!(parts("1.6 sec", None, None, Some(0)), (0, 0, 2 * second));
+        assert_eq!(parts("-1.55 sec", Some("SECOND"), None, Some(1)), (0, 0, -1_600_000));
     }
 }
