@@ -28,6 +28,7 @@ mod maths;
 mod moments;
 pub mod numeric;
 pub mod operators;
+mod order;
 pub(crate) mod parameters;
 mod patterns;
 pub mod percentile;
@@ -38,6 +39,7 @@ pub mod semantics;
 mod shape;
 pub mod shares;
 mod simplify;
+mod single;
 mod statement;
 mod strings;
 mod sums;
@@ -61,10 +63,11 @@ pub(crate) use patterns::{PatternPart, exact_unit, finest_unit, pattern_parts};
 pub(crate) use rows::record_text;
 pub(crate) use shape::{is_comparison, quoted};
 pub(crate) use simplify::Simplify;
-pub use simplify::simplify;
+pub use simplify::{applied, simplify};
+pub(crate) use single::{SEVERAL_ROWS, SINGLE_VALUE, single_value};
 pub(crate) use statement::planned;
 pub(crate) use text::read as read_text;
-pub(crate) use transparent::transparent;
+pub(crate) use transparent::{NULLABLE, nullable, transparent};
 pub(crate) use types::{character, is_unconstrained, of_length, retyped, unconstrained_numeric};
 pub use zones::{StatementZones, apply as in_zones};
 
@@ -117,7 +120,7 @@ impl Registry {
             window: HashMap::new(),
             expr_planners: expr_planners(),
             type_planner: Some(Arc::new(types::PostgresTypes)),
-            options: ConfigOptions::new(),
+            options: options(),
         };
         for udf in SessionStateDefaults::default_scalar_functions() {
             registry.add_scalar(udf);
@@ -169,6 +172,13 @@ impl Registry {
             self.aggregate.insert(name, Arc::clone(&udf));
         }
     }
+}
+
+/// The planner keeps all orders that are written: see [`order`].
+fn options() -> ConfigOptions {
+    let mut options = ConfigOptions::new();
+    options.sql_parser.enable_subquery_sort_elimination = false;
+    options
 }
 
 /// DataFusion's own, after ours.

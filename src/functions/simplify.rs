@@ -6,7 +6,7 @@
 //! value hidden while expressions are simplified; tests that are put together rightly stay together.
 
 use std::collections::HashMap;
-use std::sync::{Arc, LazyLock};
+use std::sync::LazyLock;
 
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Result, internal_datafusion_err};
@@ -16,7 +16,7 @@ use datafusion::logical_expr::utils::split_binary_owned;
 use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, ScalarUDF, binary_expr};
 use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
-use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerContext, OptimizerRule};
+use datafusion::optimizer::{OptimizerConfig, OptimizerContext, OptimizerRule};
 
 use super::transparent::transparent;
 
@@ -25,8 +25,21 @@ use super::transparent::transparent;
 /// # Errors
 /// Those of constants that have no value.
 pub fn simplify(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let optimizer = Optimizer::with_rules(vec![Arc::new(Simplify::default())]);
-    optimizer.optimize(plan, &OptimizerContext::new().with_max_passes(1), |_, _| {})
+    applied(&Simplify::default(), plan)
+}
+
+/// One pass of one of DataFusion's rules over a plan and its subqueries. DataFusion's own
+/// [`Optimizer`](datafusion::optimizer::Optimizer) asks before whether the plan can be run, which it
+/// can't while subqueries that have to be joins aren't.
+pub fn applied(rule: &dyn OptimizerRule, plan: LogicalPlan) -> Result<LogicalPlan> {
+    let context = OptimizerContext::new();
+    let rewrite = |node| rule.rewrite(node, &context);
+    let rewritten = match rule.apply_order() {
+        Some(ApplyOrder::TopDown) => plan.transform_down_with_subqueries(rewrite)?,
+        Some(ApplyOrder::BottomUp) => plan.transform_up_with_subqueries(rewrite)?,
+        None => rewrite(plan)?,
+    };
+    Ok(rewritten.data)
 }
 
 /// In the place of [`SimplifyExpressions`], under its name.

@@ -21,8 +21,8 @@ use datafusion::sql::sqlparser::ast::{
     self, Query, Statement, Value, visit_expressions, visit_expressions_mut,
 };
 
-use super::parser_options;
 use super::transparent::first_of_two;
+use super::{order, parser_options};
 use crate::sql::ast::call;
 
 const NAMED_CAST: &str = "canon_named_cast";
@@ -49,6 +49,10 @@ pub(crate) fn planned<C: ContextProvider>(
         let statement = Statement::Query(Box::new(query));
         planner.sql_statement_to_plan_with_context(statement, &mut types)
     };
+    written(plan, query).and_then(order::settled)
+}
+
+fn written(plan: impl Fn(Query) -> Result<LogicalPlan>, query: Query) -> Result<LogicalPlan> {
     if !has_casts(&query) {
         return plan(query);
     }

@@ -1,5 +1,7 @@
 //! Functions that give their argument, to hide it from rules of the optimizer.
 
+use std::sync::{Arc, LazyLock};
+
 use datafusion::arrow::datatypes::{DataType, FieldRef};
 use datafusion::common::internal_err;
 use datafusion::error::Result;
@@ -10,18 +12,34 @@ use datafusion::logical_expr::{
 
 /// A function of that name which gives its one argument, with the argument's field.
 pub(crate) fn transparent(name: &'static str) -> ScalarUDF {
-    ScalarUDF::from(Transparent { name, signature: Signature::any(1, Volatility::Immutable) })
+    Transparent::of(1, name)
 }
+
+/// The same, whose result may be NULL though the argument isn't, for all that is known: the value of a
+/// subquery that may have no row.
+pub(crate) fn nullable() -> &'static ScalarUDF {
+    static FUNCTION: LazyLock<ScalarUDF> = LazyLock::new(|| Transparent::of(1, NULLABLE));
+    &FUNCTION
+}
+
+/// The name of [`nullable`] in plans.
+pub(crate) const NULLABLE: &str = "canon_nullable";
 
 /// The same of the first of two arguments.
 pub(super) fn first_of_two(name: &'static str) -> ScalarUDF {
-    ScalarUDF::from(Transparent { name, signature: Signature::any(2, Volatility::Immutable) })
+    Transparent::of(2, name)
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Transparent {
     name: &'static str,
     signature: Signature,
+}
+
+impl Transparent {
+    fn of(args: usize, name: &'static str) -> ScalarUDF {
+        ScalarUDF::from(Self { name, signature: Signature::any(args, Volatility::Immutable) })
+    }
 }
 
 impl ScalarUDFImpl for Transparent {
@@ -42,7 +60,10 @@ impl ScalarUDFImpl for Transparent {
 
     fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
         match args.arg_fields {
-            [field, ..] => Ok(field.clone()),
+            [field, ..] if self.name == NULLABLE && !field.is_nullable() => {
+                Ok(Arc::new(field.as_ref().clone().with_nullable(true)))
+            }
+            [field, ..] => Ok(Arc::clone(field)),
             _ => internal_err!("an argument is expected"),
         }
     }

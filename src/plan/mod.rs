@@ -5,6 +5,7 @@ pub mod account;
 mod allocation;
 mod atoms;
 mod clock;
+mod dependent;
 mod error;
 mod expand;
 mod final_periods;

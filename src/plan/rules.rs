@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc, Weekday};
+use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan};
 use datafusion::optimizer::analyzer::AnalyzerRule;
 use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::push_down_filter::PushDownFilter;
-use datafusion::optimizer::{Optimizer, OptimizerContext, OptimizerRule};
 use tracing::debug_span;
 
 use super::error::PlanError;
@@ -66,20 +67,22 @@ pub(crate) fn pruned(model: &Model, bound: &LogicalPlan) -> Result<LogicalPlan, 
         }
         false => bound,
     };
-    debug_span!("prune").in_scope(|| let_go(without_unread(&keep_measures(resolved)?)?))
+    let kept = subqueries::keep_what_they_read(keep_measures(resolved)?)?;
+    debug_span!("prune").in_scope(|| let_go(without_unread(&kept)?))
 }
 
 /// Rules 4 to 9: a plan over sources, finished.
 pub(crate) fn finished(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
+    let plan = subqueries::nullable(plan)?;
     let plan = debug_span!("analyze").in_scope(|| functions::analyze(plan))?;
     let plan = debug_span!("simplify").in_scope(|| functions::simplify(plan))?;
     let plan = debug_span!("subqueries").in_scope(|| subqueries::as_joins(plan))?;
-    let push_filters = || optimized(plan, Arc::new(PushDownFilter::new()));
+    let push_filters = || functions::applied(&PushDownFilter::new(), plan);
     let plan = debug_span!("push_filters").in_scope(push_filters)?;
     let plan = debug_span!("time_ranges").in_scope(|| time_ranges::apply(plan))?;
     let (plan, has_journeys) = debug_span!("journeys").in_scope(|| journey::narrow(plan))?;
     let plan = match has_journeys {
-        true => optimized(plan, Arc::new(PushDownFilter::new()))?,
+        true => functions::applied(&PushDownFilter::new(), plan)?,
         false => plan,
     };
     debug_span!("semi_joins").in_scope(|| semi_joins::apply(plan))
@@ -87,7 +90,7 @@ pub(crate) fn finished(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
 
 /// The plan without columns that nobody reads.
 pub(super) fn without_unread(plan: &LogicalPlan) -> Result<LogicalPlan, PlanError> {
-    optimized(plan.clone(), Arc::new(OptimizeProjections::new()))
+    Ok(functions::applied(&OptimizeProjections::new(), plan.clone())?)
 }
 
 /// The plan with a condition over each aggregation of measures that reads them: which groups there
@@ -99,21 +102,29 @@ fn keep_measures(plan: &LogicalPlan) -> Result<LogicalPlan, PlanError> {
         let outputs = aggregate.schema.columns().into_iter().skip(keys);
         let marked = aggregate.aggr_expr.iter().zip(outputs);
         let marked = marked.filter(|(expr, _)| is_mark(expr)).map(|(_, column)| column);
-        let marked: Vec<Expr> = marked.map(Expr::Column).collect();
-        if marked.is_empty() {
-            return Ok(Transformed::no(node));
+        let marked: Vec<Column> = marked.collect();
+        match marked.is_empty() {
+            true => Ok(Transformed::no(node)),
+            false => Ok(Transformed::yes(keeping(node, marked)?)),
         }
-        let condition = markers::kept().call(marked);
-        Ok(Transformed::yes(LogicalPlan::Filter(Filter::try_new(condition, Arc::new(node))?)))
     })?;
     Ok(kept.data)
+}
+
+/// A plan of which some columns stay, whoever reads them, until [`let_go`].
+pub(super) fn keeping(
+    plan: LogicalPlan,
+    columns: Vec<Column>,
+) -> Result<LogicalPlan, DataFusionError> {
+    let condition = markers::kept().call(columns.into_iter().map(Expr::Column).collect());
+    Ok(LogicalPlan::Filter(Filter::try_new(condition, Arc::new(plan))?))
 }
 
 pub(super) fn is_mark(expr: &Expr) -> bool {
     [markers::MEASURE, markers::MEASURE_AT].into_iter().any(|mark| marked(expr, mark).is_some())
 }
 
-/// The plan without the conditions of [`keep_measures`].
+/// The plan without the conditions of [`keeping`].
 fn let_go(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
     let without = plan.transform_up_with_subqueries(|node| match node {
         LogicalPlan::Filter(filter)
@@ -152,14 +163,4 @@ fn calls_grouping(plan: &LogicalPlan) -> Result<bool, PlanError> {
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
     })?;
     Ok(found)
-}
-
-/// One pass of one of DataFusion's rules.
-fn optimized(
-    plan: LogicalPlan,
-    rule: Arc<dyn OptimizerRule + Send + Sync>,
-) -> Result<LogicalPlan, PlanError> {
-    let optimizer = Optimizer::with_rules(vec![rule]);
-    let context = OptimizerContext::new().with_max_passes(1);
-    Ok(optimizer.optimize(plan, &context, |_, _| {})?)
 }

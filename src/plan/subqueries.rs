@@ -3,15 +3,17 @@
 
 use std::sync::Arc;
 
-use datafusion::common::ScalarValue;
+use datafusion::arrow::datatypes::FieldRef;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::common::{Column, ScalarValue};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::expr::{Exists, InSubquery};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
 use datafusion::logical_expr::{
-    Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, Subquery, lit, not, when,
+    Expr, ExprSchemable, Filter, LogicalPlan, LogicalPlanBuilder, Projection, Sort, Subquery, lit,
+    not, when,
 };
 use datafusion::optimizer::decorrelate_lateral_join::DecorrelateLateralJoin;
 use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
@@ -20,7 +22,10 @@ use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::scalar_subquery_to_join::ScalarSubqueryToJoin;
 use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerContext, OptimizerRule};
 
+use super::dependent;
 use super::error::PlanError;
+use super::rules::keeping;
+use crate::functions;
 
 /// The plan with joins in place of its subqueries, if one of them depends on the row around it.
 ///
@@ -34,7 +39,7 @@ pub(super) fn as_joins(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
     if !has_correlated(&plan)? {
         return Ok(plan);
     }
-    refuse_what_counts_rows(&plan)?;
+    let Some(plan) = dependent::as_joins(plan)? else { return Err(refused()) };
     let optimizer = Optimizer::with_rules(vec![
         Arc::new(DecorrelateLateralJoin::new()),
         Arc::new(SubqueriesAsValues),
@@ -53,14 +58,124 @@ pub(super) fn as_joins(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
     })?;
     match reads_outer_rows(&joined)? {
         false => Ok(joined),
-        true => Err(PlanError::NotSupported {
-            what: "a subquery that depends in this way on the row around it".to_owned(),
-            hint: Some(
-                "Compare columns of the two by = in its WHERE; or group it by what it is compared with, and join that."
-                    .to_owned(),
-            ),
-        }),
+        true => Err(refused()),
     }
+}
+
+fn refused() -> PlanError {
+    PlanError::NotSupported {
+        what: "a subquery that depends in this way on the row around it".to_owned(),
+        hint: Some(
+            "Compare columns of the two by = in its WHERE; or group it by what it is compared with, and join that."
+                .to_owned(),
+        ),
+    }
+}
+
+/// The plan with what subqueries in ORDER BY read of the rows that a select list is made of.
+fn sorted_by_rows(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let sorted = plan.transform_up_with_subqueries(|node| {
+        let LogicalPlan::Sort(sort) = &node else { return Ok(Transformed::no(node)) };
+        let LogicalPlan::Projection(list) = sort.input.as_ref() else {
+            return Ok(Transformed::no(node));
+        };
+        let mut exprs = list.expr.clone();
+        node.apply_subqueries(|subquery| {
+            let read = dependent::read_of(&list.input, subquery)?.into_iter();
+            let read = read.map(|(column, _)| Expr::Column(column));
+            let known = |expr: &Expr| exprs.contains(expr);
+            let missing: Vec<Expr> = read.filter(|expr| !known(expr)).collect();
+            exprs.extend(missing);
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        if exprs.len() == list.expr.len() {
+            return Ok(Transformed::no(node));
+        }
+        let columns = list.schema.columns().into_iter().map(Expr::Column);
+        let list = Projection::try_new(exprs, Arc::clone(&list.input))?;
+        let input = Arc::new(LogicalPlan::Projection(list));
+        let sort = LogicalPlan::Sort(Sort { input, ..sort.clone() });
+        Ok(Transformed::yes(LogicalPlanBuilder::from(sort).project(columns)?.build()?))
+    })?;
+    Ok(sorted.data)
+}
+
+/// The plan with the columns that subqueries read of the rows around them kept in those rows.
+///
+/// DataFusion's pruning knows of the columns that a subquery reads of the row next to it, where it stands
+/// in an expression.
+pub(super) fn keep_what_they_read(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let kept = sorted_by_rows(plan)?.transform_up_with_subqueries(|node| {
+        if let LogicalPlan::Join(join) = &node {
+            let read = dependent::read_of(&join.left, &join.right)?;
+            return keeping_read(node, read);
+        }
+        let mut read = Vec::new();
+        if let [input] = node.inputs()[..] {
+            node.apply_subqueries(|subquery| {
+                read.extend(dependent::read_of(input, subquery)?);
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+        }
+        match read.is_empty() {
+            true => Ok(Transformed::no(node)),
+            false => node.map_children(|input| keeping_read(input, read.clone())),
+        }
+    })?;
+    Ok(kept.data)
+}
+
+fn keeping_read(
+    plan: LogicalPlan,
+    read: Vec<(Column, FieldRef)>,
+) -> Result<Transformed<LogicalPlan>> {
+    if read.is_empty() {
+        return Ok(Transformed::no(plan));
+    }
+    let columns = read.into_iter().map(|(column, _)| column).collect();
+    Ok(Transformed::yes(keeping(plan, columns)?))
+}
+
+/// The plan with values of subqueries that may be NULL because there is no row. DataFusion takes them for
+/// what their column is in its rows.
+pub(super) fn nullable(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let nullable = plan.transform_down_with_subqueries(|node| {
+        let names = NamePreserver::new(&node);
+        node.map_expressions(|expr| {
+            let name = names.save(&expr);
+            let replaced = expr.transform_up(|expr| match expr {
+                Expr::ScalarSubquery(subquery) if may_be_missing(&subquery.subquery) => {
+                    Ok(Transformed::yes(Expr::ScalarSubquery(with_nulls(&subquery)?)))
+                }
+                expr => Ok(Transformed::no(expr)),
+            })?;
+            Ok(replaced.update_data(|expr| name.restore(expr)))
+        })
+    })?;
+    Ok(nullable.data)
+}
+
+/// Whether a subquery that may have no row has a column that is never NULL.
+fn may_be_missing(subquery: &LogicalPlan) -> bool {
+    let mut below = subquery;
+    while let LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) = below {
+        below = below.inputs()[0];
+    }
+    let is_there = match below {
+        LogicalPlan::Aggregate(aggregate) => aggregate.group_expr.is_empty(),
+        LogicalPlan::EmptyRelation(empty) => empty.produce_one_row,
+        _ => false,
+    };
+    !is_there && subquery.schema().fields().iter().any(|field| !field.is_nullable())
+}
+
+fn with_nulls(subquery: &Subquery) -> Result<Subquery> {
+    let columns = subquery.subquery.schema().columns().into_iter().map(|column| {
+        let (relation, name) = (column.relation.clone(), column.name.clone());
+        functions::nullable().call(vec![Expr::Column(column)]).alias_qualified(relation, name)
+    });
+    let rows = LogicalPlanBuilder::from(Arc::clone(&subquery.subquery)).project(columns)?;
+    Ok(subquery.with_plan(Arc::new(rows.build()?)))
 }
 
 /// Whether some of a plan's expressions still have columns of a row around their query.
@@ -69,69 +184,6 @@ fn reads_outer_rows(plan: &LogicalPlan) -> Result<bool> {
     plan.apply_with_subqueries(|node| {
         found |= node.contains_outer_reference();
         Ok(if found { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    })?;
-    Ok(found)
-}
-
-/// Where a row's subquery is a join, its own conditions are tested after all that it does with its
-/// rows: windows would be over those of every row, and DISTINCT in a FROM clause wouldn't be of the
-/// columns that are shown.
-fn refuse_what_counts_rows(plan: &LogicalPlan) -> Result<(), PlanError> {
-    let mut refused = None;
-    plan.apply_with_subqueries(|node| {
-        if let LogicalPlan::Subquery(lateral) = node
-            && is_correlated(lateral)
-        {
-            refused = refused.or(counting(&lateral.subquery, true)?);
-        }
-        for expr in node.expressions() {
-            expr.apply(|expr| {
-                let subquery = match expr {
-                    Expr::ScalarSubquery(subquery) => subquery,
-                    Expr::Exists(exists) => &exists.subquery,
-                    Expr::InSubquery(within) => &within.subquery,
-                    _ => return Ok(TreeNodeRecursion::Continue),
-                };
-                if is_correlated(subquery) {
-                    refused = refused.or(counting(&subquery.subquery, false)?);
-                }
-                Ok(TreeNodeRecursion::Continue)
-            })?;
-        }
-        Ok(TreeNodeRecursion::Continue)
-    })?;
-    match refused {
-        None => Ok(()),
-        Some(what) => Err(PlanError::NotSupported {
-            what: format!("{what} in a subquery that depends on the row around it"),
-            hint: Some(
-                "Write it in a subquery that doesn't, with the columns that it is about as PARTITION BY or DISTINCT ON, and join that."
-                    .to_owned(),
-            ),
-        }),
-    }
-}
-
-/// What there is above a condition on the row around a query that its rows have to be known for.
-fn counting(plan: &LogicalPlan, is_lateral: bool) -> Result<Option<&'static str>> {
-    let mut found = None;
-    plan.apply(|node| {
-        let what = match node {
-            LogicalPlan::Window(_) => "a window function",
-            LogicalPlan::Distinct(_) if is_lateral => "DISTINCT",
-            _ => return Ok(TreeNodeRecursion::Continue),
-        };
-        if node
-            .inputs()
-            .into_iter()
-            .map(reads_outer_rows)
-            .collect::<Result<Vec<_>>>()?
-            .contains(&true)
-        {
-            found = Some(what);
-            return Ok(TreeNodeRecursion::Stop);
-        }
-        Ok(TreeNodeRecursion::Continue)
     })?;
     Ok(found)
 }
@@ -251,12 +303,18 @@ fn condition(filter: Filter, config: &dyn OptimizerConfig) -> Result<Transformed
     Ok(Transformed::yes(plan.build()?))
 }
 
-/// What is a semi or anti join by itself.
+/// What is a semi or anti join by itself. One that has to know of NULLs compares one column only, not
+/// those of the row around too.
 fn is_predicate(expr: &Expr) -> bool {
     match expr {
         Expr::Exists(_) => true,
-        Expr::InSubquery(within) => !has_subquery(&within.expr),
-        Expr::Not(inner) => is_predicate(inner),
+        Expr::InSubquery(within) => {
+            !has_subquery(&within.expr) && !(within.negated && is_correlated(&within.subquery))
+        }
+        Expr::Not(inner) => match inner.as_ref() {
+            Expr::InSubquery(within) => !is_correlated(&within.subquery) && is_predicate(inner),
+            inner => is_predicate(inner),
+        },
         _ => false,
     }
 }

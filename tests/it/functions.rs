@@ -68,7 +68,8 @@ async fn postgres_agrees() {
 fn page() -> String {
     use std::collections::BTreeSet;
 
-    let pushed: Vec<_> = entries().collect();
+    // What plans call for themselves is nobody's to write.
+    let pushed: Vec<_> = entries().filter(|entry| !entry.name.starts_with("canon_")).collect();
     let names: BTreeSet<&str> = pushed.iter().map(|entry| entry.name).collect();
     let above = |all: BTreeSet<&str>| {
         let rest =

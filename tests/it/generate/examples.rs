@@ -388,7 +388,9 @@ fn entries_have_examples_or_stand_for_another() {
         let inexact = ["approx_", "var", "stddev", "stored_", "interval_"];
         let stands_for_operator = entry.name.starts_with("checked_");
         let is_near = inexact.iter().any(|name| entry.name.starts_with(name));
-        assert!(stands_for_operator || is_near, "{} has no example", entry.name);
+        // Plans call them for subqueries: `tests/slt/shop/correlated.slt`.
+        let is_nobodys = entry.name.starts_with("canon_");
+        assert!(stands_for_operator || is_near || is_nobodys, "{} has no example", entry.name);
         assert!(schema.fields().is_empty());
     }
 }

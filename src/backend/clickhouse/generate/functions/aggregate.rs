@@ -7,6 +7,7 @@ use super::super::native::{self, Native};
 use super::super::value::{Binding, Value};
 use super::super::{NotPushable, Result, nan};
 use super::{Entry, Form};
+use crate::functions::{SEVERAL_ROWS, SINGLE_VALUE};
 
 /// The examples are over the table `numbers`, whose rows are written beside them in the test.
 #[rustfmt::skip]
@@ -39,6 +40,7 @@ pub(super) const ENTRIES: &[Entry] = &[
     Entry { name: "mode", signature: "WITHIN GROUP (ORDER BY any) -> the same", constants: &[], form: Form::Aggregate(mode),
         examples: &[("mode() WITHIN GROUP (ORDER BY i)", Some("4")), ("mode() WITHIN GROUP (ORDER BY t)", Some("a")), ("mode() WITHIN GROUP (ORDER BY n)", Some("0.01")), ("mode() WITHIN GROUP (ORDER BY d)", Some("1960-01-01")),
             ("mode() WITHIN GROUP (ORDER BY t) FILTER (WHERE i > 100)", None)] },
+    Entry { name: SINGLE_VALUE, signature: "any -> the same; of a subquery's only row", constants: &[], form: Form::Aggregate(single_value), examples: &[] },
     Entry { name: "approx_distinct", signature: "any -> int8; near count(DISTINCT)", constants: &[], form: Form::Aggregate(approx_distinct), examples: &[] },
     Entry { name: "percentile_cont", signature: "float8 WITHIN GROUP (ORDER BY number) -> float8", constants: &[], form: Form::Aggregate(|call| percentile("quantileExactInclusive", call)),
         examples: &[("percentile_cont(0.5) WITHIN GROUP (ORDER BY i)", Some("4")), ("percentile_cont(0.25) WITHIN GROUP (ORDER BY n)", Some("0.5")), ("percentile_cont(0.5) WITHIN GROUP (ORDER BY f)", Some("2.75")),
@@ -282,6 +284,16 @@ fn mode(call: &AggregateCall) -> Result<Value> {
     let first = format!("arraySort(pair -> (-toInt64(pair.2), pair.1), {pairs})[1].1");
     let count = call.of("count", &value);
     Ok(Value::new(format!("if({count} = 0, NULL, {first})"), call.data_type.clone(), true))
+}
+
+/// `any` leaves NULL out, and is it where there is nothing else.
+fn single_value(call: &AggregateCall) -> Result<Value> {
+    if call.distinct || call.filter.is_some() || !call.over.is_empty() {
+        return Err(NotPushable::new("some of the rows that a value has to be the only one of"));
+    }
+    let value = call.arg(0)?.typed()?;
+    let sql = format!("if(throwIf(count() > 1, '{SEVERAL_ROWS}') = 0, any({value}), NULL)");
+    Ok(Value::new(sql, call.data_type.clone(), true))
 }
 
 fn approx_distinct(call: &AggregateCall) -> Result<Value> {

@@ -4,6 +4,7 @@ use super::super::value::{Binding, Value};
 use super::super::{NotPushable, Result};
 use super::super::{literal, nan};
 use super::{Call, Entry, Form, REPEATED_MAX};
+use crate::functions::NULLABLE;
 
 #[rustfmt::skip]
 pub(super) const ENTRIES: &[Entry] = &[
@@ -30,6 +31,7 @@ pub(super) const ENTRIES: &[Entry] = &[
             ("CASE WHEN 2 > 1 THEN 1.5 ELSE 2 END", Some("1.5")), ("CASE WHEN 2 = 3 THEN 1 / 2 ELSE 7 END", Some("7")), ("CASE WHEN 1 = 1 THEN 1 < 2 ELSE true END", Some("t"))] },
     Entry { name: "coalesce", signature: "any, … -> any", constants: &[], form: Form::Scalar(|call| call.of("coalesce")),
         examples: &[("coalesce(nullif(1, 1), 2)", Some("2")), ("coalesce(1, 2)", Some("1")), ("coalesce(nullif('a', 'a'), 'b')", Some("b")), ("coalesce(nullif(1.5, 1.5), 2.5)", Some("2.5"))] },
+    Entry { name: NULLABLE, signature: "any -> the same; a subquery's value", constants: &[], form: Form::Scalar(nullable), examples: &[] },
     Entry { name: "nullif", signature: "any, any -> any", constants: &[], form: Form::Scalar(nullif),
         examples: &[("nullif(1, 1)", None), ("nullif(1, 2)", Some("1")), ("nullif('a', 'b')", Some("a"))] },
     Entry { name: "greatest", signature: "any, … -> any; NULLs are skipped", constants: &[], form: Form::Scalar(greatest),
@@ -47,6 +49,11 @@ pub(super) const ENTRIES: &[Entry] = &[
             ("date '2026-01-31'::text", Some("2026-01-31")), ("timestamp '1960-01-31 23:59:59.5'::date", Some("1960-01-31")), ("date '1960-01-31'::timestamp", Some("1960-01-31 00:00:00")),
             ("timestamptz '2026-01-31 23:00:00+00'::timestamp", Some("2026-01-31 23:00:00"))] },
 ];
+
+fn nullable(call: &Call) -> Result<Value> {
+    let value = call.arg(0)?;
+    Ok(Value::new(value.as_nullable()?, value.data_type.clone(), true))
+}
 
 /// Of NaN ClickHouse gives what stands at another place.
 fn greatest(call: &Call) -> Result<Value> {
