@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 
 use super::{Identity, TransactionStatus};
-use crate::sql::catalog::{SeenSession, SeenSessions};
+use crate::sql::catalog::{SeenSession, SeenSessions, Signalled};
 
 /// Bytes of a statement's text that others see: `track_activity_query_size` with its default.
 const QUERY_BYTES_MAX: usize = 1_023;
@@ -93,6 +93,7 @@ impl Entry {
             state_changed_at: doing.state_changed_at,
             state: doing.state,
             query: doing.query.to_string(),
+            signals: Arc::clone(&self.identity.signals) as Arc<dyn Signalled>,
         }
     }
 }
@@ -160,7 +161,10 @@ impl Drop for Presence {
 
 #[cfg(test)]
 mod tests {
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
+    use crate::session::Signals;
 
     #[test]
     fn sessions_are_listed_while_they_last_with_what_they_do() {
@@ -169,6 +173,10 @@ mod tests {
             role: "analyst".to_owned(),
             database: "canon".to_owned(),
             backend_pid,
+            signals: Arc::new(Signals::of_server(
+                &CancellationToken::new(),
+                &CancellationToken::new(),
+            )),
             client: None,
             server: None,
         };

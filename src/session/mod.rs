@@ -11,6 +11,7 @@ mod portal;
 pub mod query;
 mod rows;
 mod settings;
+mod signals;
 mod transaction;
 
 use std::collections::HashMap;
@@ -30,6 +31,7 @@ pub use portal::{Format, Portal, PortalState, Prepared};
 pub use query::{Definitions, DefinitionsState, EngineError, PRELOAD_MEMBERS_MAX, QueryEngine};
 pub use rows::stream_error;
 pub use settings::SessionSettings;
+pub use signals::Signals;
 pub use transaction::TransactionStatus;
 
 use crate::error::QueryError;
@@ -71,6 +73,7 @@ pub struct Identity {
     pub database: String,
     /// Unique in this process.
     pub backend_pid: i32,
+    pub signals: Arc<Signals>,
     /// The addresses of the connection, as far as it has some.
     pub client: Option<SocketAddr>,
     pub server: Option<SocketAddr>,

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio_util::sync::CancellationToken;
+use crate::session::Signals;
+use crate::sql::catalog::Signalled;
 
 /// All sessions of this server, by the process id that they were given.
 #[derive(Debug, Default)]
@@ -20,13 +21,7 @@ struct Known {
 #[derive(Debug)]
 struct Entry {
     secret: Vec<u8>,
-    running: Arc<Running>,
-}
-
-/// The statement that a session runs now.
-#[derive(Debug, Default)]
-pub(super) struct Running {
-    token: Mutex<Option<CancellationToken>>,
+    signals: Arc<Signals>,
 }
 
 /// A session's place among the others; leaving frees it.
@@ -34,7 +29,7 @@ pub(super) struct Running {
 pub(super) struct Registration {
     pub(super) pid: i32,
     pub(super) secret: Vec<u8>,
-    pub(super) running: Arc<Running>,
+    pub(super) signals: Arc<Signals>,
     sessions: Arc<Sessions>,
 }
 
@@ -45,10 +40,14 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl Sessions {
     /// Takes up a session; its key has that many bytes.
-    pub(super) fn register(self: &Arc<Self>, secret_bytes: usize) -> Registration {
+    pub(super) fn register(
+        self: &Arc<Self>,
+        secret_bytes: usize,
+        signals: Signals,
+    ) -> Registration {
         let random: [u8; 32] = rand::random();
         let secret = random.get(..secret_bytes).unwrap_or(&random).to_vec();
-        let running = Arc::new(Running::default());
+        let signals = Arc::new(signals);
         let mut known = lock(&self.by_pid);
         let mut pid = known.last_pid;
         loop {
@@ -58,9 +57,9 @@ impl Sessions {
             }
         }
         known.last_pid = pid;
-        let entry = Entry { secret: secret.clone(), running: running.clone() };
+        let entry = Entry { secret: secret.clone(), signals: Arc::clone(&signals) };
         known.entries.insert(pid, entry);
-        Registration { pid, secret, running, sessions: self.clone() }
+        Registration { pid, secret, signals, sessions: self.clone() }
     }
 
     /// Cancels what the session runs, if the key is its own. Nobody is told whether it was.
@@ -68,7 +67,7 @@ impl Sessions {
         let known = lock(&self.by_pid);
         let Some(entry) = known.entries.get(&pid) else { return };
         if equal_in_constant_time(&entry.secret, secret) {
-            entry.running.cancel();
+            entry.signals.cancel();
         }
     }
 }
@@ -84,30 +83,19 @@ impl Drop for Registration {
     }
 }
 
-impl Running {
-    /// The statement that requests stop from now on. None: none, so that a request that comes late
-    /// doesn't stop the next one.
-    pub(super) fn set(&self, token: Option<CancellationToken>) {
-        *lock(&self.token) = token;
-    }
-
-    fn cancel(&self) {
-        if let Some(token) = lock(&self.token).as_ref() {
-            token.cancel();
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use tokio_util::sync::CancellationToken;
+
     use super::*;
 
     #[test]
     fn only_the_right_key_cancels_and_only_what_runs() {
         let sessions = Arc::new(Sessions::default());
-        let session = sessions.register(4);
+        let (drain, stop) = (CancellationToken::new(), CancellationToken::new());
+        let session = sessions.register(4, Signals::of_server(&drain, &stop));
         let token = CancellationToken::new();
-        session.running.set(Some(token.clone()));
+        session.signals.set_running(Some(token.clone()));
         let mut wrong = session.secret.clone();
         wrong[0] ^= 1;
         sessions.cancel(session.pid, &wrong);
@@ -117,7 +105,7 @@ mod tests {
         sessions.cancel(session.pid, &session.secret);
         assert!(token.is_cancelled());
         let next = CancellationToken::new();
-        session.running.set(None);
+        session.signals.set_running(None);
         sessions.cancel(session.pid, &session.secret);
         assert!(!next.is_cancelled());
         let pid = session.pid;

@@ -119,7 +119,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
                 self.flush_patiently().await?;
             }
             let (limit, ended) = self.idle_limit();
-            let drain = self.server.drain.clone();
+            let drain = self.registration.signals.drain.clone();
             tokio::select! {
                 biased;
                 read = self.channel.read() => read?,
@@ -230,7 +230,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
     /// After a message of the extended protocol. Errors go out at once: a Flush behind them would
     /// be skipped, and the client wait for ever.
     async fn extended(&mut self, outcome: Result<(), QueryError>) -> Result<(), Ended> {
-        self.registration.running.set(None);
+        self.registration.signals.set_running(None);
         match outcome {
             Ok(()) => Ok(()),
             Err(error) => {
@@ -278,7 +278,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// Sends without a statement's limits: only the client's leaving or a shutdown end it.
     async fn flush_patiently(&mut self) -> Result<(), Ended> {
-        let stop = self.server.stop.clone();
+        let stop = self.registration.signals.stop.clone();
         tokio::select! {
             biased;
             flushed = self.channel.flush() => flushed,
@@ -288,14 +288,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin + Send> Connection<S> {
 
     /// What may stop the statement that begins now; cancel requests reach it from here on.
     pub(super) fn guard(&mut self, cancel: CancellationToken) -> Guard {
-        self.registration.running.set(Some(cancel.clone()));
+        self.registration.signals.set_running(Some(cancel.clone()));
         let timeout = self.session.settings().statement_timeout();
         let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
-        Guard { cancel, deadline, stop: self.server.stop.clone() }
+        Guard { cancel, deadline, stop: self.registration.signals.stop.clone() }
     }
 
     pub(super) fn statement_ended(&mut self) {
-        self.registration.running.set(None);
+        self.registration.signals.set_running(None);
     }
 
     /// Sends rows of a cursor, all or up to a limit, batch by batch and piece by piece.

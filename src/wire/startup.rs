@@ -14,7 +14,7 @@ use super::cancel::Registration;
 use super::channel::{Channel, Ended};
 use super::frame::{Fault, Opening, Startup};
 use super::output::Severity;
-use crate::session::{Identity, Session};
+use crate::session::{Identity, Session, Signals};
 
 /// The newest minor version of protocol 3 that canon speaks.
 const MINOR_MAX: u16 = 2;
@@ -67,11 +67,13 @@ pub(super) async fn log_in<S: AsyncRead + AsyncWrite + Unpin>(
         return Err(fatal("28000", message));
     }
     let key_bytes = if startup.minor >= 2 { NEW_KEY_BYTES } else { OLD_KEY_BYTES };
-    let registration = server.sessions.register(key_bytes);
+    let signals = Signals::of_server(&server.drain, &server.stop);
+    let registration = server.sessions.register(key_bytes, signals);
     let identity = Identity {
         role: request.user,
         database: request.database,
         backend_pid: registration.pid,
+        signals: Arc::clone(&registration.signals),
         client: Some(peer.client),
         server: peer.server,
     };

@@ -142,6 +142,69 @@ async fn sessions_see_of_each_other_what_postgres_shows() {
     assert_eq!(ours.len(), theirs.len());
 }
 
+/// What a session answers to signals of others, step by step.
+async fn signalled(port: u16) -> Vec<String> {
+    let asker = connect(port, "analyst", "asker").await;
+    let other = connect(port, "analyst", "other").await;
+    let stranger = connect(port, "reader", "stranger").await;
+    let owner = connect(port, "canon", "owner").await;
+    let pid_of = "SELECT pid FROM pg_stat_activity WHERE application_name = 'other'";
+    let (pid, owners) = (simple(&asker, pid_of).await, "SELECT pg_backend_pid()");
+    let (pid, owners) = (pid.trim().to_owned(), simple(&owner, owners).await.trim().to_owned());
+    let refused = |error: tokio_postgres::Error| match error.as_db_error() {
+        Some(error) => format!("{}: {}", error.code().code(), error.message()),
+        None => error.to_string(),
+    };
+    let mut told = Vec::new();
+    for function in ["pg_cancel_backend", "pg_terminate_backend"] {
+        let nobody = simple(&asker, &format!("SELECT {function}(2147483647)")).await;
+        told.push(format!("{function} of nobody: {nobody}"));
+        for (of, pid) in [("another's", &pid), ("the owner's", &owners)] {
+            let sql = format!("SELECT {function}({pid})");
+            let error = refused(stranger.simple_query(&sql).await.unwrap_err());
+            told.push(format!("{function} of {of}: {error}"));
+        }
+    }
+    // What a session rests with nobody can stop.
+    told.push(simple(&asker, &format!("SELECT pg_cancel_backend({pid})")).await);
+    told.push(simple(&other, "SELECT 1").await);
+
+    let busy = format!("SELECT 1 FROM pg_stat_activity WHERE pid = {pid} AND state <> 'active'");
+    let cancels = async {
+        once_empty(&asker, &busy).await;
+        simple(&owner, &format!("SELECT pg_cancel_backend({pid})")).await
+    };
+    let (slept, cancelled) = tokio::join!(other.simple_query("SELECT pg_sleep(60)"), cancels);
+    told.push(format!("{cancelled}{}", refused(slept.unwrap_err())));
+    told.push(simple(&other, "SELECT 2").await);
+
+    let terminates = async {
+        once_empty(&asker, &busy).await;
+        simple(&asker, &format!("SELECT pg_terminate_backend({pid})")).await
+    };
+    let (slept, terminated) = tokio::join!(other.simple_query("SELECT pg_sleep(60)"), terminates);
+    told.push(format!("{terminated}{}", refused(slept.unwrap_err())));
+    told.push(once_empty(&asker, pid_of).await);
+
+    let idle = connect(port, "analyst", "other").await;
+    let pid = simple(&asker, pid_of).await;
+    told.push(simple(&asker, &format!("SELECT pg_terminate_backend({})", pid.trim())).await);
+    told.push(once_empty(&asker, pid_of).await);
+    told.push(idle.simple_query("SELECT 1").await.is_err().to_string());
+    told
+}
+
+#[tokio::test]
+async fn sessions_stop_and_end_each_other_as_in_postgres() {
+    let (canon, postgres) =
+        (Canon::embedded(&Fixture::load("shop")).await, Postgres::start().await);
+    mirrored(&canon, &postgres).await;
+    let admin = postgres.connect_to("canon").await;
+    admin.batch_execute("CREATE ROLE reader LOGIN").await.unwrap();
+    drop(admin);
+    assert_eq!(signalled(canon.port).await, signalled(postgres.port).await);
+}
+
 /// What RowDescription says of columns, and that values come in the binary format of their types.
 #[tokio::test]
 async fn catalogue_columns_have_the_types_of_postgres_on_the_wire() {

@@ -64,7 +64,7 @@ pub use error::CatalogError;
 pub(crate) use labels::{folded, label_of};
 pub use origins::ColumnOrigin;
 pub use owner::Owner;
-pub use sessions::{SeenCursor, SeenSession, SeenSessions, SeenStatement};
+pub use sessions::{SeenCursor, SeenSession, SeenSessions, SeenStatement, Signalled};
 pub use snapshot::{
     CatalogColumn, CatalogForeignKey, CatalogRelation, CatalogSession, CatalogSnapshot, Pause,
 };

@@ -2,6 +2,7 @@
 //! their like.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use datafusion::error::Result;
@@ -25,7 +26,9 @@ pub(super) const RELATIONS: [&str; 10] = [
     "pg_cursors",
     "pg_prepared_statements",
 ];
-pub(super) const FUNCTIONS: [&str; 7] = [
+pub(super) const FUNCTIONS: [&str; 9] = [
+    "pg_cancel_backend",
+    "pg_terminate_backend",
     "pg_get_userbyid",
     "inet_client_addr",
     "inet_client_port",
@@ -66,6 +69,16 @@ pub struct SeenSession {
     pub state: &'static str,
     /// What it runs, or ran last; the beginning of a long one.
     pub query: String,
+    pub signals: Arc<dyn Signalled>,
+}
+
+/// A session as others may reach it.
+pub trait Signalled: std::fmt::Debug + Send + Sync {
+    /// Stops the statement that it runs, if it runs one.
+    fn cancel(&self);
+
+    /// Ends it.
+    fn terminate(&self);
 }
 
 #[derive(Debug, Clone)]
@@ -99,7 +112,7 @@ impl SeenSession {
 /// Whether a role may know what a session does: its own sessions, and everything as the owner.
 ///
 /// Source: PostgreSQL manual, section 28.2.3: others see `<insufficient privilege>`.
-fn may_see(asker: &CatalogSession, session: &SeenSession) -> bool {
+pub(super) fn may_see(asker: &CatalogSession, session: &SeenSession) -> bool {
     asker.role == OWNER_NAME || asker.role == session.role
 }
 

@@ -227,7 +227,10 @@ pub(super) fn reg_casts(directory: &Arc<Directory>) -> RegCasts {
 
 /// What is done for each row, though its arguments are constant.
 fn is_volatile(function: &Function) -> bool {
-    matches!(function.name, "pg_sleep" | "pg_sleep_for")
+    matches!(
+        function.name,
+        "pg_sleep" | "pg_sleep_for" | "pg_cancel_backend" | "pg_terminate_backend"
+    )
 }
 
 fn udf(function: &'static Function, directory: &Arc<Directory>) -> Arc<ScalarUDF> {

@@ -7,8 +7,11 @@ use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano};
 use datafusion::common::ScalarValue;
 
 use super::{Call, Function, Outcome, Returns, Value};
+use crate::functions::FunctionError;
+use crate::sql::catalog::directory::OWNER_NAME;
 use crate::sql::catalog::error::CatalogError;
 use crate::sql::catalog::relations::known_roles;
+use crate::sql::catalog::sessions::{Signalled, may_see};
 use crate::sql::settings::{self, SettingChange};
 use crate::sql::timezone::TimeZone;
 use crate::sql::types::PgType;
@@ -84,6 +87,21 @@ pub(super) const FUNCTIONS: &[Function] = &[
         strict: false,
         eval: set_config,
     },
+    Function {
+        name: "pg_cancel_backend",
+        arguments: (1, 1),
+        returns: Returns::Type("bool"),
+        strict: true,
+        eval: |call| signal(call, CANCEL, |session| session.cancel()),
+    },
+    // The time to wait for the end may be given, and is over at once.
+    Function {
+        name: "pg_terminate_backend",
+        arguments: (1, 2),
+        returns: Returns::Type("bool"),
+        strict: true,
+        eval: |call| signal(call, TERMINATE, |session| session.terminate()),
+    },
     // Nobody waits for anybody: nothing is ever locked.
     of_one("pg_blocking_pids", "_int4", |_| Ok(Value::List(Vec::new()))),
     of_one("pg_safe_snapshot_blocking_pids", "_int4", |_| Ok(Value::List(Vec::new()))),
@@ -112,6 +130,36 @@ pub(super) const FUNCTIONS: &[Function] = &[
         }))
     }),
 ];
+
+/// What a signal does: to whose session, and to which of the owner's.
+type Deed = (&'static str, &'static str);
+
+const CANCEL: Deed = ("query is being canceled", "cancel superuser query");
+const TERMINATE: Deed = ("process is being terminated", "terminate superuser process");
+
+/// Tells another session something; false where there is none of that number.
+///
+/// # Errors
+/// 42501 where the session is another role's.
+fn signal(call: &Call<'_>, deed: Deed, tell: fn(&dyn Signalled)) -> Outcome {
+    let pid = call.int(0).unwrap_or_default();
+    let sessions = &call.session.seen.sessions;
+    let Some(session) = sessions.iter().find(|it| i64::from(it.pid) == pid) else {
+        return Ok(Value::Bool(false));
+    };
+    if !may_see(call.session, session) {
+        let message = match session.role == OWNER_NAME {
+            true => format!("must be a superuser to {}", deed.1),
+            false => format!(
+                "must be a member of the role whose {} or member of pg_signal_backend",
+                deed.0
+            ),
+        };
+        return Err(FunctionError::new("42501", message).into());
+    }
+    tell(session.signals.as_ref());
+    Ok(Value::Bool(true))
+}
 
 /// The session sets it when the statement is done; the answer is the value as SHOW will print it.
 fn set_config(call: &Call<'_>) -> Outcome {
