@@ -36,6 +36,7 @@ mod fill;
 mod last_day;
 mod moment;
 mod parts;
+mod periods;
 mod refusals;
 mod rows;
 mod sets;
@@ -365,7 +366,7 @@ impl Evaluation<'_, '_, '_> {
     fn has_partner(&self, branch: &Branch) -> Result<Option<Expr>, PlanError> {
         let (Some(instance), Some(time)) = (branch.instance, &branch.time) else { return Ok(None) };
         let Some(shift) = &time.shift else { return Ok(None) };
-        let periods = windows::Periods::of(self, instance)?;
+        let periods = periods::Periods::of(self, instance)?;
         periods.check_shift(shift)?;
         let moved = branch.earlier.as_ref().map_or(Some(shift), |earlier| earlier.rows.as_ref());
         let Some(shift) = moved.filter(|shift| periods.has_gaps(shift)) else { return Ok(None) };

@@ -142,6 +142,9 @@ pub(super) fn nullable(plan: LogicalPlan) -> Result<LogicalPlan> {
     let nullable = plan.transform_down_with_subqueries(|node| {
         let names = NamePreserver::new(&node);
         node.map_expressions(|expr| {
+            if !expr.exists(|expr| Ok(matches!(expr, Expr::ScalarSubquery(_))))? {
+                return Ok(Transformed::no(expr));
+            }
             let name = names.save(&expr);
             let replaced = expr.transform_up(|expr| match expr {
                 Expr::ScalarSubquery(subquery) if may_be_missing(&subquery.subquery) => {

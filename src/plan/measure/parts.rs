@@ -14,9 +14,10 @@ use super::super::rewrite::{aggregate, aggregated, filtered, projected};
 use super::super::shares::over;
 use super::super::spread::Spread;
 use super::bounds::Asked;
+use super::periods::Periods;
 use super::windows::{
-    Kept, MOMENT, PERIOD, Periods, Shape, WALL, argument, as_timestamp, column, condition,
-    picked_value, series_key,
+    Kept, MOMENT, PERIOD, Shape, WALL, argument, as_timestamp, column, condition, picked_value,
+    series_key,
 };
 use super::{Branch, Evaluation, Window as WindowNode};
 use crate::functions::{Grain, Unit};

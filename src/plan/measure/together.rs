@@ -12,9 +12,9 @@ use super::super::shares::Share;
 use super::super::shift::Shift;
 use super::super::spread::Spread;
 use super::bounds::Asked;
+use super::periods::Periods;
 use super::windows::{
-    Kept, PERIOD, Periods, WALL, WallCondition, argument, column, condition, other_key,
-    without_time,
+    Kept, PERIOD, WALL, WallCondition, argument, column, condition, other_key, without_time,
 };
 use super::{Branch, Evaluation, key_name};
 use crate::functions::Grain;
