@@ -31,6 +31,28 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
     RowFunction { name: "log10", overloads: &[
         Overload::new(&[Kind::Float], rows::float8, |args| Ok(Value::Float(positive(args[0].float())?.log10()))),
     ] },
+    RowFunction { name: "log", overloads: &[
+        Overload::new(&[Kind::Float], rows::float8, |args| Ok(Value::Float(positive(args[0].float())?.log10()))),
+        Overload::new(&[Kind::Float, Kind::Float], rows::float8, |args| {
+            let (base, number) = (positive(args[0].float())?, positive(args[1].float())?);
+            match base {
+                1.0 => Err(FunctionError::new("22012", "division by zero")),
+                base => Ok(Value::Float(number.log(base))),
+            }
+        }),
+    ] },
+    RowFunction { name: "exp", overloads: &[
+        Overload::new(&[Kind::Float], rows::float8, |args| in_range(args[0].float().exp(), args)),
+    ] },
+    RowFunction { name: "power", overloads: &[
+        Overload::new(&[Kind::Float, Kind::Float], rows::float8, power),
+    ] },
+    RowFunction { name: "sqrt", overloads: &[
+        Overload::new(&[Kind::Float], rows::float8, |args| match args[0].float() {
+            ..0.0 => Err(FunctionError::new("2201F", NEGATIVE_ROOT)),
+            number => Ok(Value::Float(number.sqrt())),
+        }),
+    ] },
     RowFunction { name: "acos", overloads: &[
         Overload::new(&[Kind::Float], rows::float8, |args| in_domain(args[0].float(), f64::acos)),
     ] },
@@ -147,6 +169,33 @@ fn positive(number: f64) -> Result<f64> {
         0.0 => Err(refuse("zero")),
         ..0.0 => Err(refuse("a negative number")),
         number => Ok(number),
+    }
+}
+
+/// As Postgres words it.
+pub(crate) const NEGATIVE_ROOT: &str = "cannot take square root of a negative number";
+
+fn power(args: &[Value<'_>]) -> Outcome {
+    let (base, exponent) = (args[0].float(), args[1].float());
+    if base == 0.0 && exponent < 0.0 {
+        return Err(FunctionError::new("2201F", "zero raised to a negative power is undefined"));
+    }
+    if base < 0.0 && base.is_finite() && exponent.is_finite() && exponent.fract() != 0.0 {
+        let message = "a negative number raised to a non-integer power yields a complex result";
+        return Err(FunctionError::new("2201F", message));
+    }
+    let is_zero = base == 0.0;
+    in_range(base.powf(exponent), if is_zero { &[] } else { args })
+}
+
+/// What a function makes of finite numbers is finite, and not zero.
+fn in_range(result: f64, args: &[Value<'_>]) -> Outcome {
+    let is_of_finite = !args.is_empty() && args.iter().all(|arg| arg.float().is_finite());
+    let refuse = |what| Err(FunctionError::new("22003", format!("value out of range: {what}")));
+    match result {
+        f64::INFINITY | f64::NEG_INFINITY if is_of_finite => refuse("overflow"),
+        0.0 if is_of_finite => refuse("underflow"),
+        result => Ok(Value::Float(result)),
     }
 }
 

@@ -58,6 +58,7 @@ pub use error::FunctionError;
 pub use fiscal::FiscalCalendar;
 pub use grain::Grain;
 pub(crate) use interval::Interval;
+pub(crate) use maths::NEGATIVE_ROOT;
 use patterns::shows_zone;
 pub(crate) use patterns::{PatternPart, exact_unit, finest_unit, pattern_parts};
 pub(crate) use rows::record_text;
@@ -136,6 +137,9 @@ impl Registry {
             .chain(shares::all())
         {
             registry.add_scalar(udf);
+        }
+        if let Some(power) = registry.scalar.get("power").map(Arc::clone) {
+            registry.scalar.insert("pow".to_owned(), power);
         }
         registry.add_scalar(statement::named_cast());
         registry.add_scalar(random::uuid());

@@ -5,7 +5,7 @@ use std::error::Error as _;
 use clickhouse::error::Error;
 
 use crate::backend::BackendError;
-use crate::functions::SEVERAL_ROWS;
+use crate::functions::{FunctionError, NEGATIVE_ROOT, SEVERAL_ROWS};
 
 /// How errors and logs name this backend.
 pub(super) const NAME: &str = "clickhouse";
@@ -72,6 +72,9 @@ fn of_code(code: i64, text: &str, statement: Statement) -> BackendError {
         // What generated expressions throw themselves, by the text that they throw.
         395 if text.contains("division by zero") => BackendError::DivisionByZero,
         395 if text.contains("out of range") => BackendError::OutOfRange,
+        395 if text.contains(NEGATIVE_ROOT) => {
+            BackendError::Function(FunctionError::new("2201F", NEGATIVE_ROOT))
+        }
         395 if text.contains(SEVERAL_ROWS) => BackendError::SeveralRows,
         395 if text.contains(TOO_MANY_PERIODS) => BackendError::TooManyPeriods,
         // BAD_ARGUMENTS and ILLEGAL_TYPE_OF_ARGUMENT, where they are about a row's time zone.

@@ -209,7 +209,9 @@ pub(super) fn standard_type(sql_type: &ast::DataType) -> Option<&'static str> {
         ast::DataType::Char(_) | ast::DataType::Character(_) => "bpchar",
         ast::DataType::Text => "text",
         ast::DataType::Date => "date",
-        ast::DataType::Time(_, _) => "time",
+        ast::DataType::Time(_, ast::TimezoneInfo::None | ast::TimezoneInfo::WithoutTimeZone) => {
+            "time"
+        }
         ast::DataType::Timestamp(_, zone) => match zone {
             ast::TimezoneInfo::Tz | ast::TimezoneInfo::WithTimeZone => "timestamptz",
             ast::TimezoneInfo::None | ast::TimezoneInfo::WithoutTimeZone => "timestamp",

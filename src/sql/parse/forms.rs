@@ -1,11 +1,13 @@
 //! Forms of Postgres that the parser doesn't know, in words that it does, before it reads them.
 //!
 //! - `x BETWEEN SYMMETRIC a AND b`: the first bound is marked as an argument of [`SYMMETRIC`];
+//! - `interval(0) '1.6 s'`: `interval '1.6 s' second(0)`;
 //! - `trim(leading from x)`: the blank that is meant;
 //! - `x LIKE ANY (…)`, `x NOT ILIKE ALL (…)`: their operators, `~~` and `!~~*`.
 //!
 //! Every token keeps the place in the text that it was written at.
 
+use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Word};
 
 /// The name of what stands around the first bound of `BETWEEN SYMMETRIC`.
@@ -46,6 +48,23 @@ pub(super) fn known(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
                     tokens[not].token = super::blank();
                 }
             }
+            "INTERVAL" => {
+                let Some([open, digits, close, text, ..]) = written.get(place + 1..) else {
+                    continue;
+                };
+                let (open, digits, close, text) = (*open, *digits, *close, *text);
+                if tokens[open].token == Token::LParen
+                    && matches!(tokens[digits].token, Token::Number(..))
+                    && tokens[close].token == Token::RParen
+                    && matches!(tokens[text].token, Token::SingleQuotedString(_))
+                {
+                    let behind = [open, digits, close].map(|at| {
+                        (text + 1, std::mem::replace(&mut tokens[at].token, super::blank()))
+                    });
+                    insertions.push((text + 1, unquoted("second", Keyword::SECOND)));
+                    insertions.extend(behind);
+                }
+            }
             // Of blanks, if nothing else is written.
             "LEADING" | "TRAILING" | "BOTH" if is(1, "FROM") => {
                 insertions.push((written[place + 1], Token::SingleQuotedString(" ".to_owned())));
@@ -71,11 +90,15 @@ fn first_bound_end(tokens: &[TokenWithSpan], rest: &[usize]) -> Option<usize> {
     None
 }
 
+fn unquoted(word: &str, keyword: Keyword) -> Token {
+    Token::Word(Word { value: word.to_owned(), quote_style: None, keyword })
+}
+
 fn marker() -> Token {
     Token::Word(Word {
         value: SYMMETRIC.to_owned(),
         quote_style: Some('"'),
-        keyword: datafusion::sql::sqlparser::keywords::Keyword::NoKeyword,
+        keyword: Keyword::NoKeyword,
     })
 }
 
@@ -92,6 +115,9 @@ fn inserted(tokens: Vec<TokenWithSpan>, mut insertions: Vec<Insertion>) -> Vec<T
         }
         all.push(token);
     }
+    let end = all.last().map(|last| last.span);
+    let behind = insertions.filter_map(|(_, more)| Some(TokenWithSpan::new(more, end?)));
+    all.extend(behind.collect::<Vec<_>>());
     all
 }
 
@@ -121,6 +147,7 @@ mod tests {
             ("t not like all (p)", "t   !~~ all (p)".to_owned()),
             ("t ilike any (p)", "t ~~* any (p)".to_owned()),
             ("t like 'any'", "t like 'any'".to_owned()),
+            ("interval(0) '1 s'", "interval    '1 s'second(0)".to_owned()),
             ("trim(leading from t)", "trim(leading ' 'from t)".to_owned()),
         ] {
             assert_eq!(known_as(text), expected, "{text}");

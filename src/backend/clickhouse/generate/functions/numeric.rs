@@ -10,6 +10,7 @@ use super::super::literal;
 use super::super::value::{Binding, Value, integer_range};
 use super::super::{NotPushable, Result, nan};
 use super::{Call, Entry, Form};
+use crate::functions::NEGATIVE_ROOT;
 use crate::functions::numeric::QUOTIENT_SCALE;
 
 #[rustfmt::skip]
@@ -61,9 +62,19 @@ pub(super) const ENTRIES: &[Entry] = &[
         examples: &[("sign(-5.25)", Some("-1")), ("sign(0.0)", Some("0")), ("sign(3::float8)", Some("1"))] },
     Entry { name: "width_bucket", signature: "numeric, numeric, numeric, int -> int4; ascending bounds and the count constants", constants: &[1, 2, 3], form: Form::Scalar(width_bucket),
         examples: &[("width_bucket(5.35, 0.024, 10.06, 5)", Some("3")), ("width_bucket(0.0, 0, 10, 5)", Some("1")), ("width_bucket(10.0, 0, 10, 5)", Some("6")), ("width_bucket(-0.1, 0, 10, 5)", Some("0")), ("width_bucket(9.99, 0, 10, 5)", Some("5"))] },
-    Entry { name: "sqrt", signature: "float8 -> float8", constants: &[], form: Form::Scalar(|call| call.of("sqrt")),
+    Entry { name: "sqrt", signature: "float8 -> float8", constants: &[], form: Form::Scalar(sqrt),
         examples: &[("sqrt(2::float8)", Some("1.4142135623730951"))] },
 ];
+
+fn sqrt(call: &Call) -> Result<Value> {
+    let number = call.arg(0)?;
+    if number.sql.len() > REPEATED_MAX {
+        return Err(NotPushable::new("the root of a long expression"));
+    }
+    let root = call.of("sqrt")?;
+    let sql = format!("if(throwIf({} < 0, '{NEGATIVE_ROOT}'), NULL, {})", number.sql, root.sql);
+    Ok(Value::new(sql, root.data_type, true))
+}
 
 /// The widths in bits that ClickHouse keeps decimals in.
 fn width(precision: u8) -> u16 {
