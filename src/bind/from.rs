@@ -1,9 +1,11 @@
 //! FROM: relations, derived tables and joins.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, JoinConstraint, JoinOperator, ObjectName, Query, SelectItem, SetExpr,
-    TableAlias, TableFactor, TableWithJoins,
+    TableAlias, TableFactor, TableWithJoins, Value,
 };
 
 use super::across::Across;
@@ -96,9 +98,10 @@ impl Binder<'_> {
                 names.iter().filter_map(name).collect::<Vec<_>>()
             }
             JoinConstraint::Natural => {
-                let hint = Some("Write USING (…) with the columns.".to_owned());
-                let what = "NATURAL JOIN".to_owned();
-                return Err(BindError::NotSupported { what, hint, position: None });
+                let common = self.common(scope, left.clone(), right.clone());
+                // Without any, each row meets each.
+                *constraint = JoinConstraint::On(Expr::value(Value::Boolean(true)));
+                common
             }
         };
         let mut condition: Option<Expr> = None;
@@ -125,6 +128,26 @@ impl Binder<'_> {
             *constraint = JoinConstraint::On(condition);
         }
         Ok(())
+    }
+
+    /// The names of the columns that both sides of a join show, in the left one's order.
+    fn common(
+        &self,
+        scope: &Scope<'_>,
+        left: std::ops::Range<usize>,
+        right: std::ops::Range<usize>,
+    ) -> Vec<String> {
+        let shown = |side: std::ops::Range<usize>| {
+            scope.items[side].iter().flat_map(|item| self.shown_columns(item))
+        };
+        let theirs: HashSet<String> = shown(right).collect();
+        let mut common: Vec<String> = Vec::new();
+        for name in shown(left) {
+            if theirs.contains(&name) && !common.contains(&name) {
+                common.push(name);
+            }
+        }
+        common
     }
 
     /// The column of this name on one side of a join.
