@@ -17,7 +17,7 @@ use super::scope::{
     Columns, Item, OutputColumn, PlainColumn, Scope, Shared, carries_measures, derived_name,
     folded, quoted,
 };
-use super::select::{object_name, table};
+use super::select::{object_name, select_all_from, table};
 use super::{series, table_function};
 use crate::sql::ast::{binary, call};
 use crate::sql::spelling;
@@ -269,6 +269,9 @@ impl Binder<'_> {
                 TableAlias { explicit: true, name: quoted(single), columns: Vec::new(), at: None };
             return self.derived(query, columns, Some(alias.unwrap_or(own)), false, scope);
         }
+        if alias.as_ref().is_some_and(|alias| !alias.columns.is_empty()) {
+            return self.renamed(name, alias, as_of, scope);
+        }
         let relation = self.relation_of(name)?;
         let shown = match &alias {
             Some(alias) => folded(&alias.name),
@@ -280,12 +283,6 @@ impl Binder<'_> {
             },
         };
         let schema = alias.is_none().then(|| relation.schema.to_owned());
-        if alias.as_ref().is_some_and(|alias| !alias.columns.is_empty()) {
-            let hint = Some("Name the columns in a subquery.".to_owned());
-            let position = self.position_of(name);
-            let what = "a column list after a relation's alias".to_owned();
-            return Err(BindError::NotSupported { what, hint, position });
-        }
         self.refuse_duplicate(&shown, schema.as_ref(), scope, self.position_of(name))?;
         let (instance, part) = match &mut list.across {
             Some(across) if relation.schema == "metrics" => {
@@ -305,6 +302,23 @@ impl Binder<'_> {
             optional: false,
         });
         Ok(table(object_name(&own)))
+    }
+
+    /// `orders AS o (a, b)`: a relation whose first columns have other names.
+    fn renamed(
+        &mut self,
+        name: &ObjectName,
+        alias: Option<TableAlias>,
+        as_of: Option<DateTime<Utc>>,
+        scope: &mut Scope<'_>,
+    ) -> Result<TableFactor, BindError> {
+        let mut query = *empty_query();
+        query.body = Box::new(SetExpr::Select(Box::new(select_all_from(name.clone()))));
+        let reading = self.reading;
+        self.reading.as_of = [as_of, reading.as_of].into_iter().flatten().min();
+        let columns = self.bind_query(&mut query, None, false);
+        self.reading = reading;
+        self.derived(query, columns?, alias, false, scope)
     }
 
     fn derived(
