@@ -31,6 +31,16 @@ pub struct BindSettings {
     pub time_zone: String,
     /// Each period of the asked range has a row.
     pub fill: bool,
+    /// What the session says of itself, by the calls of a statement that ask for it.
+    pub facts: BTreeMap<String, Fact>,
+}
+
+/// What a function of a session gives.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Fact {
+    Text(String),
+    /// An `int4`.
+    Number(i64),
 }
 
 /// A reference to a relation, and what is used of it.

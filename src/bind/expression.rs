@@ -1,12 +1,12 @@
 //! Expressions of a statement: names resolved to scans' columns, measures and aggregates marked.
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DuplicateTreatment, Expr, Function, FunctionArguments, Ident, ObjectName,
-    ObjectNamePart, Value, ValueWithSpan, WindowType,
+    BinaryOperator, CastKind, DataType, DuplicateTreatment, Expr, Function, FunctionArguments,
+    Ident, ObjectName, ObjectNamePart, Value, ValueWithSpan, WindowType,
 };
 
 use super::aggregate::{self, Call};
-use super::binder::{Binder, Clause, Found};
+use super::binder::{Binder, Clause, Fact, Found};
 use super::error::BindError;
 use super::pending::{PENDING, arguments, at_level, conditional, filtered, is_pending, marked};
 use super::scope::{Kind, MeasureUse, Scope, folded, nearest, quoted};
@@ -37,6 +37,12 @@ impl Binder<'_> {
             Expr::Function(function) if let Some(array) = spelling::array_of_query(function) => {
                 *expr = array;
                 self.resolve(expr, scope, clause)
+            }
+            Expr::Function(function)
+                if let Some(fact) = self.settings.facts.get(&function.to_string()) =>
+            {
+                *expr = constant(fact);
+                Ok(Found::default())
             }
             Expr::Function(function) => {
                 spelling::outside_of_catalogue(function);
@@ -388,6 +394,16 @@ fn major_of(metric: &Expr, major: &Expr) -> Option<String> {
         return None;
     };
     Some(format!("Another major version has a column of its own: write {}_v{major}.", metric.value))
+}
+
+/// What a session's function gives, as if it were written.
+fn constant(fact: &Fact) -> Expr {
+    let (value, data_type) = match fact {
+        Fact::Text(text) => (Value::SingleQuotedString(text.clone()), DataType::Text),
+        Fact::Number(number) => (Value::Number(number.to_string(), false), DataType::Int4(None)),
+    };
+    let (kind, expr) = (CastKind::DoubleColon, Box::new(Expr::value(value)));
+    Expr::Cast { kind, expr, data_type, array: false, format: None }
 }
 
 /// A string written in another way is the same string.

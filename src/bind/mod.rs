@@ -45,7 +45,7 @@ use datafusion::sql::sqlparser::ast::Query;
 use datafusion::sql::sqlparser::tokenizer::Location;
 use tracing::debug_span;
 
-pub use binder::BindSettings;
+pub use binder::{BindSettings, Fact};
 pub use context::{RelationScan, ScanClock, ScanColumn, ScanKind};
 pub use error::BindError;
 pub use integers::int4_columns;

@@ -127,6 +127,8 @@ impl Registry {
             registry.add_scalar(udf);
         }
         registry.scalar.retain(|name, _| !UNBOUNDED.contains(&name.as_str()));
+        // A session has its own.
+        registry.scalar.remove("version");
         // Ours come last: they replace DataFusion's of the same name.
         for udf in numeric::all()
             .into_iter()

@@ -63,9 +63,9 @@ pub(crate) fn rewrite(expr: &mut Expr) {
             Some(call("timezone", vec![take(time_zone), take(timestamp)]))
         }
         Expr::Between { expr: inner, negated, low, high } => symmetric(inner, *negated, low, high),
-        Expr::CompoundFieldAccess { access_chain, .. } => {
+        Expr::CompoundFieldAccess { root, access_chain } => {
             access_chain.iter_mut().for_each(whole_slice);
-            None
+            field_of_row(root, access_chain)
         }
         Expr::Collate { expr: inner, collation } if is_plain_order(collation) => Some(take(inner)),
         Expr::Cast { expr: inner, data_type, .. } => {
@@ -103,6 +103,17 @@ pub(crate) fn condition(expr: &mut Expr) {
             *quoted = cast(std::mem::replace(quoted, number(0)), DataType::Boolean);
         }
         _ => {}
+    }
+}
+
+/// `(o).order_id`, of a row of FROM.
+fn field_of_row(root: &Expr, access: &[AccessExpr]) -> Option<Expr> {
+    let Expr::Nested(inner) = root else { return None };
+    match (inner.as_ref(), access) {
+        (Expr::Identifier(row), [AccessExpr::Dot(Expr::Identifier(field))]) => {
+            Some(Expr::CompoundIdentifier(vec![row.clone(), field.clone()]))
+        }
+        _ => None,
     }
 }
 

@@ -17,6 +17,7 @@ use tracing::debug_span;
 use super::QueryEngine;
 use super::definitions::{Definitions, Set};
 use super::error::EngineError;
+use super::facts;
 use super::measured::Measured;
 use super::memory::{InMemory, Loaded};
 use super::parameters::{self, Filling};
@@ -103,7 +104,8 @@ impl QueryEngine {
         context: &RequestContext,
     ) -> Result<Arc<PlannedQuery>, QueryError> {
         let set = definitions.set()?;
-        let settings = bind_settings(&set.model, context)?;
+        let mut settings = bind_settings(&set.model, context)?;
+        settings.facts = facts::of(query, &settings.search_path, context);
         let key = PlanKey {
             text: Arc::clone(&text.text),
             statement: query.to_string(),
@@ -190,10 +192,11 @@ impl QueryEngine {
         query: &QueryText,
         context: &RequestContext,
     ) -> Result<Arc<PlannedQuery>, QueryError> {
-        let settings = bind_settings(&planned.definitions.set()?.model, context)?;
+        let mut settings = bind_settings(&planned.definitions.set()?.model, context)?;
         let ast::Statement::Query(statement) = &query.statement else {
             return Ok(Arc::clone(planned));
         };
+        settings.facts = facts::of(statement, &settings.search_path, context);
         if settings == planned.settings {
             return Ok(Arc::clone(planned));
         }
@@ -533,7 +536,7 @@ fn bind_settings(model: &Model, context: &RequestContext) -> Result<BindSettings
     let time_zone = setting("timezone").unwrap_or("UTC").to_owned();
     let as_of = as_of(model, setting("canon.as_of").unwrap_or_default())?;
     let fill = setting("canon.fill").is_some_and(on);
-    Ok(BindSettings { pins, strict, search_path, as_of, time_zone, fill })
+    Ok(BindSettings { pins, strict, search_path, as_of, time_zone, fill, ..Default::default() })
 }
 
 /// The moment as of which numbers are asked. A date is its beginning in the project's zone, as is

@@ -6,6 +6,7 @@ mod data;
 mod definitions;
 mod error;
 mod explain;
+mod facts;
 mod freshness;
 mod literals;
 mod live;

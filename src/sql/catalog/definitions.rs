@@ -74,6 +74,7 @@ pub(super) fn rows(name: &str) -> Vec<Vec<Option<&'static str>>> {
         "pg_opfamily" => include_str!("data/pg_opfamily.tsv"),
         "pg_range" => include_str!("data/pg_range.tsv"),
         "pg_tablespace" => include_str!("data/pg_tablespace.tsv"),
+        "pg_settings" => include_str!("data/pg_settings.tsv"),
         "pg_get_keywords" => include_str!("data/keywords.tsv"),
         _ => "",
     };

@@ -17,6 +17,7 @@
 
 mod aggregates;
 mod coercion;
+mod configuration;
 mod constants;
 mod definitions;
 mod directory;
@@ -61,6 +62,7 @@ use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast;
 
 pub use error::CatalogError;
+pub(crate) use functions::server_version;
 pub(crate) use labels::{folded, label_of};
 pub use origins::ColumnOrigin;
 pub use owner::Owner;

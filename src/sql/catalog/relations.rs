@@ -15,6 +15,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 
+use super::configuration;
 use super::definitions::Definition;
 use super::directory::{DATABASE, Directory, OWNER, OWNER_NAME};
 use super::information_schema::{self, DATABASE_COLUMNS, ROLE_COLUMNS};
@@ -167,7 +168,7 @@ fn session_rows(definition: &'static Definition, session: &CatalogSession) -> Op
         return None;
     }
     Some(match definition.name {
-        "pg_settings" => settings(definition, session),
+        "pg_settings" => configuration::rows(definition, session),
         "pg_database" => databases(definition, session),
         "pg_roles" | "pg_authid" => roles(definition, session),
         "pg_user" | "pg_shadow" => users(definition, session),
@@ -179,22 +180,6 @@ fn session_rows(definition: &'static Definition, session: &CatalogSession) -> Op
         "pg_timezone_names" => zones::names(definition, session),
         _ => return None,
     })
-}
-
-fn settings(definition: &'static Definition, session: &CatalogSession) -> Result<Rows> {
-    let all = session.all_settings();
-    let mut rows = Rows::new(definition, all.len());
-    rows.texts("name", all.keys().map(Some))?
-        .texts("setting", all.values().map(Some))?
-        .all("category", "Client Connection Defaults")?
-        .all("short_desc", "")?
-        .all("context", "user")?
-        .all("vartype", "string")?
-        .all("source", "session")?
-        .texts("boot_val", all.values().map(Some))?
-        .texts("reset_val", all.values().map(Some))?
-        .all("pending_restart", false)?;
-    Ok(rows)
 }
 
 fn databases(definition: &'static Definition, session: &CatalogSession) -> Result<Rows> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use datafusion::arrow::array::{
     Array, ArrayRef, BooleanArray, Float32Array, Int16Array, Int32Array, Int64Array, ListBuilder,
-    StringArray, TimestampMicrosecondArray, new_null_array,
+    StringArray, StringBuilder, TimestampMicrosecondArray, new_null_array,
 };
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::DataType;
@@ -86,6 +86,22 @@ impl Rows {
         values: impl IntoIterator<Item = Option<Vec<i64>>>,
     ) -> Result<&mut Self> {
         let mut builder = ListBuilder::new(Int64Array::builder(0));
+        for value in values {
+            match value {
+                Some(items) => builder.append_value(items.into_iter().map(Some)),
+                None => builder.append_null(),
+            }
+        }
+        self.set(column, &(Arc::new(builder.finish()) as ArrayRef))
+    }
+
+    /// Sets a column of arrays of texts.
+    pub(super) fn text_lists(
+        &mut self,
+        column: &str,
+        values: impl IntoIterator<Item = Option<Vec<String>>>,
+    ) -> Result<&mut Self> {
+        let mut builder = ListBuilder::new(StringBuilder::new());
         for value in values {
             match value {
                 Some(items) => builder.append_value(items.into_iter().map(Some)),

@@ -9,6 +9,8 @@ mod privileges;
 mod session;
 mod text;
 
+pub(crate) use session::server_version;
+
 use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;

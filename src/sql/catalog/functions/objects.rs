@@ -115,6 +115,19 @@ pub(super) const FUNCTIONS: &[Function] = &[
         let has = ["asc", "nulls_last", "orderable", "returnable", "search_array", "search_nulls"];
         Ok(Value::Bool(has.contains(&property.to_lowercase().as_str())))
     }),
+    function("pg_index_has_property", (2, 2), "bool", true, |call| {
+        let has = ["clusterable", "index_scan", "bitmap_scan", "backward_scan"];
+        Ok(has_property(call, &has, &[]))
+    }),
+    // Keys are indexes of this method.
+    function("pg_indexam_has_property", (2, 2), "bool", true, |call| {
+        let has = ["can_order", "can_unique", "can_multi_col", "can_exclude", "can_include"];
+        const BTREE: i64 = 403;
+        match call.int(0) {
+            Some(BTREE) => Ok(has_property(call, &has, &[])),
+            _ => Ok(has_property(call, &["can_exclude"], &has)),
+        }
+    }),
     // Nobody owns anything that could be granted.
     function("acldefault", (2, 2), "_aclitem", true, |_| Ok(Value::List(Vec::new()))),
     function("pg_partition_root", (1, 1), "regclass", true, nothing),
@@ -189,6 +202,16 @@ const fn function(
 
 const fn visible(name: &'static str, eval: fn(&Call<'_>) -> Outcome) -> Function {
     function(name, (1, 1), "bool", true, eval)
+}
+
+/// Whether a property is among those that something has; NULL of what is none.
+fn has_property(call: &Call<'_>, has: &[&str], has_not: &[&str]) -> Value {
+    let property = call.text(1).unwrap_or_default().to_lowercase();
+    match (has.contains(&property.as_str()), has_not.contains(&property.as_str())) {
+        (true, _) => Value::Bool(true),
+        (false, true) => Value::Bool(false),
+        (false, false) => Value::Null,
+    }
 }
 
 fn is_domain(call: &Call<'_>) -> bool {

@@ -239,12 +239,17 @@ fn seconds_of(interval: IntervalMonthDayNano) -> f64 {
 
 /// Drivers read the number behind "PostgreSQL", and some the text in brackets.
 fn version(call: &Call<'_>) -> Outcome {
-    let number = call.session.setting("server_version").unwrap_or("15.0");
-    Ok(Value::Text(format!(
-        "PostgreSQL {number} (canon {}) on {}, 64-bit",
+    Ok(Value::Text(server_version(call.session.setting("server_version"))))
+}
+
+/// What `version()` says.
+pub(crate) fn server_version(number: Option<&str>) -> String {
+    format!(
+        "PostgreSQL {} (canon {}) on {}, 64-bit",
+        number.unwrap_or("15.0"),
         env!("CARGO_PKG_VERSION"),
         std::env::consts::ARCH
-    )))
+    )
 }
 
 fn role(call: &Call<'_>) -> Outcome {

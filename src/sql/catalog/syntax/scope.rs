@@ -129,7 +129,9 @@ impl Pass<'_> {
         let table = self.context.table(schema.as_deref(), &relation)?;
         let table_schema = table.schema();
         let names = table_schema.fields().iter().map(|field| field.name());
-        let shown = names.filter(|name| !is_system_column(name));
+        // A view may have a column of such a name; what has one of them has them all.
+        let has_them = SYSTEM_COLUMNS.iter().all(|(name, _)| names.clone().any(|it| it == name));
+        let shown = names.filter(|name| !has_them || !is_system_column(name));
         Some(shown.cloned().collect())
     }
 }
