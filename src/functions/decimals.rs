@@ -4,10 +4,11 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
+use datafusion::logical_expr::type_coercion::binary::type_union_resolution;
 use datafusion::logical_expr::{Case, Expr, ExprSchemable};
 
 use super::floats;
-use super::semantics::{literals_alike, moments_alike};
+use super::semantics::{cast_unless, literals_alike, moments_alike};
 
 /// The values of which a call or CASE gives one, with the constants among them in the type of the
 /// decimals, where they fit: `coalesce(amount, 0)` is an amount then, and not of a wider type, whose
@@ -53,11 +54,33 @@ pub(super) fn results_alike(case: Case, schema: &DFSchema) -> Result<Transformed
     let moments = moments_alike(read.data, schema)?;
     let results = alike(moments.data, schema)?;
     let is_changed = read.transformed || moments.transformed || results.transformed;
+    let results = numbers_alike(results.data, schema)?;
+    let is_changed = is_changed || results.transformed;
     let mut values = results.data;
     let else_expr = if has_else { values.pop().map(Box::new) } else { None };
     let when_then_expr = conditions.into_iter().zip(values.into_iter().map(Box::new)).collect();
     let case = Expr::Case(Case { expr, when_then_expr, else_expr });
     Ok(Transformed::new_transformed(case, is_changed))
+}
+
+/// Numbers of several types in the one that holds them all. What is written around a CASE sees the type of
+/// its first result (DataFusion 55.2), and a sum of whole numbers would round the others.
+fn numbers_alike(values: Vec<Expr>, schema: &DFSchema) -> Result<Transformed<Vec<Expr>>> {
+    let types = values.iter().map(|value| value.get_type(schema)).collect::<Result<Vec<_>>>()?;
+    let Some(common) = common_number(&types) else { return Ok(Transformed::no(values)) };
+    let values =
+        values.into_iter().zip(&types).map(|(value, own)| cast_unless(value, own, &common));
+    Ok(Transformed::yes(values.collect()))
+}
+
+/// The type of numbers of several types; None where they have one, or aren't all numbers.
+pub(super) fn common_number(types: &[DataType]) -> Option<DataType> {
+    let numbers: Vec<DataType> = types.iter().filter(|it| !it.is_null()).cloned().collect();
+    let first = numbers.first()?;
+    let is_mixed = numbers.iter().any(|it| it != first)
+        && numbers.iter().all(DataType::is_numeric)
+        && !numbers.iter().all(DataType::is_integer);
+    if is_mixed { type_union_resolution(&numbers) } else { None }
 }
 
 /// A number in units of the last of `scale` digits; None where it has more.

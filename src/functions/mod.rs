@@ -77,6 +77,7 @@ use std::sync::{Arc, LazyLock};
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::TableReference;
+use datafusion::common::tree_node::Transformed;
 use datafusion::common::{DFSchema, DFSchemaRef, plan_err};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
@@ -243,10 +244,19 @@ pub fn coerce(expr: Expr, schema: &DFSchema) -> Result<(Expr, DataType)> {
 /// A whole plan with Postgres's meaning and coerced types. What depends on a session's zone is written
 /// out before (see [`zones`]).
 pub fn analyze(plan: LogicalPlan) -> Result<LogicalPlan> {
-    let plan = ResolveGroupingFunction::new().analyze(plan, &registry().options)?;
+    let plan = grouping_resolved(plan)?;
     let plan = semantics::apply(plan)?;
     growth::check(&plan)?;
     TypeCoercion::new().analyze(plan, &registry().options)
+}
+
+/// A plan with `grouping()` as an expression over the grouping id. DataFusion's rule (55.2) leaves nodes
+/// above with the columns that there were before.
+pub(crate) fn grouping_resolved(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let resolved = ResolveGroupingFunction::new().analyze(plan, &registry().options)?;
+    let fresh =
+        resolved.transform_up_with_subqueries(|node| types::retyped(node).map(Transformed::yes))?;
+    Ok(fresh.data)
 }
 
 /// A source's text that is a uuid, as Postgres prints it. An error where it is none.

@@ -6,16 +6,19 @@
 //! value hidden while expressions are simplified; tests that are put together rightly stay together.
 
 use std::collections::HashMap;
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
-use datafusion::common::{Result, internal_datafusion_err};
+use datafusion::common::{Column, Result, ScalarValue, internal_datafusion_err};
 use datafusion::logical_expr::expr::{InList, ScalarFunction};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
-use datafusion::logical_expr::utils::split_binary_owned;
-use datafusion::logical_expr::{BinaryExpr, Expr, LogicalPlan, Operator, ScalarUDF, binary_expr};
+use datafusion::logical_expr::simplify::SimplifyContext;
+use datafusion::logical_expr::utils::{split_binary_owned, split_conjunction};
+use datafusion::logical_expr::{
+    BinaryExpr, EmptyRelation, Expr, Filter, LogicalPlan, Operator, ScalarUDF, binary_expr,
+};
 use datafusion::optimizer::optimizer::ApplyOrder;
-use datafusion::optimizer::simplify_expressions::SimplifyExpressions;
+use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyExpressions};
 use datafusion::optimizer::{OptimizerConfig, OptimizerContext, OptimizerRule};
 
 use super::transparent::transparent;
@@ -25,7 +28,21 @@ use super::transparent::transparent;
 /// # Errors
 /// Those of constants that have no value.
 pub fn simplify(plan: LogicalPlan) -> Result<LogicalPlan> {
-    applied(&Simplify::default(), plan)
+    nothing_of_false(applied(&Simplify::default(), plan)?)
+}
+
+/// The plan with no rows where a condition is never true. DataFusion 55.2 moves a condition without
+/// columns below an aggregation, which has a row of no rows.
+fn nothing_of_false(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let plan = plan.transform_up_with_subqueries(|node| match &node {
+        LogicalPlan::Filter(filter) if is_never_true(filter)? => {
+            let schema = Arc::clone(filter.input.schema());
+            let nothing = EmptyRelation { produce_one_row: false, schema };
+            Ok(Transformed::yes(LogicalPlan::EmptyRelation(nothing)))
+        }
+        _ => Ok(Transformed::no(node)),
+    })?;
+    Ok(plan.data)
 }
 
 /// One pass of one of DataFusion's rules over a plan and its subqueries. DataFusion's own
@@ -40,6 +57,60 @@ pub fn applied(rule: &dyn OptimizerRule, plan: LogicalPlan) -> Result<LogicalPla
         None => rewrite(plan)?,
     };
     Ok(rewritten.data)
+}
+
+/// Whether a part of a condition is false or NULL, for what is known of the rows' columns.
+fn is_never_true(filter: &Filter) -> Result<bool> {
+    let constants = constants_of(&filter.input);
+    let context = SimplifyContext::builder().with_schema(Arc::clone(filter.input.schema()));
+    let simplifier = ExprSimplifier::new(context.build());
+    for part in split_conjunction(&filter.predicate) {
+        let replaced = part.clone().transform_up(|expr| {
+            let known = |column| constants.iter().find(|(known, _)| known == column);
+            Ok(match &expr {
+                Expr::Column(column) if let Some((_, value)) = known(column) => {
+                    Transformed::yes(Expr::Literal(value.clone(), None))
+                }
+                _ => Transformed::no(expr),
+            })
+        })?;
+        let part = match replaced.transformed {
+            true => simplifier.simplify(replaced.data)?,
+            false => replaced.data,
+        };
+        if let Expr::Literal(ScalarValue::Boolean(Some(false) | None) | ScalarValue::Null, _) = part
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// The columns of a plan that have one value in all its rows, as they are written.
+fn constants_of(plan: &LogicalPlan) -> Vec<(Column, ScalarValue)> {
+    match plan {
+        LogicalPlan::Projection(projection) => {
+            let columns = projection.schema.columns().into_iter().zip(&projection.expr);
+            let below = constants_of(&projection.input);
+            let constant = |expr: &Expr| match expr.clone().unalias() {
+                Expr::Literal(value, _) => Some(value),
+                Expr::Column(column) => {
+                    let known = below.iter().find(|(known, _)| *known == column);
+                    known.map(|(_, value)| value.clone())
+                }
+                _ => None,
+            };
+            columns.filter_map(|(column, expr)| Some((column, constant(expr)?))).collect()
+        }
+        LogicalPlan::SubqueryAlias(alias) => {
+            let below = constants_of(&alias.input);
+            let columns = alias.input.schema().columns().into_iter().zip(alias.schema.columns());
+            let known = |column: &Column| below.iter().find(|(known, _)| known == column);
+            columns.filter_map(|(inner, outer)| Some((outer, known(&inner)?.1.clone()))).collect()
+        }
+        LogicalPlan::Filter(filter) => constants_of(&filter.input),
+        _ => Vec::new(),
+    }
 }
 
 /// In the place of [`SimplifyExpressions`], under its name.

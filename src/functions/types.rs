@@ -182,22 +182,18 @@ pub(super) fn check_union(union: &Union) -> Result<()> {
     Ok(())
 }
 
-/// A UNION of instants and other moments, as instants: DataFusion would make wall clocks of all.
+/// A UNION of moments or numbers of several types, in the one that holds them all: what is written around
+/// it sees the first one's type, and of instants and other moments DataFusion would make wall clocks.
 pub(super) fn union_alike(union: Union) -> Result<Transformed<Union>> {
-    let is_instant = |data_type: &DataType| matches!(data_type, DataType::Timestamp(_, Some(_)));
-    let is_moment = |data_type: &DataType| {
-        matches!(data_type, DataType::Timestamp(..) | DataType::Date32 | DataType::Null)
-    };
     let width = union.schema.fields().len();
     let of = |input: &LogicalPlan, column: usize| input.schema().field(column).data_type().clone();
-    let is_mixed = |column: &usize| {
-        let types: Vec<_> = union.inputs.iter().map(|input| of(input, *column)).collect();
-        types.iter().any(is_instant)
-            && types.iter().all(is_moment)
-            && types.iter().any(|it| !is_instant(it) && !it.is_null())
-    };
-    let mixed: Vec<usize> = (0..width).filter(is_mixed).collect();
-    if mixed.is_empty() {
+    let wanted: Vec<Option<DataType>> = (0..width)
+        .map(|column| {
+            let types: Vec<_> = union.inputs.iter().map(|input| of(input, column)).collect();
+            common_moment(&types).or_else(|| super::decimals::common_number(&types))
+        })
+        .collect();
+    if wanted.iter().all(Option::is_none) {
         return Ok(Transformed::no(union));
     }
     let inputs = union.inputs.iter().map(|input| {
@@ -205,10 +201,12 @@ pub(super) fn union_alike(union: Union) -> Result<Transformed<Union>> {
         let exprs = columns.map(|(at, column)| {
             let (relation, name) = (column.relation.clone(), column.name.clone());
             let own = of(input, at);
-            match mixed.contains(&at) && !own.is_null() {
-                true => super::semantics::cast_unless(Expr::Column(column), &own, &timestamptz())
-                    .alias_qualified(relation, name),
-                false => Expr::Column(column),
+            match &wanted[at] {
+                Some(to) if !own.is_null() => {
+                    super::semantics::cast_unless(Expr::Column(column), &own, to)
+                        .alias_qualified(relation, name)
+                }
+                _ => Expr::Column(column),
             }
         });
         let made = Projection::try_new(exprs.collect(), Arc::clone(input))?;
@@ -216,6 +214,18 @@ pub(super) fn union_alike(union: Union) -> Result<Transformed<Union>> {
     });
     let inputs = inputs.collect::<Result<Vec<_>>>()?;
     Ok(Transformed::yes(Union::try_new_with_loose_types(inputs)?))
+}
+
+/// The type of instants among other moments; None of others.
+fn common_moment(types: &[DataType]) -> Option<DataType> {
+    let is_instant = |data_type: &DataType| matches!(data_type, DataType::Timestamp(_, Some(_)));
+    let is_moment = |data_type: &DataType| {
+        matches!(data_type, DataType::Timestamp(..) | DataType::Date32 | DataType::Null)
+    };
+    let is_mixed = types.iter().any(is_instant)
+        && types.iter().all(is_moment)
+        && types.iter().any(|it| !is_instant(it) && !it.is_null());
+    is_mixed.then(timestamptz)
 }
 
 /// Whether a query's column is a literal in quotes.

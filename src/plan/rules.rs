@@ -7,8 +7,6 @@ use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan};
-use datafusion::optimizer::analyzer::AnalyzerRule;
-use datafusion::optimizer::analyzer::resolve_grouping_function::ResolveGroupingFunction;
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
 use datafusion::optimizer::push_down_filter::PushDownFilter;
 use tracing::debug_span;
@@ -61,10 +59,7 @@ pub(crate) fn pruned(model: &Model, bound: &LogicalPlan) -> Result<LogicalPlan, 
     let bound = &labels::as_periods(bound)?;
     let bound = &final_periods::apply(model, bound.clone())?;
     let resolved = match calls_grouping(bound)? {
-        true => {
-            let options = &functions::registry().options;
-            &ResolveGroupingFunction::new().analyze(bound.clone(), options)?
-        }
+        true => &functions::grouping_resolved(bound.clone())?,
         false => bound,
     };
     let kept = subqueries::keep_what_they_read(keep_measures(resolved)?)?;

@@ -102,27 +102,56 @@ fn sorted_by_rows(plan: LogicalPlan) -> Result<LogicalPlan> {
 
 /// The plan with the columns that subqueries read of the rows around them kept in those rows.
 ///
-/// DataFusion's pruning knows of the columns that a subquery reads of the row next to it, where it stands
-/// in an expression.
+/// DataFusion's pruning knows of the columns that a subquery in an expression is said to read; said are
+/// those that it reads itself, not those of the subqueries in it.
 pub(super) fn keep_what_they_read(plan: LogicalPlan) -> Result<LogicalPlan> {
     let kept = sorted_by_rows(plan)?.transform_up_with_subqueries(|node| {
         if let LogicalPlan::Join(join) = &node {
             let read = dependent::read_of(&join.left, &join.right)?;
             return keeping_read(node, read);
         }
-        let mut read = Vec::new();
-        if let [input] = node.inputs()[..] {
-            node.apply_subqueries(|subquery| {
-                read.extend(dependent::read_of(input, subquery)?);
-                Ok(TreeNodeRecursion::Continue)
+        let [input] = node.inputs()[..] else { return Ok(Transformed::no(node)) };
+        let rows = input.clone();
+        let names = NamePreserver::new(&node);
+        node.map_expressions(|expr| {
+            if !expr.exists(|expr| Ok(subquery_of(expr).is_some()))? {
+                return Ok(Transformed::no(expr));
+            }
+            let name = names.save(&expr);
+            let told = expr.transform_up(|mut expr| {
+                let Some(subquery) = subquery_of_mut(&mut expr) else {
+                    return Ok(Transformed::no(expr));
+                };
+                for (column, field) in dependent::read_of(&rows, &subquery.subquery)? {
+                    let read = Expr::OuterReferenceColumn(field, column);
+                    if !subquery.outer_ref_columns.contains(&read) {
+                        subquery.outer_ref_columns.push(read);
+                    }
+                }
+                Ok(Transformed::yes(expr))
             })?;
-        }
-        match read.is_empty() {
-            true => Ok(Transformed::no(node)),
-            false => node.map_children(|input| keeping_read(input, read.clone())),
-        }
+            Ok(told.update_data(|expr| name.restore(expr)))
+        })
     })?;
     Ok(kept.data)
+}
+
+fn subquery_of(expr: &Expr) -> Option<&Subquery> {
+    match expr {
+        Expr::ScalarSubquery(subquery) => Some(subquery),
+        Expr::Exists(exists) => Some(&exists.subquery),
+        Expr::InSubquery(within) => Some(&within.subquery),
+        _ => None,
+    }
+}
+
+fn subquery_of_mut(expr: &mut Expr) -> Option<&mut Subquery> {
+    match expr {
+        Expr::ScalarSubquery(subquery) => Some(subquery),
+        Expr::Exists(exists) => Some(&mut exists.subquery),
+        Expr::InSubquery(within) => Some(&mut within.subquery),
+        _ => None,
+    }
 }
 
 fn keeping_read(

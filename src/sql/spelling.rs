@@ -5,10 +5,10 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, CastKind, DataType, DateTimeField, Expr, Function, FunctionArg,
-    FunctionArgExpr, FunctionArgOperator, FunctionArgumentList, FunctionArguments, Ident, Interval,
-    LimitClause, ObjectName, Query, SelectItem, Subscript, TimezoneInfo, UnaryOperator, Value,
-    visit_expressions, visit_expressions_mut,
+    AccessExpr, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, DateTimeField, Expr,
+    Function, FunctionArg, FunctionArgExpr, FunctionArgOperator, FunctionArgumentList,
+    FunctionArguments, Ident, Interval, LimitClause, ObjectName, Query, SelectItem, Subscript,
+    TimezoneInfo, UnaryOperator, Value, visit_expressions, visit_expressions_mut,
 };
 
 use super::ast::{call, select_from, unnamed};
@@ -58,8 +58,8 @@ pub(crate) fn rewrite(expr: &mut Expr) {
             quantified::compared(left, compare_op, right, true)
                 .or_else(|| of_each(left, compare_op, right, BinaryOperator::And))
         }
-        // The planner takes no zone that isn't written out.
-        Expr::AtTimeZone { timestamp, time_zone } if is_parameter(time_zone) => {
+        // The planner would make a cast of it, whose type is that of another moment.
+        Expr::AtTimeZone { timestamp, time_zone } => {
             Some(call("timezone", vec![take(time_zone), take(timestamp)]))
         }
         Expr::Between { expr: inner, negated, low, high } => symmetric(inner, *negated, low, high),
@@ -572,6 +572,9 @@ fn listed(left: &mut Box<Expr>, right: &mut Box<Expr>, negated: bool) -> Option<
     while let Expr::Nested(inner) = array {
         array = inner;
     }
+    if let Some(list) = cast_items(array) {
+        return Some(Expr::InList { expr: Box::new(take(left)), list, negated });
+    }
     let items = array_items(quoted_in(array)?)?;
     if items.is_empty() {
         return None;
@@ -581,6 +584,21 @@ fn listed(left: &mut Box<Expr>, right: &mut Box<Expr>, negated: bool) -> Option<
         None => Expr::value(Value::Null),
     });
     Some(Expr::InList { expr: Box::new(take(left)), list: list.collect(), negated })
+}
+
+/// The items of `ARRAY[a, b]::type[]`, each cast.
+fn cast_items(array: &Expr) -> Option<Vec<Expr>> {
+    let Expr::Cast { expr: inner, data_type: DataType::Array(items), .. } = array else {
+        return None;
+    };
+    let (ArrayElemTypeDef::SquareBracket(item, _) | ArrayElemTypeDef::AngleBracket(item)) = items
+    else {
+        return None;
+    };
+    let Expr::Array(written) = inner.as_ref() else { return None };
+    let is_flat = !written.elem.iter().any(|item| matches!(item, Expr::Array(_)));
+    let each = || written.elem.iter().map(|one| cast(one.clone(), item.as_ref().clone()));
+    (is_flat && !written.elem.is_empty()).then(|| each().collect())
 }
 
 /// The items of a literal of one dimension.

@@ -144,7 +144,8 @@ impl Value {
 
     /// As [`Self::typed`], of a type with NULL: what has none gives its default where there is nothing.
     pub(crate) fn as_nullable(&self) -> Result<String> {
-        match self.nullable {
+        // What is computed may have a type without, though nobody knows that it is never NULL.
+        match self.nullable && self.plain {
             true => self.typed(),
             false => Ok(format!("toNullable({})", self.typed()?)),
         }
