@@ -341,7 +341,8 @@ fn is_predicate(expr: &Expr) -> bool {
     match expr {
         Expr::Exists(_) => true,
         Expr::InSubquery(within) => {
-            !has_subquery(&within.expr) && !(within.negated && is_correlated(&within.subquery))
+            let knows_nulls = within.negated && is_correlated(&within.subquery);
+            !has_subquery(&within.expr) && !knows_nulls
         }
         Expr::Not(inner) => match inner.as_ref() {
             Expr::InSubquery(within) => !is_correlated(&within.subquery) && is_predicate(inner),
