@@ -188,7 +188,7 @@ async fn the_catalogue_has_the_relations_and_columns_of_postgres() {
          JOIN pg_attribute a ON a.attrelid = c.oid JOIN pg_type t ON t.oid = a.atttypid \
          WHERE n.nspname IN ('pg_catalog', 'information_schema') AND c.relkind IN ('r', 'v') \
          AND a.attnum > 0 ORDER BY 1, 4";
-    // The row types of relations aren't in pg_type, so neither are arrays of them.
+    // The row types of Postgres's own relations aren't in pg_type, so neither are arrays of them.
     let lacking = ["pg_catalog.pg_statistic_ext_data.stxdexpr"];
     let (canon, postgres) =
         (Canon::embedded(&Fixture::load(FIXTURE)).await, Postgres::start().await);

@@ -34,6 +34,9 @@ pub(super) struct Relation {
     pub(super) columns: Vec<Attribute>,
     pub(super) estimated_rows: Option<i64>,
     pub(super) system: bool,
+    /// The type of its rows and that of arrays of them; 0 where there is none.
+    pub(super) row_type: i64,
+    pub(super) row_array: i64,
 }
 
 #[derive(Debug)]
@@ -193,6 +196,20 @@ impl Directory {
         Some(found.is_some_and(|found| found.oid == oid))
     }
 
+    /// The name of the type of a relation's rows, or of arrays of them.
+    pub(super) fn row_type_name(&self, oid: i64, session: &CatalogSession) -> Option<String> {
+        let of_relation = |one: &&Relation| {
+            !one.system && oid != 0 && (one.row_type == oid || one.row_array == oid)
+        };
+        let relation = self.relations.iter().find(of_relation)?;
+        let name = super::naming::quote_identifier(&relation.name);
+        let name = match self.is_visible(relation.oid, session) {
+            Some(true) => name,
+            _ => format!("{}.{name}", super::naming::quote_identifier(&relation.schema)),
+        };
+        Some(if relation.row_array == oid { format!("{name}[]") } else { name })
+    }
+
     pub(super) fn namespace(&self, oid: i64) -> Option<&str> {
         self.namespaces.iter().find(|(one, _)| *one == oid).map(|(_, name)| name.as_str())
     }
@@ -261,6 +278,8 @@ impl Directory {
             columns: columns.collect(),
             estimated_rows: None,
             system: true,
+            row_type: 0,
+            row_array: 0,
         });
     }
 
@@ -273,8 +292,11 @@ impl Directory {
             comment: column.comment,
         });
         let columns = columns.collect();
+        let [row_type, row_array] = type_oid_names(&relation.schema, &relation.name);
         self.push(Relation {
             oid: oid(&relation_oid_name(&relation.schema, &relation.name)),
+            row_type: oid(&row_type),
+            row_array: oid(&row_array),
             namespace: self.namespace_named(&relation.schema).unwrap_or(PUBLIC),
             schema: relation.schema,
             name: relation.name,
@@ -313,6 +335,8 @@ impl Directory {
             columns: columns.collect(),
             estimated_rows: relation.estimated_rows,
             system: false,
+            row_type: 0,
+            row_array: 0,
         };
         let constraint = constraint_oid_name(&relation.schema, &relation.name, &name);
         for number in &numbers {
@@ -373,6 +397,7 @@ fn oid_names(relation: &CatalogRelation) -> Vec<String> {
         relation_oid_name(schema, &key),
         constraint_oid_name(schema, table, &key),
     ];
+    names.extend(type_oid_names(schema, table));
     names.extend(
         relation
             .foreign_keys
@@ -380,6 +405,11 @@ fn oid_names(relation: &CatalogRelation) -> Vec<String> {
             .map(|one| constraint_oid_name(schema, table, &foreign_key_name(table, &one.columns))),
     );
     names
+}
+
+/// Of the type of a relation's rows, and of arrays of them.
+fn type_oid_names(schema: &str, relation: &str) -> [String; 2] {
+    [format!("type {schema}.{relation}"), format!("type {schema}.{relation}[]")]
 }
 
 fn relation_oid_name(schema: &str, name: &str) -> String {

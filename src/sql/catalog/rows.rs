@@ -152,14 +152,14 @@ impl Rows {
 
 /// The rows that are the same in every definition set, read from their `COPY` text.
 /// `regprocs` resolves the names of functions to OIDs.
-pub(super) fn from_text(
+pub(super) fn from_text<T: AsRef<str>>(
     definition: &'static Definition,
-    rows: &[Vec<Option<&'static str>>],
+    rows: &[Vec<Option<T>>],
     regprocs: impl Fn(&str) -> i64,
 ) -> Result<Rows> {
     let mut table = Rows::new(definition, rows.len());
     for (index, column) in definition.columns.iter().enumerate() {
-        let cells = rows.iter().map(|row| row.get(index).copied().flatten());
+        let cells = rows.iter().map(|row| row.get(index)?.as_ref().map(AsRef::as_ref));
         match inner_type(column.type_name) {
             DataType::Boolean => {
                 table.bools(column.name, cells.map(|cell| cell == Some("t")))?;

@@ -1,5 +1,6 @@
 //! The rows of `pg_catalog`, from the relations of a definition set.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
@@ -35,6 +36,7 @@ pub(super) fn build(definition: &'static Definition, directory: &Directory) -> R
         "pg_stat_user_tables" | "pg_statio_user_tables" => statistics(definition, directory, false),
         "pg_stat_all_tables" | "pg_statio_all_tables" => statistics(definition, directory, true),
         "pg_proc" => procedures(definition),
+        "pg_type" => types(definition, directory),
         name => from_text(definition, &definitions::rows(name), regproc),
     };
     rows?.finish()
@@ -85,6 +87,7 @@ fn classes(definition: &'static Definition, directory: &Directory) -> Result<Row
         .texts("relname", all.iter().map(|one| Some(&one.name)))?
         .ints("relnamespace", all.iter().map(|one| Some(one.namespace)))?
         .all("relowner", OWNER)?
+        .ints("reltype", all.iter().map(|one| Some(one.row_type)))?
         .ints("relam", all.iter().map(|one| Some(access_method(one))))?
         .ints("relfilenode", all.iter().map(|one| Some(if one.kind == "v" { 0 } else { one.oid })))?
         .floats("reltuples", all.iter().map(estimate))?
@@ -96,6 +99,37 @@ fn classes(definition: &'static Definition, directory: &Directory) -> Result<Row
         .all("relispopulated", true)?
         .texts("relreplident", all.iter().map(|one| Some(replica_identity(one))))?;
     Ok(rows)
+}
+
+/// The cells of `pg_type` for the type of a relation's rows; the last three are NULL. The owner is
+/// [`OWNER`].
+const OF_ROWS: &str = "TYPE NAME NAMESPACE 10 -1 f c C f t , RELATION - 0 ARRAY record_in \
+                       record_out record_recv record_send - - - d x f 0 -1 0 0";
+/// As [`OF_ROWS`], for arrays of them.
+const OF_ARRAYS: &str = "ARRAY _NAME NAMESPACE 10 -1 f b A f t , 0 array_subscript_handler TYPE 0 \
+                         array_in array_out array_recv array_send - - array_typanalyze d x f 0 -1 \
+                         0 0";
+
+/// Postgres's own types, and for each relation the type of its rows and of arrays of them.
+fn types(definition: &'static Definition, directory: &Directory) -> Result<Rows> {
+    let own = definitions::rows("pg_type").into_iter();
+    let mut rows: Vec<Vec<Option<Cow<'static, str>>>> =
+        own.map(|row| row.into_iter().map(|cell| cell.map(Cow::Borrowed)).collect()).collect();
+    for relation in directory.relations.iter().filter(|one| one.row_type != 0) {
+        for of_type in [OF_ROWS, OF_ARRAYS] {
+            let cells = of_type.split(' ').map(|cell| match cell {
+                "TYPE" => Cow::Owned(relation.row_type.to_string()),
+                "ARRAY" => Cow::Owned(relation.row_array.to_string()),
+                "NAME" => Cow::Owned(relation.name.clone()),
+                "_NAME" => Cow::Owned(format!("_{}", relation.name)),
+                "NAMESPACE" => Cow::Owned(relation.namespace.to_string()),
+                "RELATION" => Cow::Owned(relation.oid.to_string()),
+                same => Cow::Borrowed(same),
+            });
+            rows.push(cells.map(Some).collect());
+        }
+    }
+    from_text(definition, &rows, regproc)
 }
 
 fn primary(constraint: &Constraint) -> Option<usize> {

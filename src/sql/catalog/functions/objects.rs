@@ -46,7 +46,8 @@ pub(super) const FUNCTIONS: &[Function] = &[
     }),
     function("format_type", (2, 2), "text", false, |call| {
         let Some(oid) = call.int(0) else { return Ok(Value::Null) };
-        Ok(Value::Text(format_type(oid, call.int(1).unwrap_or(-1))))
+        let of_rows = call.directory.row_type_name(oid, call.session);
+        Ok(Value::Text(of_rows.unwrap_or_else(|| format_type(oid, call.int(1).unwrap_or(-1)))))
     }),
     function("pg_get_constraintdef", (1, 2), "text", true, |call| {
         let found = call.directory.constraint(oid(call));
