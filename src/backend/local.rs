@@ -36,7 +36,7 @@ use super::guard::{AbortOnDrop, BATCHES_AHEAD, Guarded};
 use super::latest::NewestPlanner;
 use super::{BackendError, Run, optimizer};
 use crate::functions::time::{TooManyPeriods, UnknownZone};
-use crate::functions::{self, FunctionError, registry, with_known_casts};
+use crate::functions::{self, FunctionError, registry, with_known_casts, with_varying_keys};
 use crate::sql::value::BadCast;
 
 /// Memory that all queries together may hold for sorts, joins and groups. A query that asks for
@@ -106,7 +106,8 @@ impl QueryPlanner for Planner {
         let mut planners = self.extension_planners.clone();
         planners.push(Arc::new(NewestPlanner));
         let planner = DefaultPhysicalPlanner::with_extension_planners(planners);
-        planner.create_physical_plan(&with_known_casts(plan.clone())?, session).await
+        let plan = with_varying_keys(with_known_casts(plan.clone())?)?;
+        planner.create_physical_plan(&plan, session).await
     }
 }
 

@@ -5,10 +5,10 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::Column;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, cast};
 
 use super::markers;
+use crate::functions::keeping_names;
 
 /// The plan whose quotients by a measure at a level aren't cut to whole numbers. A level that has
 /// become a column of a subquery is an ordinary number.
@@ -22,12 +22,8 @@ pub(super) fn apply(plan: LogicalPlan) -> Result<LogicalPlan> {
         };
         let [input] = node.inputs()[..] else { return recomputed(node) };
         let input = input.clone();
-        let names = NamePreserver::new(&node);
-        let replaced = node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let replaced = expr.transform_up(|expr| quotient(expr, &input))?;
-            Ok(replaced.update_data(|expr| name.restore(expr)))
-        })?;
+        let replaced =
+            keeping_names(node, |expr| expr.transform_up(|expr| quotient(expr, &input)))?;
         changed |= replaced.transformed;
         match changed {
             true => Ok(Transformed::yes(replaced.data.recompute_schema()?)),

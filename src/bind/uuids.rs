@@ -10,13 +10,12 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{AggregateFunction, InList, Placeholder};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Between, BinaryExpr, Cast, Expr, LogicalPlan};
 
 use super::context::{RelationScan, ScanKind};
 use super::property::{Property, Rows, columns, results};
-use crate::functions::{is_comparison, quoted, read_text};
+use crate::functions::{is_comparison, keeping_names, quoted, read_text};
 use crate::sql::types::PgType;
 
 /// For each column of a bound plan, whether it is a `uuid` or an array of uuids; empty where no relation
@@ -39,16 +38,11 @@ pub(super) fn read(plan: LogicalPlan) -> Result<(LogicalPlan, BTreeMap<usize, Pg
         return Ok((plan, params));
     }
     let plan = plan.transform_up_with_subqueries(|node| {
-        let names = NamePreserver::new(&node);
         let inputs = node.inputs();
         let schema = merge_schema(&inputs);
         let flags = inputs.into_iter().flat_map(columns::<Uuid>).collect();
         let rows = Rows::<Uuid>::with(&schema, flags);
-        node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let read = expr.transform_up(|expr| rows.read(expr, &mut params))?;
-            Ok(read.update_data(|expr| name.restore(expr)))
-        })
+        keeping_names(node, |expr| expr.transform_up(|expr| rows.read(expr, &mut params)))
     })?;
     Ok((plan.data, params))
 }

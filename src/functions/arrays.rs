@@ -91,6 +91,15 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
             Ok(Value::Bool(found))
         }),
     ] },
+    RowFunction { name: "array_order", overloads: &[
+        Overload::new(&[Kind::List, Kind::List], rows::int4, |args| Ok(Value::Int(order(&args[0], &args[1]) as i64))),
+    ] },
+    RowFunction { name: "array_greatest", overloads: &[
+        Overload::new(&[Kind::List], rows::first, |args| Ok(extreme(args, Ordering::Greater))).variadic().of_nulls(),
+    ] },
+    RowFunction { name: "array_least", overloads: &[
+        Overload::new(&[Kind::List], rows::first, |args| Ok(extreme(args, Ordering::Less))).variadic().of_nulls(),
+    ] },
     RowFunction { name: "trim_array", overloads: &[
         Overload::new(&[Kind::List, Kind::Int], rows::first, trimmed),
     ] },
@@ -201,6 +210,29 @@ fn position(args: &[Value<'_>]) -> Outcome {
     };
     let found = places(items, &args[1])?.find(|place| *place >= from);
     Ok(found.map_or(Value::Null, Value::Int))
+}
+
+/// The order of arrays and of their items, as Postgres sorts them: by the first items that differ, of
+/// which NULL is the greatest, then by how many there are.
+fn order(a: &Value<'_>, b: &Value<'_>) -> Ordering {
+    match (a, b) {
+        (Value::List(a), Value::List(b)) => {
+            let items = a.iter().zip(b).map(|(a, b)| order(a, b));
+            items.fold(Ordering::Equal, Ordering::then).then(a.len().cmp(&b.len()))
+        }
+        _ if a.is_null() || b.is_null() => a.is_null().cmp(&b.is_null()),
+        _ => compare(a, b).unwrap_or(Ordering::Equal),
+    }
+}
+
+/// The array that the others aren't `wanted` beside; NULL only if all are.
+fn extreme(arrays: &[Value<'_>], wanted: Ordering) -> Value<'static> {
+    let arrays = arrays.iter().filter(|array| !array.is_null());
+    let found = arrays.reduce(|found, next| match order(next, found) == wanted {
+        true => next,
+        false => found,
+    });
+    found.map_or(Value::Null, |array| array.clone().into_owned())
 }
 
 /// NULL is the same as NULL here.

@@ -6,9 +6,9 @@ use std::sync::LazyLock;
 
 use datafusion::common::Result;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan, ScalarUDF};
 
+use super::names::keeping_names;
 use super::transparent::transparent;
 
 /// Casts within each other, without a function between them.
@@ -22,18 +22,7 @@ static KNOWN: LazyLock<ScalarUDF> = LazyLock::new(|| transparent("canon_known"))
 /// # Errors
 /// DataFusion's, of plans that are wrong already.
 pub(crate) fn with_known_casts(plan: LogicalPlan) -> Result<LogicalPlan> {
-    plan.transform_down(|node| {
-        let names = NamePreserver::new(&node);
-        node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let bounded = bounded(expr)?.0;
-            Ok(match bounded.transformed {
-                true => Transformed::yes(name.restore(bounded.data)),
-                false => bounded,
-            })
-        })
-    })
-    .data()
+    plan.transform_down(|node| keeping_names(node, |expr| Ok(bounded(expr)?.0))).data()
 }
 
 /// The expression, and how deep its casts are.

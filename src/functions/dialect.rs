@@ -9,7 +9,7 @@
 use std::any::TypeId;
 use std::cell::Cell;
 
-use datafusion::sql::sqlparser::ast::Expr;
+use datafusion::sql::sqlparser::ast::{Expr, UnaryOperator};
 use datafusion::sql::sqlparser::dialect::{Dialect, PostgreSqlDialect, Precedence};
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -78,6 +78,10 @@ fn is_isnull(parser: &Parser) -> bool {
         if word.quote_style.is_none() && word.value.eq_ignore_ascii_case("isnull"))
 }
 
+fn is_word(token: &Token, keyword: Keyword) -> bool {
+    matches!(token, Token::Word(word) if word.keyword == keyword)
+}
+
 /// What sqlparser's own dialect says.
 macro_rules! as_postgres {
     ($($method:ident),+ $(,)?) => {
@@ -91,14 +95,22 @@ impl Dialect for Postgres {
         TypeId::of::<PostgreSqlDialect>()
     }
 
-    fn parse_prefix(&self, _: &mut Parser) -> Option<Result<Expr, ParserError>> {
-        match self.starts_left.get().checked_sub(1) {
-            Some(left) => {
-                self.starts_left.set(left);
-                None
-            }
-            None => Some(Err(ParserError::RecursionLimitExceeded)),
+    /// sqlparser takes `NOT EXISTS (…)` for one word, as if NOT bound closer than what follows.
+    fn parse_prefix(&self, parser: &mut Parser) -> Option<Result<Expr, ParserError>> {
+        let Some(left) = self.starts_left.get().checked_sub(1) else {
+            return Some(Err(ParserError::RecursionLimitExceeded));
+        };
+        self.starts_left.set(left);
+        if !is_word(&parser.peek_nth_token_ref(1).token, Keyword::EXISTS)
+            || !parser.parse_keyword(Keyword::NOT)
+        {
+            return None;
         }
+        let negated = parser.parse_subexpr(self.prec_value(Precedence::UnaryNot));
+        Some(negated.map(|expr| match expr {
+            Expr::Exists { subquery, negated } => Expr::Exists { subquery, negated: !negated },
+            expr => Expr::UnaryOp { op: UnaryOperator::Not, expr: Box::new(expr) },
+        }))
     }
 
     /// sqlparser takes all that follows `IS DISTINCT FROM` for its right side, AND and OR included.
@@ -270,6 +282,18 @@ mod tests {
         ] {
             assert_eq!(without_parentheses(text), without_parentheses(parenthesised), "{text}");
         }
+    }
+
+    #[test]
+    fn not_binds_looser_than_what_follows_exists() {
+        for (text, parenthesised) in [
+            ("NOT EXISTS (SELECT 1) IS NULL", "NOT ((EXISTS (SELECT 1)) IS NULL)"),
+            ("NOT EXISTS (SELECT 1) = a AND b", "(NOT ((EXISTS (SELECT 1)) = a)) AND b"),
+            ("(NOT EXISTS (SELECT 1)) IS NULL", "(NOT (EXISTS (SELECT 1))) IS NULL"),
+        ] {
+            assert_eq!(without_parentheses(text), without_parentheses(parenthesised), "{text}");
+        }
+        assert!(matches!(read("NOT EXISTS (SELECT 1)"), Ok(Expr::Exists { negated: true, .. })));
     }
 
     #[test]

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::error::Result;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Expr, LogicalPlan, Sort};
 
+use super::names::keeping_names;
 use super::{decimals, jsonb, types};
 
 mod calls;
@@ -50,13 +50,9 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
         [input] => Arc::clone(input.schema()),
         _ => Arc::new(merge_schema(&inputs)),
     };
-    let preserver = NamePreserver::new(&plan);
-    let plan = plan.map_expressions(|expr| {
-        if is_split_off(&expr) {
-            return Ok(Transformed::no(expr));
-        }
-        let name = preserver.save(&expr);
-        Ok(expression(expr, &schema)?.update_data(|expr| name.restore(expr)))
+    let plan = keeping_names(plan, |expr| match is_split_off(&expr) {
+        true => Ok(Transformed::no(expr)),
+        false => expression(expr, &schema),
     })?;
     if let LogicalPlan::Union(union) = &plan.data {
         types::check_union(union)?;
@@ -67,11 +63,16 @@ fn node(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
             let changed = plan.transformed || alike.transformed;
             Transformed::new_transformed(LogicalPlan::Union(alike.data), changed)
         }
+        LogicalPlan::Join(join) => {
+            let alike = types::sides_alike(join)?;
+            let changed = plan.transformed || alike.transformed;
+            Transformed::new_transformed(LogicalPlan::Join(alike.data), changed)
+        }
         LogicalPlan::Sort(sort) => {
             jsonb::check_order(&sort)?;
-            let by_length = operators::by_length(sort.expr, &schema)?;
-            let changed = plan.transformed || by_length.transformed;
-            let sort = LogicalPlan::Sort(Sort { expr: by_length.data, ..sort });
+            let keys = operators::sort_keys(sort.expr, &schema)?;
+            let changed = plan.transformed || keys.transformed;
+            let sort = LogicalPlan::Sort(Sort { expr: keys.data, ..sort });
             Transformed::new_transformed(sort, changed)
         }
         _ => plan,

@@ -11,7 +11,6 @@ use std::sync::{Arc, LazyLock};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, Result, ScalarValue, internal_datafusion_err};
 use datafusion::logical_expr::expr::{InList, ScalarFunction};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::utils::{split_binary_owned, split_conjunction};
 use datafusion::logical_expr::{
@@ -21,6 +20,7 @@ use datafusion::optimizer::optimizer::ApplyOrder;
 use datafusion::optimizer::simplify_expressions::{ExprSimplifier, SimplifyExpressions};
 use datafusion::optimizer::{OptimizerConfig, OptimizerContext, OptimizerRule};
 
+use super::names::keeping_names;
 use super::transparent::transparent;
 
 /// A plan with its constants folded. Reads no clock: what depends on the time is replaced before.
@@ -133,17 +133,13 @@ impl OptimizerRule for Simplify {
         plan: LogicalPlan,
         config: &dyn OptimizerConfig,
     ) -> Result<Transformed<LogicalPlan>> {
-        let names = NamePreserver::new(&plan);
-        let hidden = plan.map_expressions(|expr| {
+        let hidden = keeping_names(plan, |expr| {
             if !has_several_tests(&expr)? {
                 return Ok(Transformed::no(expr));
             }
-            let name = names.save(&expr);
             let hidden = Hider::default().hidden(expr.clone())?;
-            Ok(match hidden == expr {
-                true => Transformed::no(expr),
-                false => Transformed::yes(name.restore(hidden)),
-            })
+            let changed = hidden != expr;
+            Ok(Transformed::new_transformed(hidden, changed))
         })?;
         if !hidden.transformed {
             return self.rule.rewrite(hidden.data, config);

@@ -13,7 +13,6 @@ use datafusion::arrow::datatypes::FieldRef;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, SchemaError};
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::planner::ContextProvider;
 use datafusion::logical_expr::{Aggregate, Expr, LogicalPlan, Projection, ScalarUDF};
 use datafusion::sql::planner::{PlannerContext, SqlToRel};
@@ -21,6 +20,7 @@ use datafusion::sql::sqlparser::ast::{
     self, Query, Statement, Value, visit_expressions, visit_expressions_mut,
 };
 
+use super::names::keeping_names;
 use super::transparent::first_of_two;
 use super::{order, parser_options};
 use crate::sql::ast::call;
@@ -129,15 +129,7 @@ fn without_functions(plan: LogicalPlan) -> Result<LogicalPlan> {
             LogicalPlan::Aggregate(aggregate) => keys_below(aggregate)?,
             other => other,
         };
-        let names = NamePreserver::new(&node);
-        node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let cast = plain(expr)?;
-            Ok(match cast.transformed {
-                true => cast.update_data(|expr| name.restore(expr)),
-                false => cast,
-            })
-        })
+        keeping_names(node, plain)
     })?;
     Ok(plan.data)
 }

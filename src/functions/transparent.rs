@@ -15,6 +15,12 @@ pub(crate) fn transparent(name: &'static str) -> ScalarUDF {
     Transparent::of(1, name)
 }
 
+/// The same, whose result may differ between rows though the argument doesn't, for all that is known.
+pub(super) fn varying(name: &'static str) -> ScalarUDF {
+    let signature = Signature::any(1, Volatility::Volatile);
+    ScalarUDF::from(Transparent { name, signature })
+}
+
 /// The same, whose result may be NULL though the argument isn't, for all that is known: the value of a
 /// subquery that may have no row.
 pub(crate) fn nullable() -> &'static ScalarUDF {

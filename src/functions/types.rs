@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, IntervalUnit};
-use datafusion::common::DFSchema;
 use datafusion::common::tree_node::Transformed;
+use datafusion::common::{DFSchema, NullEquality};
 use datafusion::error::Result;
 use datafusion::functions_nested::expr_fn::array_element;
 use datafusion::logical_expr::expr::{Alias, Cast};
@@ -14,12 +14,13 @@ use datafusion::logical_expr::planner::{
 };
 use datafusion::logical_expr::type_coercion::binary::type_union_resolution;
 use datafusion::logical_expr::{
-    Expr, ExprSchemable, GetFieldAccess, LogicalPlan, Projection, Union, Values,
+    Expr, ExprSchemable, GetFieldAccess, Join, JoinType, LogicalPlan, Projection, Union, Values,
 };
 use datafusion::sql::sqlparser::ast::{
     self, BinaryOperator, CharacterLength, ExactNumberInfo, TimezoneInfo,
 };
 
+use super::decimals;
 use super::error::FunctionError;
 use super::quoted;
 use super::rows;
@@ -190,30 +191,62 @@ pub(super) fn union_alike(union: Union) -> Result<Transformed<Union>> {
     let wanted: Vec<Option<DataType>> = (0..width)
         .map(|column| {
             let types: Vec<_> = union.inputs.iter().map(|input| of(input, column)).collect();
-            common_moment(&types).or_else(|| super::decimals::common_number(&types))
+            common_moment(&types).or_else(|| decimals::common_number(&types))
         })
         .collect();
     if wanted.iter().all(Option::is_none) {
         return Ok(Transformed::no(union));
     }
-    let inputs = union.inputs.iter().map(|input| {
-        let columns = input.schema().columns().into_iter().enumerate();
-        let exprs = columns.map(|(at, column)| {
-            let (relation, name) = (column.relation.clone(), column.name.clone());
-            let own = of(input, at);
-            match &wanted[at] {
-                Some(to) if !own.is_null() => {
-                    super::semantics::cast_unless(Expr::Column(column), &own, to)
-                        .alias_qualified(relation, name)
-                }
-                _ => Expr::Column(column),
-            }
-        });
-        let made = Projection::try_new(exprs.collect(), Arc::clone(input))?;
-        Ok(Arc::new(LogicalPlan::Projection(made)))
-    });
+    let inputs = union.inputs.iter().map(|input| columns_as(input, &wanted).map(Arc::new));
     let inputs = inputs.collect::<Result<Vec<_>>>()?;
     Ok(Transformed::yes(Union::try_new_with_loose_types(inputs)?))
+}
+
+/// An INTERSECT or EXCEPT with both sides in the types that hold the values of both, which those that it
+/// leaves are of; DataFusion makes a join of one, and leaves the left side's.
+pub(super) fn sides_alike(mut join: Join) -> Result<Transformed<Join>> {
+    let is_set = matches!(join.join_type, JoinType::LeftSemi | JoinType::LeftAnti)
+        && join.null_equality == NullEquality::NullEqualsNull
+        && join.on.len() == join.left.schema().fields().len();
+    if !is_set {
+        return Ok(Transformed::no(join));
+    }
+    let fields = join.left.schema().fields().iter().zip(join.right.schema().fields());
+    let wanted: Vec<Option<DataType>> = fields
+        .map(|(left, right)| {
+            let types = [left.data_type().clone(), right.data_type().clone()];
+            let common = || common_moment(&types).or_else(|| decimals::common_number(&types));
+            let is_text = types.iter().any(DataType::is_string);
+            match types[0] == types[1] || is_text {
+                true => None,
+                false => common().or_else(|| type_union_resolution(&types)),
+            }
+        })
+        .collect();
+    if wanted.iter().all(Option::is_none) {
+        return Ok(Transformed::no(join));
+    }
+    for side in [&mut join.left, &mut join.right] {
+        *side = Arc::new(columns_as(side, &wanted)?);
+    }
+    Ok(Transformed::yes(join))
+}
+
+/// A plan's columns, of which some are cast to the types that are `wanted`.
+fn columns_as(input: &Arc<LogicalPlan>, wanted: &[Option<DataType>]) -> Result<LogicalPlan> {
+    let columns = input.schema().columns().into_iter().zip(input.schema().fields()).zip(wanted);
+    let exprs = columns.map(|((column, own), wanted)| {
+        let (relation, name) = (column.relation.clone(), column.name.clone());
+        let own = own.data_type();
+        match wanted {
+            Some(to) if !own.is_null() && own != to => {
+                super::semantics::cast_unless(Expr::Column(column), own, to)
+                    .alias_qualified(relation, name)
+            }
+            _ => Expr::Column(column),
+        }
+    });
+    Ok(LogicalPlan::Projection(Projection::try_new(exprs.collect(), Arc::clone(input))?))
 }
 
 /// The type of instants among other moments; None of others.

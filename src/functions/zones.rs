@@ -13,13 +13,13 @@ use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{DFSchema, ScalarValue};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{InList, InSubquery, ScalarFunction};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     Between, BinaryExpr, Case, Cast, EmptyRelation, Expr, ExprSchemable, Join, LogicalPlan,
     Operator, Projection, Subquery, Union, Volatility, lit,
 };
 
+use super::names::keeping_names;
 use super::semantics::{all_of, cast_unless};
 use super::udf::call;
 use super::{Unit, is_comparison, quoted, rows, shows_zone, text, time};
@@ -76,17 +76,8 @@ impl Clock<'_> {
             [input] => Arc::clone(input.schema()),
             _ => Arc::new(merge_schema(&inputs)),
         };
-        let preserver = NamePreserver::new(&plan);
-        let named = |expr: Expr| {
-            let name = preserver.save(&expr);
-            let rewritten = expr.transform_up(|expr| self.rewritten(expr, &schema))?;
-            Ok(rewritten.update_data(|expr| name.restore(expr)))
-        };
-        let plan = plan.map_expressions(|expr| match expr {
-            // Each key of a grouping set is a column of its own.
-            Expr::GroupingSet(_) => expr.map_children(named),
-            expr => named(expr),
-        })?;
+        let plan =
+            keeping_names(plan, |expr| expr.transform_up(|expr| self.rewritten(expr, &schema)))?;
         match plan.data {
             LogicalPlan::Join(join) => {
                 let join = self.keys_alike(join)?;

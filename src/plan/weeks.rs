@@ -3,13 +3,12 @@
 use chrono::Weekday;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
 use super::error::PlanError;
 use super::trace::scan_column;
 use crate::bind::ScanKind;
-use crate::functions::{Grain, Unit};
+use crate::functions::{Grain, Unit, keeping_names};
 
 /// The plan with `date_trunc('week', metric_time)` in weeks that begin on `first`. What the user
 /// writes stays the name of the column, so equal expressions still meet.
@@ -19,16 +18,8 @@ pub(crate) fn apply(plan: &LogicalPlan, first: Weekday) -> Result<LogicalPlan, P
         if inputs.is_empty() {
             return Ok(Transformed::no(node));
         }
-        let names = NamePreserver::new(&node);
-        let week = |expr: Expr| {
-            let name = names.save(&expr);
-            let replaced = expr.transform_up(|expr| shifted_week(expr, &inputs, first))?;
-            Ok(replaced.update_data(|expr| name.restore(expr)))
-        };
-        let replaced = node.map_expressions(|expr| match expr {
-            // Each key of a grouping set is a column of its own.
-            Expr::GroupingSet(_) => expr.map_children(week),
-            expr => week(expr),
+        let replaced = keeping_names(node, |expr| {
+            expr.transform_up(|expr| shifted_week(expr, &inputs, first))
         })?;
         match replaced.transformed {
             true => Ok(Transformed::yes(replaced.data.recompute_schema()?)),

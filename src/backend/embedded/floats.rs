@@ -8,12 +8,13 @@ use datafusion::arrow::datatypes::DataType;
 use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Column, DFSchema, DFSchemaRef, Result, ScalarValue};
 use datafusion::logical_expr::expr::InList;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{
     Aggregate, Between, BinaryExpr, Distinct, Expr, ExprSchemable, GroupingSet, LogicalPlan,
     Operator, Projection, lit,
 };
+
+use crate::functions::keeping_names;
 
 /// One node with both zeros equal, and with comparisons that no statistics can mislead.
 pub(super) fn as_in_postgres(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
@@ -25,10 +26,8 @@ pub(super) fn as_in_postgres(plan: LogicalPlan) -> Result<Transformed<LogicalPla
         [input] => Arc::clone(input.schema()),
         _ => Arc::new(merge_schema(&inputs)),
     };
-    let preserver = NamePreserver::new(&plan);
-    let plan = plan.map_expressions(|expr| {
-        let name = preserver.save(&expr);
-        let compared = expr.transform_up(|expr| match expr {
+    let plan = keeping_names(plan, |expr| {
+        expr.transform_up(|expr| match expr {
             Expr::BinaryExpr(binary) => compared(binary, &schema),
             Expr::Between(between) if between.expr.get_type(&schema)?.is_floating() => {
                 let expr = Box::new(plain(*between.expr, &schema)?);
@@ -50,8 +49,7 @@ pub(super) fn as_in_postgres(plan: LogicalPlan) -> Result<Transformed<LogicalPla
                 Ok(Transformed::yes(Expr::InList(InList { expr, ..list })))
             }
             other => Ok(Transformed::no(other)),
-        })?;
-        Ok(compared.update_data(|expr| name.restore(expr)))
+        })
     })?;
     plan.transform_data(|plan| match plan {
         LogicalPlan::Sort(mut sort) => {

@@ -117,6 +117,9 @@ fn of_type(function: ScalarFunction, schema: &DFSchema) -> Result<Transformed<Ex
             let args = decimals::alike(moments.data, schema)?;
             let Transformed { data: args, transformed, .. } = args;
             let transformed = transformed || read.transformed || moments.transformed;
+            if let Some(ordered) = array_extreme(function.func.name(), &args, schema)? {
+                return Ok(Transformed::yes(ordered));
+            }
             let expr = Expr::ScalarFunction(ScalarFunction { func: function.func, args });
             Ok(Transformed::new_transformed(expr, transformed))
         }
@@ -175,6 +178,21 @@ fn type_name(value: &Expr, schema: &DFSchema) -> Result<String> {
         None => value.get_type(schema)?,
     };
     Ok(rows::type_name(&data_type))
+}
+
+/// `greatest` and `least` of arrays, in whose order NULL items come last; DataFusion has them first.
+fn array_extreme(name: &str, args: &[Expr], schema: &DFSchema) -> Result<Option<Expr>> {
+    let function = match name {
+        "greatest" => "array_greatest",
+        "least" => "array_least",
+        _ => return Ok(None),
+    };
+    let types = args.iter().map(|arg| arg.get_type(schema)).collect::<Result<Vec<_>>>()?;
+    let is_array = types.iter().all(|kind| matches!(kind, DataType::List(_)) && *kind == types[0]);
+    Ok(match is_array {
+        true => Some(call(named(function)?, args.to_vec())),
+        false => None,
+    })
 }
 
 /// Postgres multiplies by it and divides by it.
@@ -314,9 +332,16 @@ fn letter_of(truth: Expr) -> Expr {
 
 /// An aggregate as Postgres means it, perhaps an expression over others.
 pub(super) fn aggregate(
-    function: AggregateFunction,
+    mut function: AggregateFunction,
     schema: &DFSchema,
 ) -> Result<Transformed<Expr>> {
+    let keys = operators::distinct_keys(function.params.order_by);
+    function.params.order_by = keys.data;
+    let aggregate = aggregate_of_type(function, schema)?;
+    Ok(Transformed::new_transformed(aggregate.data, keys.transformed || aggregate.transformed))
+}
+
+fn aggregate_of_type(function: AggregateFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
     let [arg, ..] = function.params.args.as_slice() else {
         return Ok(Transformed::no(Expr::AggregateFunction(function)));
     };
@@ -336,7 +361,7 @@ pub(super) fn aggregate(
         ),
         ("metric_avg", _) => {
             let avg = AggregateFunction { func: aggregate_named("avg")?, ..function };
-            return Ok(Transformed::yes(aggregate(avg, schema)?.data));
+            return Ok(Transformed::yes(aggregate_of_type(avg, schema)?.data));
         }
         ("max", number) if is_float(number) && function.func != greatest::float_max() => {
             let func = greatest::float_max();
@@ -478,7 +503,7 @@ pub(in crate::functions) fn aggregate_named(
 
 /// A window function as Postgres means it, perhaps an expression over others.
 pub(super) fn window(mut function: WindowFunction, schema: &DFSchema) -> Result<Transformed<Expr>> {
-    let keys = operators::by_length(function.params.order_by, schema)?;
+    let keys = operators::sort_keys(function.params.order_by, schema)?;
     function.params.order_by = keys.data;
     let window = window_of_type(function, schema)?;
     Ok(Transformed::new_transformed(window.data, keys.transformed || window.transformed))

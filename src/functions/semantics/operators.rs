@@ -27,6 +27,9 @@ pub(super) fn binary_operator(binary: BinaryExpr, schema: &DFSchema) -> Result<T
             if let Some(sides) = jsonb::both(&left, &right, schema)? {
                 return Ok(Transformed::yes(jsonb::compared(sides, op)?));
             }
+            if let Some(order) = array_order(&left, op, &right, schema)? {
+                return Ok(Transformed::yes(order));
+            }
             let right = literal_as(*right, &left, schema)?;
             let left = literal_as(*left, &right.data, schema)?;
             let changed = left.transformed || right.transformed;
@@ -66,26 +69,61 @@ fn is_constant(expr: &Expr) -> bool {
     expr.column_refs().is_empty()
 }
 
+/// `a < b` of two arrays, in whose order NULL items come last; DataFusion has them first.
+fn array_order(left: &Expr, op: Operator, right: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
+    let is_order = matches!(op, Operator::Lt | Operator::LtEq | Operator::Gt | Operator::GtEq);
+    if !is_order || !is_list(left, schema)? || !is_list(right, schema)? {
+        return Ok(None);
+    }
+    let order = call(rows::named("array_order")?, vec![left.clone(), right.clone()]);
+    Ok(Some(Expr::BinaryExpr(BinaryExpr::new(Box::new(order), op, Box::new(lit(0_i32))))))
+}
+
+fn is_list(expr: &Expr, schema: &DFSchema) -> Result<bool> {
+    Ok(matches!(expr.get_type(schema)?, DataType::List(_)))
+}
+
 /// What an interval is compared by.
 fn length(interval: Expr) -> Result<Expr> {
     Ok(call(rows::named("interval_order")?, vec![interval]))
 }
 
-/// Keys to sort by, with intervals in the order of their lengths.
-pub(super) fn by_length(
+/// Keys to sort by, with intervals in the order of their lengths. In arrays, whose NULL items come where
+/// NULL arrays do, NULL is the greatest value always.
+pub(super) fn sort_keys(
     keys: Vec<SortExpr>,
     schema: &DFSchema,
 ) -> Result<Transformed<Vec<SortExpr>>> {
     let mut changed = false;
     let keys = keys.into_iter().map(|key| {
-        if !is_interval(&key.expr.get_type(schema)?) {
-            return Ok(key);
-        }
-        changed = true;
-        Ok(SortExpr { expr: length(key.expr)?, ..key })
+        let kind = key.expr.get_type(schema)?;
+        let is_moved_array = matches!(kind, DataType::List(_)) && key.asc == key.nulls_first;
+        changed |= is_interval(&kind) || is_moved_array;
+        Ok(match key {
+            key if is_interval(&kind) => vec![SortExpr { expr: length(key.expr)?, ..key }],
+            SortExpr { expr, asc, nulls_first } if is_moved_array => vec![
+                SortExpr::new(expr.clone().is_null(), !nulls_first, false),
+                SortExpr::new(expr, asc, !nulls_first),
+            ],
+            key => vec![key],
+        })
     });
-    let keys = keys.collect::<Result<_>>()?;
-    Ok(Transformed::new_transformed(keys, changed))
+    let keys = keys.collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
+    let keys = distinct_keys(keys);
+    Ok(Transformed::new_transformed(keys.data, changed || keys.transformed))
+}
+
+/// Keys to sort by without those that say nothing after the ones before them.
+pub(super) fn distinct_keys(keys: Vec<SortExpr>) -> Transformed<Vec<SortExpr>> {
+    let written = keys.len();
+    let mut kept: Vec<SortExpr> = Vec::with_capacity(written);
+    for key in keys {
+        if !kept.iter().any(|known| known.expr == key.expr) {
+            kept.push(key);
+        }
+    }
+    let changed = kept.len() < written;
+    Transformed::new_transformed(kept, changed)
 }
 
 fn arithmetic(

@@ -8,11 +8,10 @@ use datafusion::common::metadata::FieldMetadata;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
 use datafusion::logical_expr::expr::{Placeholder, ScalarFunction};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan, TableScan, lit};
 
 use crate::bind::RelationScan;
-use crate::functions::{self, StatementZones, Unit};
+use crate::functions::{self, StatementZones, Unit, keeping_names};
 use crate::plan::segment;
 use crate::sql::timezone::TimeZone;
 
@@ -50,11 +49,8 @@ pub(crate) fn fill(
         if let LogicalPlan::TableScan(scan) = node {
             return Ok(fill_scan(scan, now));
         }
-        let names = NamePreserver::new(&node);
-        let replaced = node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let replaced = expr.transform_up(|expr| fill_expr(expr, filling, now, zone))?;
-            Ok(replaced.update_data(|expr| name.restore(expr)))
+        let replaced = keeping_names(node, |expr| {
+            expr.transform_up(|expr| fill_expr(expr, filling, now, zone))
         })?;
         match replaced.transformed {
             true => Ok(Transformed::yes(replaced.data.recompute_schema()?)),

@@ -1,0 +1,26 @@
+//! Rewriting of a node's expressions under the names that its columns have.
+
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::error::Result;
+use datafusion::logical_expr::expr_rewriter::NamePreserver;
+use datafusion::logical_expr::{Expr, LogicalPlan};
+
+/// A node with its expressions rewritten, whose columns keep their names. Each key of a grouping set is
+/// a column of its own, and is rewritten alone.
+///
+/// # Errors
+/// Those of `rewrite`.
+pub(crate) fn keeping_names(
+    node: LogicalPlan,
+    mut rewrite: impl FnMut(Expr) -> Result<Transformed<Expr>>,
+) -> Result<Transformed<LogicalPlan>> {
+    let names = NamePreserver::new(&node);
+    let mut named = |expr: Expr| {
+        let name = names.save(&expr);
+        Ok(rewrite(expr)?.update_data(|expr| name.restore(expr)))
+    };
+    node.map_expressions(|expr| match expr {
+        Expr::GroupingSet(_) => expr.map_children(&mut named),
+        expr => named(expr),
+    })
+}
