@@ -2,11 +2,15 @@
 
 use std::sync::Arc;
 
+use datafusion::common::JoinType;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::optimizer::decorrelate_predicate_subquery::DecorrelatePredicateSubquery;
 use datafusion::optimizer::eliminate_duplicated_expr::EliminateDuplicatedExpr;
 use datafusion::optimizer::{Optimizer, OptimizerRule};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_optimizer::aggregate_statistics::AggregateStatistics;
 use datafusion::physical_optimizer::ensure_requirements::EnsureRequirements;
@@ -14,12 +18,14 @@ use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::physical_optimizer::output_requirements::OutputRequirements;
 use datafusion::physical_optimizer::projection_pushdown::ProjectionPushdown;
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::joins::HashJoinExec;
+use datafusion::physical_plan::projection::ProjectionExec;
 
 use crate::functions::Simplify;
-use crate::plan::SubqueriesAsValues;
+use crate::plan::{PushFilters, SubqueriesAsValues};
 
 /// Rules over logical plans: DataFusion's own, with [`SubqueriesAsValues`] and but for two.
-/// [`Simplify`] stands for its own simplification. `EliminateDuplicatedExpr` drops keys of ORDER BY
+/// [`Simplify`] and [`PushFilters`] stand for its own. `EliminateDuplicatedExpr` drops keys of ORDER BY
 /// that others determine, and DataFusion 55.2 takes the groups of an aggregation for determined by
 /// any of its keys that is unique in one of the tables joined below: groups by period and country
 /// over periods that are distinct came in the order of the period only.
@@ -30,9 +36,12 @@ pub(super) fn logical() -> Vec<Arc<dyn OptimizerRule + Send + Sync>> {
     let conditions = DecorrelatePredicateSubquery::new();
     let before = rules.iter().position(|rule| rule.name() == conditions.name());
     rules.insert(before.unwrap_or_default(), Arc::new(SubqueriesAsValues));
-    let simplify = Simplify::default();
-    for rule in rules.iter_mut().filter(|rule| rule.name() == simplify.name()) {
-        *rule = Arc::new(Simplify::default());
+    let ours: [Arc<dyn OptimizerRule + Send + Sync>; 2] =
+        [Arc::new(Simplify::default()), Arc::new(PushFilters::default())];
+    for rule in &mut rules {
+        if let Some(own) = ours.iter().find(|own| own.name() == rule.name()) {
+            *rule = Arc::clone(own);
+        }
     }
     rules
 }
@@ -50,11 +59,55 @@ pub(super) fn physical() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     for rule in rules.iter_mut().filter(|rule| rule.name() == moves.name()) {
         *rule = Arc::new(Projections(ProjectionPushdown::new()));
     }
+    let ensures = EnsureRequirements::new();
+    let first = rules.iter().position(|rule| rule.name() == ensures.name());
+    rules.insert(first.unwrap_or_default(), Arc::new(MarksInPlace));
     let taken_off = OutputRequirements::new_remove_mode();
     let ends = rules.iter().rposition(|rule| rule.name() == taken_off.name());
-    let ensured: Arc<dyn PhysicalOptimizerRule + Send + Sync> = Arc::new(EnsureRequirements::new());
-    rules.insert(ends.unwrap_or_default(), ensured);
+    let again: [Arc<dyn PhysicalOptimizerRule + Send + Sync>; 2] =
+        [Arc::new(MarksInPlace), Arc::new(ensures)];
+    let ends = ends.unwrap_or_default();
+    rules.splice(ends..ends, again);
     rules
+}
+
+/// Takes projections out of joins that mark the rows of their right side: where one leaves the mark in
+/// its place, DataFusion 55.2 panics as it moves a sort below.
+#[derive(Debug)]
+struct MarksInPlace;
+
+impl PhysicalOptimizerRule for MarksInPlace {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|node| {
+            let Some(join) = node.downcast_ref::<HashJoinExec>() else {
+                return Ok(Transformed::no(node));
+            };
+            let (JoinType::RightMark, Some(kept)) = (join.join_type(), &join.projection) else {
+                return Ok(Transformed::no(node));
+            };
+            let whole = join.builder().with_projection_ref(None).build_exec()?;
+            let columns = kept.iter().map(|at| {
+                let name = whole.schema().field(*at).name().clone();
+                let column: Arc<dyn PhysicalExpr> = Arc::new(Column::new(&name, *at));
+                (column, name)
+            });
+            let columns: Vec<_> = columns.collect();
+            Ok(Transformed::yes(Arc::new(ProjectionExec::try_new(columns, whole)?) as _))
+        })
+        .data()
+    }
+
+    fn name(&self) -> &str {
+        "marks_in_place"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
 }
 
 /// Moves projections towards the sources, where that can be done: DataFusion 55.2 fails over some

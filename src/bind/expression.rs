@@ -78,6 +78,7 @@ impl Binder<'_> {
     ) -> Result<Found, BindError> {
         let mut found = Found::default();
         if let Some(query) = subquery_mut(expr) {
+            spelling::arrays_as_calls(query);
             self.bind_query(query, Some(scope), true)?;
         }
         let position = self.position_of(expr);

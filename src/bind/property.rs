@@ -28,6 +28,12 @@ pub(super) trait Property: Sized {
     fn unnested(list: Self::Known, item: &DataType) -> Self::Known;
 }
 
+/// What is known of the columns of two queries together.
+fn alike<K: Default + PartialEq>(one: Vec<K>, other: Vec<K>) -> Vec<K> {
+    let common = |(a, b)| if a == b { a } else { K::default() };
+    one.into_iter().zip(other).map(common).collect()
+}
+
 /// For each column of a plan, what is known of its values.
 pub(super) fn columns<P: Property>(plan: &LogicalPlan) -> Vec<P::Known> {
     match plan {
@@ -58,18 +64,17 @@ pub(super) fn columns<P: Property>(plan: &LogicalPlan) -> Vec<P::Known> {
             JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full => {
                 [columns::<P>(&join.left), columns::<P>(&join.right)].concat()
             }
-            JoinType::LeftSemi | JoinType::LeftAnti => columns::<P>(&join.left),
+            // INTERSECT and EXCEPT: a statement's own subqueries are no joins yet.
+            JoinType::LeftSemi | JoinType::LeftAnti => {
+                alike(columns::<P>(&join.left), columns::<P>(&join.right))
+            }
             JoinType::RightSemi | JoinType::RightAnti => columns::<P>(&join.right),
             JoinType::LeftMark | JoinType::RightMark => P::made(plan),
         },
         // Before types are coerced a union has those of its first part.
         LogicalPlan::Union(union) => {
             let parts = union.inputs.iter().map(|input| columns::<P>(input));
-            let common = |(a, b)| if a == b { a } else { P::Known::default() };
-            let both = |one: Vec<P::Known>, other: Vec<P::Known>| {
-                one.into_iter().zip(other).map(common).collect()
-            };
-            parts.reduce(both).unwrap_or_default()
+            parts.reduce(alike).unwrap_or_default()
         }
         LogicalPlan::Unnest(unnest) => {
             let (input, fields) = (columns::<P>(&unnest.input), unnest.schema.fields());

@@ -53,7 +53,7 @@ impl Binder<'_> {
         let takes_first = groups.is_some();
         let mut scope = Scope { parent, ..Scope::default() };
         let filters = self.bind_from(&mut select.from, &mut scope)?;
-        select.selection.iter_mut().chain(&mut select.having).for_each(spelling::condition);
+        select.selection.iter_mut().chain(&mut select.having).for_each(spelling::filter);
         if let Some(selection) = &mut select.selection {
             self.resolve(selection, &scope, Clause::Where)?;
         }

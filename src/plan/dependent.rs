@@ -16,7 +16,7 @@ use std::sync::Arc;
 use datafusion::arrow::datatypes::FieldRef;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{Column, JoinType, NullEquality};
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::logical_expr::expr::{AggregateFunction, Exists, InSubquery};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{conjunction, split_conjunction_owned};
@@ -27,6 +27,7 @@ use datafusion::logical_expr::{
 
 use self::pushed::{Domain, Pushed};
 use self::simple::{Place, is_simple};
+use super::subqueries::subquery_of;
 use crate::functions::single_value;
 
 /// The plan without those subqueries that only this can make joins of; None where it can't either.
@@ -311,18 +312,12 @@ fn beside(
         .build()
 }
 
-fn project(plan: LogicalPlan, columns: Vec<Column>) -> Result<LogicalPlan> {
+pub(super) fn project(plan: LogicalPlan, columns: Vec<Column>) -> Result<LogicalPlan> {
     LogicalPlanBuilder::from(plan).project(columns.into_iter().map(Expr::Column))?.build()
 }
 
-fn has_subquery(expr: &Expr) -> bool {
-    let is_subquery = |expr: &Expr| {
-        Ok::<_, DataFusionError>(matches!(
-            expr,
-            Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_)
-        ))
-    };
-    expr.exists(is_subquery).unwrap_or(false)
+pub(super) fn has_subquery(expr: &Expr) -> bool {
+    expr.exists(|expr| Ok(subquery_of(expr).is_some())).unwrap_or(false)
 }
 
 /// Whether a subquery has at most one row for each row around it, by its own form.

@@ -5,6 +5,7 @@ pub mod account;
 mod allocation;
 mod atoms;
 mod clock;
+mod computed;
 mod dependent;
 mod error;
 mod expand;
@@ -16,6 +17,7 @@ mod lateral;
 pub mod latest;
 mod levels;
 mod measure;
+mod push_filters;
 mod rewrite;
 mod rules;
 pub(crate) mod segment;
@@ -34,6 +36,7 @@ use chrono::{DateTime, Utc};
 use datafusion::logical_expr::LogicalPlan;
 
 pub use error::PlanError;
+pub(crate) use push_filters::PushFilters;
 pub(crate) use subqueries::SubqueriesAsValues;
 pub(crate) use trace::asks;
 

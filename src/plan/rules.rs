@@ -8,15 +8,15 @@ use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan};
 use datafusion::optimizer::optimize_projections::OptimizeProjections;
-use datafusion::optimizer::push_down_filter::PushDownFilter;
 use tracing::debug_span;
 
 use super::error::PlanError;
 use super::journey;
 use super::measure::marked;
+use super::push_filters::PushFilters;
 use super::rewrite::{Needs, Rewriter};
 use super::trace::judges_days;
-use super::{final_periods, labels, lateral, semi_joins, subqueries, time_ranges, weeks};
+use super::{computed, final_periods, labels, lateral, semi_joins, subqueries, time_ranges, weeks};
 use crate::bind::{RelationScan, markers};
 use crate::functions;
 use crate::model::Model;
@@ -68,16 +68,16 @@ pub(crate) fn pruned(model: &Model, bound: &LogicalPlan) -> Result<LogicalPlan, 
 
 /// Rules 4 to 9: a plan over sources, finished.
 pub(crate) fn finished(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
-    let plan = subqueries::nullable(plan)?;
+    let plan = computed::below(subqueries::nullable(plan)?)?;
     let plan = debug_span!("analyze").in_scope(|| functions::analyze(plan))?;
     let plan = debug_span!("simplify").in_scope(|| functions::simplify(plan))?;
     let plan = debug_span!("subqueries").in_scope(|| subqueries::as_joins(plan))?;
-    let push_filters = || functions::applied(&PushDownFilter::new(), plan);
+    let push_filters = || functions::applied(&PushFilters::default(), plan);
     let plan = debug_span!("push_filters").in_scope(push_filters)?;
     let plan = debug_span!("time_ranges").in_scope(|| time_ranges::apply(plan))?;
     let (plan, has_journeys) = debug_span!("journeys").in_scope(|| journey::narrow(plan))?;
     let plan = match has_journeys {
-        true => functions::applied(&PushDownFilter::new(), plan)?,
+        true => functions::applied(&PushFilters::default(), plan)?,
         false => plan,
     };
     debug_span!("semi_joins").in_scope(|| semi_joins::apply(plan))

@@ -25,7 +25,7 @@ use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerContext, Optimi
 use super::dependent;
 use super::error::PlanError;
 use super::rules::keeping;
-use crate::functions;
+use crate::functions::{self, keeping_names};
 
 /// The plan with joins in place of its subqueries, if one of them depends on the row around it.
 ///
@@ -112,13 +112,8 @@ pub(super) fn keep_what_they_read(plan: LogicalPlan) -> Result<LogicalPlan> {
         }
         let [input] = node.inputs()[..] else { return Ok(Transformed::no(node)) };
         let rows = input.clone();
-        let names = NamePreserver::new(&node);
-        node.map_expressions(|expr| {
-            if !expr.exists(|expr| Ok(subquery_of(expr).is_some()))? {
-                return Ok(Transformed::no(expr));
-            }
-            let name = names.save(&expr);
-            let told = expr.transform_up(|mut expr| {
+        keeping_names(node, |expr| {
+            expr.transform_up(|mut expr| {
                 let Some(subquery) = subquery_of_mut(&mut expr) else {
                     return Ok(Transformed::no(expr));
                 };
@@ -129,14 +124,14 @@ pub(super) fn keep_what_they_read(plan: LogicalPlan) -> Result<LogicalPlan> {
                     }
                 }
                 Ok(Transformed::yes(expr))
-            })?;
-            Ok(told.update_data(|expr| name.restore(expr)))
+            })
         })
     })?;
     Ok(kept.data)
 }
 
-fn subquery_of(expr: &Expr) -> Option<&Subquery> {
+/// The subquery of an expression that is one, or asks one.
+pub(super) fn subquery_of(expr: &Expr) -> Option<&Subquery> {
     match expr {
         Expr::ScalarSubquery(subquery) => Some(subquery),
         Expr::Exists(exists) => Some(&exists.subquery),
@@ -169,19 +164,13 @@ fn keeping_read(
 /// what their column is in its rows.
 pub(super) fn nullable(plan: LogicalPlan) -> Result<LogicalPlan> {
     let nullable = plan.transform_down_with_subqueries(|node| {
-        let names = NamePreserver::new(&node);
-        node.map_expressions(|expr| {
-            if !expr.exists(|expr| Ok(matches!(expr, Expr::ScalarSubquery(_))))? {
-                return Ok(Transformed::no(expr));
-            }
-            let name = names.save(&expr);
-            let replaced = expr.transform_up(|expr| match expr {
+        keeping_names(node, |expr| {
+            expr.transform_up(|expr| match expr {
                 Expr::ScalarSubquery(subquery) if may_be_missing(&subquery.subquery) => {
                     Ok(Transformed::yes(Expr::ScalarSubquery(with_nulls(&subquery)?)))
                 }
                 expr => Ok(Transformed::no(expr)),
-            })?;
-            Ok(replaced.update_data(|expr| name.restore(expr)))
+            })
         })
     })?;
     Ok(nullable.data)
@@ -294,11 +283,13 @@ fn with_output(expr: Expr) -> Result<Transformed<Expr>> {
     })
 }
 
-/// The same rows, whose column has a name that no other plan has.
+/// The same rows, whose columns have names that no other plan has.
 fn named(subquery: &Subquery) -> Result<Subquery> {
     let rows = LogicalPlanBuilder::from(Arc::clone(&subquery.subquery)).alias("__subquery")?;
-    let columns: Vec<Expr> = rows.schema().columns().into_iter().map(Expr::Column).collect();
-    Ok(subquery.with_plan(Arc::new(rows.project(columns)?.build()?)))
+    let columns = rows.schema().columns().into_iter().enumerate();
+    let named = columns.map(|(at, column)| Expr::Column(column).alias(format!("__subquery{at}")));
+    let named: Vec<Expr> = named.collect();
+    Ok(subquery.with_plan(Arc::new(rows.project(named)?.build()?)))
 }
 
 fn values(plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed<LogicalPlan>> {

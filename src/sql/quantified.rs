@@ -43,35 +43,68 @@ pub(super) fn compared(left: &Expr, op: &BinaryOperator, right: &Expr, all: bool
         },
         false => plain.clone(),
     };
-    let truth = |truth| Expr::value(Value::Boolean(truth));
-    let when = |condition, result| CaseWhen { condition, result };
-    Some(Expr::Case {
-        case_token: AttachedToken::empty(),
-        end_token: AttachedToken::empty(),
-        operand: None,
-        conditions: vec![
-            when(is_empty, truth(all)),
-            when(decided, truth(!all)),
-            when(has_nulls, Expr::value(Value::Null)),
-        ],
-        else_result: Some(Box::new(plain)),
-    })
+    Some(case(
+        vec![(is_empty, truth(all)), (decided, truth(!all)), (has_nulls, Expr::value(Value::Null))],
+        plain,
+    ))
 }
 
-/// `(a, b) IN (SELECT …)`; None of one value, and of NOT IN, whose NULLs an EXISTS doesn't know.
+/// `(a, b) IN (SELECT …)` and NOT IN: NULL where a NULL on either side leaves it open. None of one value.
 pub(super) fn membership(row: &Expr, query: &Query, negated: bool) -> Option<Expr> {
-    let values = columns(row)?;
-    if negated || values.len() < 2 {
+    let (same, width) = same_row(row)?;
+    if !may_be_repeated(query) {
         return None;
     }
+    let is_open = Expr::IsNull(Box::new(Expr::Nested(Box::new(same.clone()))));
+    Some(case(
+        vec![
+            (exists(query, width, same, false), truth(!negated)),
+            (exists(query, width, is_open, false), Expr::value(Value::Null)),
+        ],
+        truth(negated),
+    ))
+}
+
+/// The same as a condition that rows have to meet, which NULL and false say alike that they don't.
+pub(super) fn filter(row: &Expr, query: &Query, negated: bool) -> Option<Expr> {
+    let (same, width) = same_row(row)?;
+    let partner = match negated {
+        true => Expr::IsNotFalse(Box::new(Expr::Nested(Box::new(same)))),
+        false => same,
+    };
+    Some(exists(query, width, partner, negated))
+}
+
+/// Whether a row of several values is that of a subquery, and how many values there are.
+fn same_row(row: &Expr) -> Option<(Expr, usize)> {
+    let values = columns(row).filter(|values| values.len() > 1)?;
     let pairs = values.iter().enumerate();
     let pairs = pairs.map(|(at, value)| binary(column(at), BinaryOperator::Eq, value.clone()));
     let same = pairs.reduce(|one, other| binary(one, BinaryOperator::And, other))?;
-    let mut exists = from(query, values.len(), number(1));
-    if let SetExpr::Select(select) = exists.body.as_mut() {
-        select.selection = Some(same);
+    Some((same, values.len()))
+}
+
+fn exists(query: &Query, width: usize, condition: Expr, negated: bool) -> Expr {
+    let mut rows = from(query, width, number(1));
+    if let SetExpr::Select(select) = rows.body.as_mut() {
+        select.selection = Some(condition);
     }
-    Some(Expr::Exists { subquery: Box::new(exists), negated: false })
+    Expr::Exists { subquery: Box::new(rows), negated }
+}
+
+fn case(conditions: Vec<(Expr, Expr)>, otherwise: Expr) -> Expr {
+    let when = |(condition, result)| CaseWhen { condition, result };
+    Expr::Case {
+        case_token: AttachedToken::empty(),
+        end_token: AttachedToken::empty(),
+        operand: None,
+        conditions: conditions.into_iter().map(when).collect(),
+        else_result: Some(Box::new(otherwise)),
+    }
+}
+
+fn truth(truth: bool) -> Expr {
+    Expr::value(Value::Boolean(truth))
 }
 
 /// How often both sides are written at most.
@@ -82,6 +115,7 @@ fn may_be_repeated(query: &Query) -> bool {
     const BYTES_MAX: usize = 4_096;
     let repeats = visit_expressions(query, |expr| match expr {
         Expr::AnyOp { .. } | Expr::AllOp { .. } => ControlFlow::Break(()),
+        Expr::InSubquery { expr, .. } if columns(expr).is_some() => ControlFlow::Break(()),
         _ => ControlFlow::Continue(()),
     });
     repeats.is_continue() && query.to_string().len().saturating_mul(TIMES) <= BYTES_MAX

@@ -5,7 +5,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, DateTimeField, Expr,
+    AccessExpr, Array, ArrayElemTypeDef, BinaryOperator, CastKind, DataType, DateTimeField, Expr,
     Function, FunctionArg, FunctionArgExpr, FunctionArgOperator, FunctionArgumentList,
     FunctionArguments, Ident, Interval, LimitClause, ObjectName, Query, SelectItem, Subscript,
     TimezoneInfo, UnaryOperator, Value, visit_expressions, visit_expressions_mut,
@@ -106,6 +106,24 @@ pub(crate) fn condition(expr: &mut Expr) {
     }
 }
 
+/// A condition that rows have to meet: NULL is as good as false, also under AND and OR.
+pub(crate) fn filter(expr: &mut Expr) {
+    match expr {
+        Expr::Nested(inner) => filter(inner),
+        Expr::BinaryOp { left, op: BinaryOperator::And | BinaryOperator::Or, right } => {
+            filter(left);
+            filter(right);
+        }
+        Expr::InSubquery { expr: row, subquery, negated } => {
+            if let Some(exists) = quantified::filter(row, subquery, *negated) {
+                *expr = exists;
+            }
+        }
+        _ => {}
+    }
+    condition(expr);
+}
+
 /// `(o).order_id`, of a row of FROM.
 fn field_of_row(root: &Expr, access: &[AccessExpr]) -> Option<Expr> {
     let Expr::Nested(inner) = root else { return None };
@@ -117,15 +135,37 @@ fn field_of_row(root: &Expr, access: &[AccessExpr]) -> Option<Expr> {
     }
 }
 
-/// Arrays of a lateral subquery as calls: the planner (DataFusion 55.2) knows of no row around an array
-/// that is written with brackets.
+/// Arrays of a subquery as calls: the planner (DataFusion 55.2) knows of no row around an array that is
+/// written with brackets. Those that something is compared with stay, for they are lists.
 pub(crate) fn arrays_as_calls(query: &mut Query) {
+    const CALL: &str = "make_array";
     let _ = visit_expressions_mut(query, |expr| {
-        if let Expr::Array(array) = expr {
-            *expr = call("make_array", std::mem::take(&mut array.elem));
+        match expr {
+            Expr::Array(array) => *expr = call(CALL, std::mem::take(&mut array.elem)),
+            Expr::AnyOp { right, .. } | Expr::AllOp { right, .. } => {
+                if let Some(elem) = arguments_of(right, CALL) {
+                    **right = Expr::Array(Array { elem, named: true });
+                }
+            }
+            _ => {}
         }
         ControlFlow::<()>::Continue(())
     });
+}
+
+/// The arguments of a plain call of a function.
+fn arguments_of(expr: &Expr, name: &str) -> Option<Vec<Expr>> {
+    let Expr::Function(function) = expr else { return None };
+    let [part] = function.name.0.as_slice() else { return None };
+    let FunctionArguments::List(list) = &function.args else { return None };
+    if part.as_ident().is_none_or(|ident| ident.value != name) {
+        return None;
+    }
+    let argument = |argument: &FunctionArg| match argument {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),
+        _ => None,
+    };
+    list.args.iter().map(argument).collect()
 }
 
 /// Functions of which the catalogue has its own: `age(moment)`, counted from the beginning of today,
@@ -414,10 +454,10 @@ pub(crate) fn is_symmetric(function: &Function) -> bool {
 fn of_subquery(left: &mut Box<Expr>, right: &mut Expr, negated: bool) -> Option<Expr> {
     match right {
         Expr::Nested(inner) => of_subquery(left, inner, negated),
-        Expr::Subquery(subquery) => {
+        Expr::Subquery(subquery) => quantified::membership(left, subquery, negated).or_else(|| {
             let (expr, subquery) = (Box::new(take(left)), subquery.clone());
             Some(Expr::InSubquery { expr, subquery, negated })
-        }
+        }),
         _ => None,
     }
 }
@@ -572,7 +612,7 @@ fn listed(left: &mut Box<Expr>, right: &mut Box<Expr>, negated: bool) -> Option<
     while let Expr::Nested(inner) = array {
         array = inner;
     }
-    if let Some(list) = cast_items(array) {
+    if let Some(list) = cast_items(array).or_else(|| items_of_rows(array)) {
         return Some(Expr::InList { expr: Box::new(take(left)), list, negated });
     }
     let items = array_items(quoted_in(array)?)?;
@@ -599,6 +639,14 @@ fn cast_items(array: &Expr) -> Option<Vec<Expr>> {
     let is_flat = !written.elem.iter().any(|item| matches!(item, Expr::Array(_)));
     let each = || written.elem.iter().map(|one| cast(one.clone(), item.as_ref().clone()));
     (is_flat && !written.elem.is_empty()).then(|| each().collect())
+}
+
+/// The items of `ARRAY[a, b]`, where one of them isn't a constant.
+fn items_of_rows(array: &Expr) -> Option<Vec<Expr>> {
+    let Expr::Array(written) = array else { return None };
+    let is_constant = |item: &Expr| matches!(item, Expr::Value(_));
+    let is_flat = !written.elem.iter().any(|item| matches!(item, Expr::Array(_)));
+    (is_flat && !written.elem.iter().all(is_constant)).then(|| written.elem.clone())
 }
 
 /// The items of a literal of one dimension.

@@ -313,12 +313,10 @@ impl Push<'_, '_> {
             function.params.partition_by.extend(keys.iter().cloned().map(Expr::Column));
             exprs.push(Expr::WindowFunction(function));
         }
-        let of_input = window.input.schema().columns().len();
         let width = plan.schema().columns().len();
         let made = Window::try_new(exprs, Arc::new(plan))?;
         let values = made.schema.columns().into_iter().skip(width);
         let columns = window.input.schema().columns().into_iter().chain(values);
-        debug_assert_eq!(window.schema.fields().len(), of_input + window.window_expr.len());
         let exprs = named_as(columns.map(Expr::Column).collect(), &window.schema);
         let of_keys = keys.iter().cloned().map(Expr::Column);
         let plan = project(LogicalPlan::Window(made), exprs.into_iter().chain(of_keys))?;
@@ -522,11 +520,14 @@ impl Push<'_, '_> {
         }
         let Some((plan, keys)) = self.plan(&unnest.input)? else { return Ok(None) };
         let columns = unnest.input.schema().columns();
-        let lists = unnest.list_type_columns.iter().map(|(at, _)| columns[*at].clone());
-        let made = LogicalPlanBuilder::from(plan)
-            .unnest_columns_with_options(lists.collect(), unnest.options.clone())?
+        let lists = unnest.list_type_columns.iter().map(|(at, _)| columns[*at].clone()).collect();
+        let all = columns.iter().chain(&keys).cloned().map(Expr::Column);
+        let made = LogicalPlanBuilder::from(project(plan, all)?)
+            .unnest_columns_with_options(lists, unnest.options.clone())?
             .build()?;
-        let exprs = named_as(columns.into_iter().map(Expr::Column).collect(), &unnest.schema);
+        // The lists' columns have other names now.
+        let items = made.schema().columns().into_iter().take(columns.len()).map(Expr::Column);
+        let exprs = named_as(items.collect(), &unnest.schema);
         let of_keys = keys.iter().cloned().map(Expr::Column);
         Ok(Some((project(made, exprs.into_iter().chain(of_keys))?, keys)))
     }

@@ -71,8 +71,8 @@ impl Form<'_> {
                 Ok(is_ready && is_plain && !self.asks_within(plan)? && below(is_counted)?)
             }
             _ if plan.contains_outer_reference() || self.asks_within(plan)? => Ok(false),
-            // Under the names of a subquery in FROM an aggregation doesn't find them.
-            LogicalPlan::SubqueryAlias(_) if self.place == Place::Value => Ok(false),
+            // Above the names of a subquery in FROM the rules don't find its columns.
+            LogicalPlan::SubqueryAlias(_) if self.place != Place::From => Ok(false),
             LogicalPlan::Projection(_)
             | LogicalPlan::SubqueryAlias(_)
             | LogicalPlan::Subquery(_) => below(is_counted),

@@ -306,6 +306,11 @@ impl Generator<'_> {
         }
         let data_type = plan.schema().field(0).data_type().clone();
         let sql = self.subquery_text(plan)?;
+        // As a whole condition it would be known by its column's name, which columns outside have too.
+        let sql = match data_type {
+            DataType::Boolean => format!("identity({sql})"),
+            _ => sql,
+        };
         Ok(Value::new(sql, data_type, true))
     }
 
