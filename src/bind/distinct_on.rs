@@ -1,5 +1,7 @@
 //! `SELECT DISTINCT ON (…)`: the first row of each group, as the first by number.
 
+use std::collections::HashSet;
+
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Distinct, Expr, Function, OrderBy, OrderByExpr, OrderByKind, OrderByOptions,
     Query, Select, SelectItem, SetExpr, TableAlias, TableFactor, TableWithJoins, Value, WindowSpec,
@@ -39,19 +41,21 @@ impl Binder<'_> {
         &mut self,
         select: &mut Select,
         groups: &OrderBy,
-        order_by: Option<&mut OrderBy>,
+        mut order_by: Option<&mut OrderBy>,
     ) -> Result<(), BindError> {
         let values = values_of(select);
         let value =
             |item: &OrderByExpr| value_at(&item.expr, &values).unwrap_or(&item.expr).clone();
-        let groups: Vec<Expr> = items(groups).iter().map(value).collect();
-        let orders: Vec<OrderByExpr> = match &order_by {
-            Some(order_by) => items(order_by)
-                .iter()
-                .map(|item| OrderByExpr { expr: value(item), ..item.clone() })
-                .collect(),
-            None => Vec::new(),
-        };
+        let mut groups: Vec<Expr> = items(groups).iter().map(value).collect();
+        let mut known = HashSet::new();
+        groups.retain(|expr| known.insert(expr.clone()));
+        if let Some(OrderBy { kind: OrderByKind::Expressions(items), .. }) = &mut order_by {
+            let mut known = HashSet::new();
+            items.retain(|item| known.insert(value(item)));
+        }
+        let orders = order_by.iter().flat_map(|order_by| items(order_by));
+        let orders = orders.map(|item| OrderByExpr { expr: value(item), ..item.clone() });
+        let orders: Vec<OrderByExpr> = orders.collect();
         begins_with(&orders, &groups)?;
         let own = format!("r{}", self.new_alias(None)?);
         // What is ordered by without being shown is carried along.

@@ -80,7 +80,8 @@ pub(super) fn common_number(types: &[DataType]) -> Option<DataType> {
     let is_mixed = numbers.iter().any(|it| it != first)
         && numbers.iter().all(DataType::is_numeric)
         && !numbers.iter().all(DataType::is_integer);
-    if is_mixed { type_union_resolution(&numbers) } else { None }
+    let float = [DataType::Float64, DataType::Float32].into_iter().find(|it| numbers.contains(it));
+    if is_mixed { float.or_else(|| type_union_resolution(&numbers)) } else { None }
 }
 
 /// A number in units of the last of `scale` digits; None where it has more.

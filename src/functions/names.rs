@@ -15,12 +15,24 @@ pub(crate) fn keeping_names(
     mut rewrite: impl FnMut(Expr) -> Result<Transformed<Expr>>,
 ) -> Result<Transformed<LogicalPlan>> {
     let names = NamePreserver::new(&node);
+    node.map_expressions(|expr| keeping_name(expr, &names, &mut rewrite))
+}
+
+/// One expression of a node, of whose columns `names` knows the names.
+///
+/// # Errors
+/// Those of `rewrite`.
+pub(crate) fn keeping_name(
+    expr: Expr,
+    names: &NamePreserver,
+    rewrite: &mut impl FnMut(Expr) -> Result<Transformed<Expr>>,
+) -> Result<Transformed<Expr>> {
     let mut named = |expr: Expr| {
         let name = names.save(&expr);
         Ok(rewrite(expr)?.update_data(|expr| name.restore(expr)))
     };
-    node.map_expressions(|expr| match expr {
-        Expr::GroupingSet(_) => expr.map_children(&mut named),
+    match expr {
+        Expr::GroupingSet(_) => expr.map_children(named),
         expr => named(expr),
-    })
+    }
 }

@@ -28,6 +28,12 @@ pub(crate) fn nullable() -> &'static ScalarUDF {
     &FUNCTION
 }
 
+/// [`nullable`] of a constant: folded, it would be never NULL again.
+pub(crate) fn nullable_constant() -> &'static ScalarUDF {
+    static FUNCTION: LazyLock<ScalarUDF> = LazyLock::new(|| varying(NULLABLE));
+    &FUNCTION
+}
+
 /// The name of [`nullable`] in plans.
 pub(crate) const NULLABLE: &str = "canon_nullable";
 

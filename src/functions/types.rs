@@ -217,7 +217,9 @@ pub(super) fn sides_alike(mut join: Join) -> Result<Transformed<Join>> {
             let types = [left.data_type().clone(), right.data_type().clone()];
             let common = || common_moment(&types).or_else(|| decimals::common_number(&types));
             let is_text = types.iter().any(DataType::is_string);
-            match types[0] == types[1] || is_text {
+            // Constants are of the wider of two types of integers, whichever they are in Postgres.
+            let are_integers = types.iter().all(DataType::is_integer);
+            match types[0] == types[1] || is_text || are_integers {
                 true => None,
                 false => common().or_else(|| type_union_resolution(&types)),
             }

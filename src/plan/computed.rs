@@ -11,6 +11,7 @@ use datafusion::logical_expr::{Expr, Join, LogicalPlan, LogicalPlanBuilder};
 
 use super::dependent::{has_subquery, project, read_of};
 use super::subqueries::subquery_of;
+use crate::functions::keeping_name;
 
 /// The plan with these subqueries computed below.
 pub(super) fn below(plan: LogicalPlan) -> Result<LogicalPlan> {
@@ -74,15 +75,15 @@ impl Names {
             return Ok(Transformed::no(node));
         }
         let mut rows = Rows::of(&Arc::new(input.clone()));
-        let preserver = NamePreserver::new(&node);
-        let exprs = exprs.into_iter().map(|expr| {
-            let name = preserver.save(&expr);
-            let replaced = expr.transform_down(|expr| match subquery_of(&expr) {
+        let names = NamePreserver::new(&node);
+        let mut computed = |expr: Expr| {
+            expr.transform_down(|expr| match subquery_of(&expr) {
                 Some(_) => Ok(Transformed::yes(rows.compute(expr, self))),
                 None => Ok(Transformed::no(expr)),
-            })?;
-            Ok(name.restore(replaced.data))
-        });
+            })
+        };
+        let exprs = exprs.into_iter();
+        let exprs = exprs.map(|expr| Ok(keeping_name(expr, &names, &mut computed)?.data));
         let exprs = exprs.collect::<Result<Vec<_>>>()?;
         let made = node.with_new_exprs(exprs, vec![Arc::unwrap_or_clone(rows.finished()?)])?;
         Ok(Transformed::yes(project(made, node.schema().columns())?))

@@ -28,7 +28,7 @@ use datafusion::logical_expr::{
 use self::pushed::{Domain, Pushed};
 use self::simple::{Place, is_simple};
 use super::subqueries::subquery_of;
-use crate::functions::single_value;
+use crate::functions::{keeping_name, single_value};
 
 /// The plan without those subqueries that only this can make joins of; None where it can't either.
 pub(super) fn as_joins(plan: LogicalPlan) -> Result<Option<LogicalPlan>> {
@@ -108,6 +108,14 @@ impl Names {
         })
     }
 
+    /// A subquery for DataFusion's rules, whose column is found by a name that nothing else has.
+    fn value(&mut self, subquery: &Subquery) -> Result<Expr> {
+        let column = subquery.subquery.schema().columns().swap_remove(0);
+        let rows = LogicalPlanBuilder::from(Arc::clone(&subquery.subquery));
+        let named = rows.project([Expr::Column(column).alias(self.next())])?.build()?;
+        Ok(Expr::ScalarSubquery(subquery.with_plan(Arc::new(named))))
+    }
+
     fn pushed(&mut self, domain: &Domain, subquery: &LogicalPlan) -> Result<Option<Pushed>> {
         let pushed = domain.pushed(subquery, self)?;
         self.gave_up |= pushed.is_none();
@@ -175,11 +183,9 @@ impl Names {
             takes_values,
             is_changed: false,
         };
-        let preserver = NamePreserver::new(node);
-        let exprs = exprs.into_iter().map(|expr| {
-            let name = preserver.save(&expr);
-            Ok(name.restore(rows.expr(expr)?))
-        });
+        let names = NamePreserver::new(node);
+        let mut over = |expr| rows.expr(expr).map(Transformed::yes);
+        let exprs = exprs.into_iter().map(|expr| Ok(keeping_name(expr, &names, &mut over)?.data));
         let exprs = exprs.collect::<Result<Vec<_>>>()?;
         if !rows.is_changed {
             return Ok(None);
@@ -244,7 +250,12 @@ impl Rows<'_> {
     /// The column of a join that has the subquery's value.
     fn scalar(&mut self, subquery: &Subquery) -> Result<Option<Expr>> {
         let name = self.names.next();
-        let Some((domain, pushed)) = self.pushed(subquery, Place::Value)? else { return Ok(None) };
+        let Some((domain, pushed)) = self.pushed(subquery, Place::Value)? else {
+            return match reads_outer(&subquery.subquery, &|_| true)? {
+                true => self.names.value(subquery).map(Some),
+                false => Ok(None),
+            };
+        };
         let value = Expr::Column(subquery.subquery.schema().columns().swap_remove(0));
         let keys = pushed.keys.iter().cloned().map(Expr::Column);
         let rows = LogicalPlanBuilder::from(pushed.plan);

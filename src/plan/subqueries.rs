@@ -25,7 +25,7 @@ use datafusion::optimizer::{Optimizer, OptimizerConfig, OptimizerContext, Optimi
 use super::dependent;
 use super::error::PlanError;
 use super::rules::keeping;
-use crate::functions::{self, keeping_names};
+use crate::functions::{self, keeping_name, keeping_names};
 
 /// The plan with joins in place of its subqueries, if one of them depends on the row around it.
 ///
@@ -36,6 +36,7 @@ use crate::functions::{self, keeping_names};
 /// # Errors
 /// [`PlanError::NotSupported`] where a subquery stands in a place that no join can take.
 pub(super) fn as_joins(plan: LogicalPlan) -> Result<LogicalPlan, PlanError> {
+    let plan = as_they_read(plan)?;
     if !has_correlated(&plan)? {
         return Ok(plan);
     }
@@ -130,6 +131,25 @@ pub(super) fn keep_what_they_read(plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(kept.data)
 }
 
+/// The plan whose subqueries are said to read of the row around them only if they do: what was read may
+/// have gone as constants were folded.
+fn as_they_read(plan: LogicalPlan) -> Result<LogicalPlan> {
+    let told = plan.transform_up_with_subqueries(|node| {
+        keeping_names(node, |expr| {
+            expr.transform_up(|mut expr| match subquery_of_mut(&mut expr) {
+                Some(subquery)
+                    if is_correlated(subquery) && !reads_outer_rows(&subquery.subquery)? =>
+                {
+                    subquery.outer_ref_columns.clear();
+                    Ok(Transformed::yes(expr))
+                }
+                _ => Ok(Transformed::no(expr)),
+            })
+        })
+    })?;
+    Ok(told.data)
+}
+
 /// The subquery of an expression that is one, or asks one.
 pub(super) fn subquery_of(expr: &Expr) -> Option<&Subquery> {
     match expr {
@@ -176,7 +196,8 @@ pub(super) fn nullable(plan: LogicalPlan) -> Result<LogicalPlan> {
     Ok(nullable.data)
 }
 
-/// Whether a subquery that may have no row has a column that is never NULL.
+/// Whether a subquery that may have no row has a column that is never NULL, or won't be once its constants
+/// are folded.
 fn may_be_missing(subquery: &LogicalPlan) -> bool {
     let mut below = subquery;
     while let LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) = below {
@@ -187,16 +208,51 @@ fn may_be_missing(subquery: &LogicalPlan) -> bool {
         LogicalPlan::EmptyRelation(empty) => empty.produce_one_row,
         _ => false,
     };
-    !is_there && subquery.schema().fields().iter().any(|field| !field.is_nullable())
+    let is_constant = || constant_columns(subquery).contains(&true);
+    let is_known = subquery.schema().fields().iter().any(|field| !field.is_nullable());
+    !is_there && (is_known || is_constant())
 }
 
 fn with_nulls(subquery: &Subquery) -> Result<Subquery> {
-    let columns = subquery.subquery.schema().columns().into_iter().map(|column| {
+    let constants = constant_columns(&subquery.subquery);
+    let columns = subquery.subquery.schema().columns().into_iter().enumerate();
+    let columns = columns.map(|(at, column)| {
         let (relation, name) = (column.relation.clone(), column.name.clone());
-        functions::nullable().call(vec![Expr::Column(column)]).alias_qualified(relation, name)
+        let nullable = match constants.get(at) {
+            Some(true) => functions::nullable_constant(),
+            _ => functions::nullable(),
+        };
+        nullable.call(vec![Expr::Column(column)]).alias_qualified(relation, name)
     });
     let rows = LogicalPlanBuilder::from(Arc::clone(&subquery.subquery)).project(columns)?;
     Ok(subquery.with_plan(Arc::new(rows.build()?)))
+}
+
+/// Which columns of a plan read nothing of its rows.
+fn constant_columns(plan: &LogicalPlan) -> Vec<bool> {
+    match plan {
+        LogicalPlan::Projection(projection) => {
+            let below = constant_columns(&projection.input);
+            let is_constant = |expr: &Expr| match expr.clone().unalias() {
+                Expr::Column(column) => {
+                    let at = projection.input.schema().maybe_index_of_column(&column);
+                    at.and_then(|at| below.get(at).copied()).unwrap_or(false)
+                }
+                expr => !expr.any_column_refs(),
+            };
+            projection.expr.iter().map(is_constant).collect()
+        }
+        LogicalPlan::SubqueryAlias(_)
+        | LogicalPlan::Subquery(_)
+        | LogicalPlan::Filter(_)
+        | LogicalPlan::Sort(_)
+        | LogicalPlan::Limit(_)
+        | LogicalPlan::Distinct(_) => match plan.inputs()[..] {
+            [input] => constant_columns(input),
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
 }
 
 /// Whether some of a plan's expressions still have columns of a row around their query.
@@ -300,10 +356,8 @@ fn values(plan: LogicalPlan, config: &dyn OptimizerConfig) -> Result<Transformed
     }
     let mut marked = Marked { plan: input.clone(), config };
     let names = NamePreserver::new(&plan);
-    let exprs = exprs.into_iter().map(|expr| {
-        let name = names.save(&expr);
-        Ok(name.restore(marked.value(with_output(expr)?.data)?))
-    });
+    let mut value = |expr| Ok(Transformed::yes(marked.value(with_output(expr)?.data)?));
+    let exprs = exprs.into_iter().map(|expr| Ok(keeping_name(expr, &names, &mut value)?.data));
     let exprs = exprs.collect::<Result<Vec<_>>>()?;
     Ok(Transformed::yes(plan.with_new_exprs(exprs, vec![marked.plan])?))
 }

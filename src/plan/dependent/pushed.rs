@@ -22,7 +22,9 @@ use datafusion::logical_expr::{
     WindowFunctionDefinition, binary_expr, lit,
 };
 
+use super::super::subqueries::subquery_of;
 use super::{Names, has_subquery, read_of, reads_outer};
+use crate::functions::NULLABLE;
 
 /// What a subquery reads of the rows around it.
 pub(super) struct Domain {
@@ -264,10 +266,13 @@ impl Push<'_, '_> {
         let (groups, values) = exprs.split_at(aggregate.group_expr.len());
         let groups = keys.iter().cloned().map(Expr::Column).chain(groups.iter().cloned()).collect();
         let grouped = Aggregate::try_new(Arc::new(plan), groups, values.to_vec())?;
-        let made = grouped.schema.columns().into_iter().skip(keys.len()).map(Expr::Column);
+        let Some((grouped, keys)) = self.finished(LogicalPlan::Aggregate(grouped), keys)? else {
+            return Ok(None);
+        };
+        let made = grouped.schema().columns().into_iter().skip(keys.len()).map(Expr::Column);
         let made = named_as(made.collect(), &aggregate.schema);
         let of_keys = keys.iter().cloned().map(Expr::Column);
-        let plan = project(LogicalPlan::Aggregate(grouped), made.into_iter().chain(of_keys))?;
+        let plan = project(grouped, made.into_iter().chain(of_keys))?;
         match is_whole {
             true => self.with_empty(plan, keys, aggregate),
             false => Ok(Some((plan, keys))),
@@ -574,30 +579,79 @@ fn of_nothing(expr: &Expr, aggregate: &Aggregate) -> Result<Option<Expr>> {
 /// The rows around a subquery once more, or rows that have all their values and others; None where they
 /// might be others when they are asked for again.
 fn repeated(rows: &LogicalPlan) -> Result<Option<LogicalPlan>> {
-    let rows = without_limits(rows)?;
+    let rows = more_rows(rows)?;
+    Ok(is_stable(&rows)?.then_some(rows))
+}
+
+/// More rows: those too that a limit would leave out of them, or a condition that isn't stable.
+fn more_rows(rows: &LogicalPlan) -> Result<LogicalPlan> {
+    let with_more = |[left, right]: [bool; 2]| {
+        let inputs = rows.inputs().into_iter().zip([left, right]);
+        let inputs = inputs.map(|(input, more)| match more {
+            true => more_rows(input),
+            false => Ok(input.clone()),
+        });
+        rows.with_new_exprs(rows.expressions(), inputs.collect::<Result<Vec<_>>>()?)
+    };
+    match rows {
+        LogicalPlan::Limit(limit) => more_rows(&limit.input),
+        LogicalPlan::Sort(sort) => more_rows(&sort.input),
+        LogicalPlan::Filter(filter) => {
+            let mut stable = Vec::new();
+            for condition in split_conjunction(&filter.predicate) {
+                if is_stable_value(condition)? {
+                    stable.push(condition.clone());
+                }
+            }
+            let input = LogicalPlanBuilder::from(more_rows(&filter.input)?);
+            match conjunction(stable) {
+                Some(condition) => input.filter(condition)?.build(),
+                None => input.build(),
+            }
+        }
+        LogicalPlan::Projection(_) | LogicalPlan::SubqueryAlias(_) | LogicalPlan::Distinct(_) => {
+            with_more([true, true])
+        }
+        // Rows that had no partner might have one among more.
+        LogicalPlan::Join(join) => match join.join_type {
+            JoinType::Inner => with_more([true, true]),
+            JoinType::Left | JoinType::LeftSemi | JoinType::LeftAnti => with_more([true, false]),
+            JoinType::Right => with_more([false, true]),
+            _ => Ok(rows.clone()),
+        },
+        _ => Ok::<_, DataFusionError>(rows.clone()),
+    }
+}
+
+/// Whether a plan has the same rows each time.
+fn is_stable(plan: &LogicalPlan) -> Result<bool> {
     let mut is_stable = true;
-    rows.apply_with_subqueries(|node| {
+    plan.apply_with_subqueries(|node| {
         is_stable &= !matches!(node, LogicalPlan::Limit(_));
         node.apply_expressions(|expr| {
-            is_stable &= !expr.is_volatile();
+            is_stable &= !is_volatile(expr)?;
             Ok(TreeNodeRecursion::Continue)
         })
     })?;
-    Ok(is_stable.then_some(rows))
+    Ok(is_stable)
 }
 
-/// More rows: those that a limit would leave out of them too.
-fn without_limits(rows: &LogicalPlan) -> Result<LogicalPlan> {
-    match rows {
-        LogicalPlan::Limit(limit) => without_limits(&limit.input),
-        LogicalPlan::Projection(_)
-        | LogicalPlan::Filter(_)
-        | LogicalPlan::Sort(_)
-        | LogicalPlan::SubqueryAlias(_) => {
-            let inputs = rows.inputs().into_iter().map(without_limits);
-            let inputs = inputs.collect::<Result<Vec<_>>>()?;
-            rows.with_new_exprs(rows.expressions(), inputs)
+fn is_stable_value(expr: &Expr) -> Result<bool> {
+    let mut stable = !is_volatile(expr)?;
+    expr.apply(|expr| {
+        if let Some(subquery) = subquery_of(expr) {
+            stable &= is_stable(&subquery.subquery)?;
         }
-        _ => Ok::<_, DataFusionError>(rows.clone()),
-    }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok(stable)
+}
+
+/// Whether an expression has another value each time; DataFusion is only told so of [`NULLABLE`].
+fn is_volatile(expr: &Expr) -> Result<bool> {
+    expr.exists(|expr| {
+        let is_nullable =
+            matches!(expr, Expr::ScalarFunction(call) if call.func.name() == NULLABLE);
+        Ok(!is_nullable && expr.is_volatile_node())
+    })
 }

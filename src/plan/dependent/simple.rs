@@ -34,10 +34,19 @@ pub(super) fn is_simple(
         return Ok(true);
     }
     // What is read of rows further away would be taken for theirs.
-    if reads_outer_beyond(subquery, around)? {
+    if reads_outer_beyond(subquery, around)? || place == Place::From && !is_lateral(subquery) {
         return Ok(false);
     }
     Form { place, is_theirs: &is_theirs }.is_simple(subquery, place != Place::Value)
+}
+
+/// Whether DataFusion's rule finds the subquery: where columns of it are left out, it doesn't.
+fn is_lateral(plan: &LogicalPlan) -> bool {
+    match plan {
+        LogicalPlan::Subquery(_) => true,
+        LogicalPlan::SubqueryAlias(alias) => matches!(&*alias.input, LogicalPlan::Subquery(_)),
+        _ => false,
+    }
 }
 
 /// Whether the nodes of a subquery, not those of subqueries in it, read of other rows than `around`.

@@ -3,6 +3,8 @@
 //! - `x BETWEEN SYMMETRIC a AND b`: the first bound is marked as an argument of [`SYMMETRIC`];
 //! - `interval(0) '1.6 s'`: `interval '1.6 s' second(0)`;
 //! - `trim(leading from x)`: the blank that is meant;
+//! - `ROLLUP ((x)::date)`: the item in parentheses, without which `(x)` would be one;
+//! - `current_schema`: its call;
 //! - `x LIKE ANY (…)`, `x NOT ILIKE ALL (…)`: their operators, `~~` and `!~~*`.
 //!
 //! Every token keeps the place in the text that it was written at.
@@ -26,6 +28,7 @@ pub(super) fn known(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
             written.get(place + offset).map(|at| super::keyword(&tokens[*at].token))
         };
         let is = |offset: usize, expected: &str| word(offset).is_some_and(|word| word == expected);
+        let opens = written.get(place + 1).is_some_and(|at| tokens[*at].token == Token::LParen);
         let before = place.checked_sub(1).map(|place| written[place]);
         match super::keyword(&tokens[*index].token).as_str() {
             "BETWEEN" if is(1, "SYMMETRIC") => {
@@ -65,6 +68,17 @@ pub(super) fn known(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
                     insertions.extend(behind);
                 }
             }
+            "ROLLUP" | "CUBE" | "SETS" if opens => {
+                insertions.extend(enclosed_items(&tokens, &written[place + 1..]));
+            }
+            "CURRENT_SCHEMA" => {
+                let is_name = before.is_some_and(|at| {
+                    tokens[at].token == Token::Period || super::keyword(&tokens[at].token) == "AS"
+                });
+                if !opens && !is_name {
+                    insertions.extend([(index + 1, Token::LParen), (index + 1, Token::RParen)]);
+                }
+            }
             // Of blanks, if nothing else is written.
             "LEADING" | "TRAILING" | "BOTH" if is(1, "FROM") => {
                 insertions.push((written[place + 1], Token::SingleQuotedString(" ".to_owned())));
@@ -73,6 +87,40 @@ pub(super) fn known(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
         }
     }
     inserted(tokens, insertions)
+}
+
+/// Parentheses around the items of a list in parentheses that begin with one which ends before they do.
+fn enclosed_items(tokens: &[TokenWithSpan], list: &[usize]) -> Vec<Insertion> {
+    let mut enclosed = Vec::new();
+    let mut item = 1;
+    while let Some(end) = end_of(tokens, list, item, true) {
+        let first = list[item];
+        if tokens[first].token == Token::LParen
+            && end_of(tokens, list, item + 1, false).is_some_and(|closed| closed + 1 < end)
+        {
+            enclosed.extend([(first, Token::LParen), (list[end], Token::RParen)]);
+        }
+        if tokens[list[end]].token != Token::Comma {
+            break;
+        }
+        item = end + 1;
+    }
+    enclosed
+}
+
+/// Where the bracket that is open at a place is closed, or the item of a list in it ends.
+fn end_of(tokens: &[TokenWithSpan], list: &[usize], place: usize, is_item: bool) -> Option<usize> {
+    let mut depth = 0_usize;
+    for (at, index) in list.iter().enumerate().skip(place) {
+        match tokens[*index].token {
+            Token::LParen | Token::LBracket => depth += 1,
+            Token::RParen | Token::RBracket if depth == 0 => return Some(at),
+            Token::RParen | Token::RBracket => depth -= 1,
+            Token::Comma if depth == 0 && is_item => return Some(at),
+            _ => {}
+        }
+    }
+    None
 }
 
 /// Where the AND behind the first bound is: outside of brackets and of CASE.
@@ -149,6 +197,11 @@ mod tests {
             ("t like 'any'", "t like 'any'".to_owned()),
             ("interval(0) '1 s'", "interval    '1 s'second(0)".to_owned()),
             ("trim(leading from t)", "trim(leading ' 'from t)".to_owned()),
+            ("rollup ((a)::date, (b, c), (d))", "rollup (((a)::date), (b, c), (d))".to_owned()),
+            ("cube ((a) + 1)", "cube (((a) + 1))".to_owned()),
+            ("grouping sets ((), (a))", "grouping sets ((), (a))".to_owned()),
+            ("select current_schema, x", "select current_schema(), x".to_owned()),
+            ("current_schema() as current_schema", "current_schema() as current_schema".to_owned()),
         ] {
             assert_eq!(known_as(text), expected, "{text}");
         }
