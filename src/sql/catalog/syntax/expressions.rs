@@ -51,11 +51,8 @@ pub(super) fn rewrite_expr(expr: &mut Expr, context: &Context<'_>) -> Result<(),
             mark_array_literals(results.chain(else_result.as_deref_mut()).collect());
         }
         Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
-            if let Some(escape) = escape_char.take().and_then(|value| value.value.into_string())
-                && escape != "\\"
-            {
-                let args = vec![take(pattern), text(&escape)];
-                **pattern = call("canon_escaped_pattern", args);
+            if let Some(escape) = escape_char.take() {
+                **pattern = call("like_escape", vec![take(pattern), Expr::Value(escape)]);
             }
         }
         // Of BETWEEN SYMMETRIC, which has its turn after its operands.
