@@ -61,6 +61,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast;
 
+pub(crate) use configuration::known_settings;
 pub use error::CatalogError;
 pub(crate) use functions::server_version;
 pub(crate) use labels::{folded, label_of};
