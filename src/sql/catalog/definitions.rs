@@ -33,7 +33,14 @@ pub(super) struct ColumnDefinition {
 }
 
 /// The system columns that clients ask of tables; `SELECT *` doesn't show them.
-pub(super) const SYSTEM_COLUMNS: [(&str, &str); 2] = [("tableoid", "oid"), ("xmin", "xid")];
+pub(super) const SYSTEM_COLUMNS: [(&str, &str); 6] = [
+    ("tableoid", "oid"),
+    ("xmin", "xid"),
+    ("xmax", "xid"),
+    ("cmin", "cid"),
+    ("cmax", "cid"),
+    ("ctid", "tid"),
+];
 
 /// All of them, `pg_catalog` before `information_schema`, by name.
 pub(super) fn all() -> &'static [Definition] {
@@ -127,7 +134,7 @@ mod tests {
         assert_eq!(all().len(), lines);
         let class = named("pg_catalog", "pg_class").expect("pg_class is defined");
         assert_eq!((class.oid, class.kind), (1259, "r"));
-        assert_eq!(class.columns.len() + 2, class.arrow.fields().len());
+        assert_eq!(class.columns.len() + SYSTEM_COLUMNS.len(), class.arrow.fields().len());
         assert!(named("information_schema", "columns").is_some());
     }
 
