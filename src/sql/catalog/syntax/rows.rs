@@ -18,6 +18,7 @@ pub(super) fn array_function(name: &str) -> Option<&'static str> {
         "generate_subscripts" => "canon_generate_subscripts",
         "_pg_expandarray" => "canon_pg_expandarray",
         "pg_partition_ancestors" => "canon_pg_partition_ancestors",
+        "pg_listening_channels" => "canon_pg_listening_channels",
         "aclexplode" => "canon_aclexplode",
         other => return row_functions::array_function(other),
     })
