@@ -57,10 +57,6 @@ impl Binder<'_> {
                 plain_string(&mut value.value);
                 Ok(Found::default())
             }
-            Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
-                escape_by_backslash(pattern, escape_char);
-                self.resolve_children(expr, scope, clause)
-            }
             Expr::BinaryOp { left, op: BinaryOperator::At, right } => {
                 let hint = major_of(left, right);
                 let position = self.position_of(expr);
@@ -412,32 +408,6 @@ fn plain_string(value: &mut Value) {
     if let Value::UnicodeStringLiteral(text) | Value::EscapedStringLiteral(text) = value {
         *value = Value::SingleQuotedString(std::mem::take(text));
     }
-}
-
-/// A constant pattern with an escape character of its own, written with the usual one: the planner
-/// knows the backslash only.
-fn escape_by_backslash(pattern: &mut Expr, escape_char: &mut Option<ValueWithSpan>) {
-    let Expr::Value(ValueWithSpan { value, .. }) = pattern else { return };
-    plain_string(value);
-    let Value::SingleQuotedString(text) = value else { return };
-    let Some(ValueWithSpan { value: Value::SingleQuotedString(escape), .. }) = escape_char else {
-        return;
-    };
-    let escape = escape.chars().next();
-    let mut rewritten = String::with_capacity(text.len());
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        match c {
-            c if Some(c) == escape => {
-                rewritten.push('\\');
-                rewritten.extend(chars.next());
-            }
-            '\\' => rewritten.push_str("\\\\"),
-            c => rewritten.push(c),
-        }
-    }
-    *text = rewritten;
-    *escape_char = None;
 }
 
 /// Forms that the parser gives as calls and the planner knows itself.

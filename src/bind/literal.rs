@@ -1,6 +1,8 @@
 //! Spellings of literals that the planner doesn't know, in those that it does.
 
-use datafusion::sql::sqlparser::ast::{Expr, Value};
+use datafusion::sql::sqlparser::ast::{Expr, Value, ValueWithSpan};
+
+use crate::sql::ast::call;
 
 /// `U&'…'` as a plain text; `LIKE … ESCAPE 'x'` with the backslash as its escape.
 pub(crate) fn simplify(expr: &mut Expr) {
@@ -11,18 +13,38 @@ pub(crate) fn simplify(expr: &mut Expr) {
             }
         }
         Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
-            let escape = match escape_char.as_ref().map(|escape| &escape.value) {
-                Some(Value::SingleQuotedString(text)) => text.clone(),
-                _ => return,
-            };
-            if let Expr::Value(value) = &mut **pattern
-                && let Value::SingleQuotedString(text) = &mut value.value
-            {
-                *text = with_backslashes(text, &escape);
-                *escape_char = None;
+            if let Some(escape) = escape_char.take() {
+                escape_by_backslash(pattern, escape);
             }
         }
         _ => {}
+    }
+}
+
+/// A pattern with an escape of its own, written with the usual one: the planner knows the backslash
+/// only. What isn't a constant is written so when it is known.
+fn escape_by_backslash(pattern: &mut Expr, escape: ValueWithSpan) {
+    let rewritten = match (&*pattern, text_of(&escape.value)) {
+        (Expr::Value(value), Some(escape)) if escape.chars().count() < 2 => {
+            text_of(&value.value).map(|text| with_backslashes(text, escape))
+        }
+        _ => None,
+    };
+    *pattern = match rewritten {
+        Some(rewritten) => Expr::value(Value::SingleQuotedString(rewritten)),
+        None => {
+            let given = std::mem::replace(pattern, Expr::value(Value::Null));
+            call("like_escape", vec![given, Expr::Value(escape)])
+        }
+    };
+}
+
+fn text_of(value: &Value) -> Option<&str> {
+    match value {
+        Value::SingleQuotedString(text)
+        | Value::EscapedStringLiteral(text)
+        | Value::UnicodeStringLiteral(text) => Some(text),
+        _ => None,
     }
 }
 

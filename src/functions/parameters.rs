@@ -16,7 +16,8 @@ use datafusion::logical_expr::{Between, Case, Expr, ExprSchemable, Limit, Logica
 use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use super::{quoted, rows};
-use crate::sql::types::{PG_TYPE_KEY, PgType};
+use crate::sql::catalog::signatures;
+use crate::sql::types::{PG_TYPE_KEY, PgType, SystemForm};
 
 /// Parameters of one statement: as many as a Bind message can have.
 const PARAMETERS_MAX: usize = 65_535;
@@ -98,6 +99,7 @@ pub(crate) fn field_of(pg_type: &PgType) -> FieldRef {
     let told = match pg_type {
         PgType::Json => Some("json"),
         PgType::Jsonb => Some("jsonb"),
+        PgType::Oid => Some("oid"),
         _ => None,
     };
     let told = told.map(|name| (PG_TYPE_KEY.to_owned(), name.to_owned()));
@@ -275,10 +277,7 @@ fn told_by(expr: &Expr, schema: &DFSchema) -> Told {
     let is = |expr: &Expr, pg_type: &PgType| parameter(expr).map(|it| (it, field_of(pg_type)));
     let one = |told: Option<(usize, FieldRef)>| told.into_iter().collect();
     match expr {
-        // A name is what clients send for an object, whatever it is cast to.
-        Expr::Cast(cast) if !names_object(&cast.field) => {
-            one(parameter(&cast.expr).map(|it| (it, Arc::clone(&cast.field))))
-        }
+        Expr::Cast(cast) => one(parameter(&cast.expr).map(|it| (it, Arc::clone(&cast.field)))),
         Expr::Not(inner)
         | Expr::IsTrue(inner)
         | Expr::IsFalse(inner)
@@ -352,10 +351,6 @@ fn own_type(expr: &Expr, schema: &DFSchema) -> Option<FieldRef> {
     }
 }
 
-fn names_object(field: &Field) -> bool {
-    field.metadata().get(PG_TYPE_KEY).is_some_and(|name| name.starts_with("reg"))
-}
-
 fn told_by_call(name: &str, args: &[Expr], schema: &DFSchema) -> Told {
     if !args.iter().any(|arg| parameter(arg).is_some()) {
         return Vec::new();
@@ -374,14 +369,16 @@ fn told_by_call(name: &str, args: &[Expr], schema: &DFSchema) -> Told {
         | ("array_prepend", [item, array]) => return told_by_membership(array, item, schema),
         _ => {}
     }
-    let types: Vec<DataType> = args
+    let fields: Vec<Option<FieldRef>> = args.iter().map(|arg| own_type(arg, schema)).collect();
+    let types: Vec<DataType> = fields
         .iter()
-        .map(|arg| own_type(arg, schema).map_or(DataType::Null, |field| field.data_type().clone()))
+        .map(|field| field.as_ref().map_or(DataType::Null, |field| field.data_type().clone()))
         .collect();
     let argument = |(index, arg): (usize, &Expr)| {
         let number = parameter(arg)?;
         let told = argument(name, index, args.len()).or_else(|| rows::taken(name, &types, index));
-        Some((number, field_of(&told?)))
+        let told = told.map(|told| field_of(&told));
+        Some((number, told.or_else(|| signatures::taken(name, &fields, index))?))
     };
     args.iter().enumerate().filter_map(argument).collect()
 }
@@ -487,6 +484,11 @@ fn operand(op: &BinaryOperator, other: &Field, side: Side) -> Option<PgType> {
         }
         (Op::Multiply, PgType::Interval) => Some(PgType::Float8),
         (Op::Divide, PgType::Interval) if side == Side::Right => Some(PgType::Float8),
+        // No operator takes objects but as their OIDs.
+        (_, PgType::Regclass | PgType::Regtype | PgType::Regproc) => Some(PgType::Oid),
+        (_, PgType::System(system)) if system.form == SystemForm::ObjectName => Some(PgType::Oid),
+        // It has no operators of its own.
+        (_, PgType::Varchar) => Some(PgType::Text),
         (_, PgType::Int4) => Some(PgType::Int4),
         _ => None,
     }

@@ -22,6 +22,10 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
     RowFunction { name: "quote_ident", overloads: &[
         Overload::new(&[Kind::Text], rows::text, |args| Ok(Value::text(quoted_identifier(args[0].str())))),
     ] },
+    // What LIKE … ESCAPE is, where the pattern or the escape isn't a constant.
+    RowFunction { name: "like_escape", overloads: &[
+        Overload::new(&[Kind::Text, Kind::Text], rows::text, like_escape),
+    ] },
     RowFunction { name: "quote_literal", overloads: &[
         Overload::new(&[Kind::Any], rows::text, |args| Ok(Value::text(quoted_literal(&output(&args[0]))))),
     ] },
@@ -304,6 +308,29 @@ fn character(code: i64) -> Outcome {
         },
         Err(_) => Err(too_large(format!("requested character too large for encoding: {code}"))),
     }
+}
+
+/// A pattern of LIKE with its own escape, as one that escapes by a backslash.
+fn like_escape(args: &[Value<'_>]) -> Outcome {
+    let mut letters = args[1].str().chars();
+    let (escape, rest) = (letters.next(), letters.next());
+    if rest.is_some() {
+        let error = FunctionError::new("22025", "invalid escape string");
+        return Err(error.with_hint("Escape string must be empty or one character."));
+    }
+    let mut rewritten = String::new();
+    let mut letters = args[0].str().chars();
+    while let Some(letter) = letters.next() {
+        match letter {
+            letter if Some(letter) == escape => {
+                rewritten.push('\\');
+                rewritten.extend(letters.next());
+            }
+            '\\' => rewritten.push_str("\\\\"),
+            letter => rewritten.push(letter),
+        }
+    }
+    Ok(Value::text(rewritten))
 }
 
 /// Quoted where it isn't a plain lower-case name.

@@ -119,6 +119,7 @@ fn columns_of(
             return Err("unnest of several arrays without names for its columns".to_owned());
         }
         "unnest" => args.into_iter().map(|array| Column::of_items(array, None, relation)).collect(),
+        "_pg_expandarray" => subscripted(args),
         "json_each" => members(args, "json_each_keys", "json_each_values", Some(DataType::JSON)),
         "json_each_text" => members(args, "json_each_keys", "json_each_texts", None),
         "jsonb_each" => {
@@ -130,6 +131,17 @@ fn columns_of(
         }
         _ => return Ok(None),
     }))
+}
+
+/// `_pg_expandarray`: a row for each item of an array, with its number.
+fn subscripted(args: Vec<Expr>) -> Vec<Column> {
+    let with_number = |array: Expr| {
+        let number =
+            as_type(unnest(call("ordinality", vec![array.clone()])), Some(DataType::Int4(None)));
+        let numbers = Column { expr: number, array: Some(array.clone()), name: "n".to_owned() };
+        [Column::of_items(array, None, "x"), numbers]
+    };
+    args.into_iter().take(1).flat_map(with_number).collect()
 }
 
 /// `json_each`: a row for each member of an object.

@@ -1,12 +1,13 @@
 //! The settings of a session: which there are, what values they take, what SHOW prints.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use datafusion::common::ScalarValue;
 
 use crate::sql::SqlError;
+use crate::sql::catalog::known_settings;
 use crate::sql::timezone::TimeZone;
 use crate::sql::types::PgType;
 use crate::sql::value;
@@ -15,7 +16,7 @@ use crate::sql::value;
 pub const SERVER_VERSION: &str = "15.18";
 
 /// One setting that canon knows.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Setting {
     /// As Postgres writes it: `TimeZone`. Looked up in any case.
     pub name: &'static str,
@@ -32,6 +33,9 @@ pub struct Setting {
 pub enum Kind {
     /// Known from elsewhere; SET refuses.
     Fixed,
+    /// Of the server as a whole: who may set it, and when, as `pg_settings.context` has it. Nobody here
+    /// may.
+    Server(&'static str),
     Bool,
     /// Any of these words; the second list is understood, but not done.
     Word(&'static [&'static str], &'static [&'static str]),
@@ -68,9 +72,29 @@ const fn described(setting: Setting, description: &'static str) -> Setting {
     Setting { description, ..setting }
 }
 
-/// All settings in SHOW ALL's order. Besides what canon obeys there is what drivers and tools set
-/// at connection and what changes nothing here (`jit`, `work_mem`).
-pub static SETTINGS: &[Setting] = &[
+/// All settings: canon's own, and the others of Postgres, which tools ask for and which change
+/// nothing here.
+pub static SETTINGS: LazyLock<Vec<Setting>> = LazyLock::new(|| {
+    let is_own = |name: &str| OWN.iter().any(|own| own.name.eq_ignore_ascii_case(name));
+    let others = known_settings().filter(|known| !is_own(known.name)).map(|known| {
+        // Kept for as long as the process runs, as what is written below is.
+        setting(known.name, known.default().leak(), kind_of(known.context, known.vartype))
+    });
+    OWN.iter().cloned().chain(others).collect()
+});
+
+/// What values a setting takes that changes nothing.
+fn kind_of(context: &'static str, vartype: &str) -> Kind {
+    match (context, vartype) {
+        ("user", "bool") => Kind::Bool,
+        ("user", _) => Kind::Text,
+        (context, _) => Kind::Server(context),
+    }
+}
+
+/// Those that canon obeys, and what drivers and tools set at connection and what changes nothing
+/// here (`jit`, `work_mem`).
+static OWN: &[Setting] = &[
     reported("application_name", "", Kind::Label),
     setting("array_nulls", "on", ON_OFF),
     setting("backslash_quote", "safe_encoding", Kind::Word(&["safe_encoding"], &["on", "off"])),
@@ -278,6 +302,7 @@ impl Setting {
     fn check(&self, value: &str, present: &str) -> Result<String, SqlError> {
         match self.kind {
             Kind::Fixed => Err(SqlError::FixedSetting { name: self.name.to_owned() }),
+            Kind::Server(context) => Err(self.denied(context)),
             Kind::Bool => self.bool(value),
             Kind::Word(done, known) => self.word(value, done, known),
             Kind::Integer(min, max) => self.integer(value, min, max),
@@ -313,6 +338,26 @@ impl Setting {
     fn invalid(&self, value: &str, hint: Option<&str>) -> SqlError {
         let hint = hint.map(str::to_owned);
         SqlError::InvalidSetting { name: self.name.to_owned(), value: value.to_owned(), hint }
+    }
+
+    /// That a session can't set it, in the words that Postgres has for each of the contexts.
+    fn denied(&self, context: &str) -> SqlError {
+        let name = self.name;
+        let (sqlstate, message) = match context {
+            "superuser" | "superuser-backend" => {
+                ("42501", format!("permission denied to set parameter \"{name}\""))
+            }
+            "postmaster" => {
+                let when = "cannot be changed without restarting the server";
+                ("55P02", format!("parameter \"{name}\" {when}"))
+            }
+            "backend" => {
+                ("55P02", format!("parameter \"{name}\" cannot be set after connection start"))
+            }
+            "sighup" => ("55P02", format!("parameter \"{name}\" cannot be changed now")),
+            _ => ("55P02", format!("parameter \"{name}\" cannot be changed")),
+        };
+        SqlError::Refused { sqlstate, message, hint: None, position: None }
     }
 
     fn unsupported(&self, value: &str, hint: &str) -> SqlError {
@@ -587,7 +632,8 @@ mod tests {
 
     #[test]
     fn every_default_is_a_valid_value() {
-        for setting in SETTINGS.iter().filter(|setting| !matches!(setting.kind, Kind::Fixed)) {
+        let is_settable = |kind| !matches!(kind, Kind::Fixed | Kind::Server(_));
+        for setting in SETTINGS.iter().filter(|setting| is_settable(setting.kind)) {
             assert_eq!(
                 setting.check(setting.default, setting.default).as_deref(),
                 Ok(setting.default),

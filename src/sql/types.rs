@@ -66,12 +66,14 @@ pub enum SystemForm {
     ObjectName,
     /// An address of the internet, perhaps with the length of its network's part.
     Address,
+    /// A place in the write-ahead log: `16/B374D848`.
+    Position,
     Text,
 }
 
 /// Those of which the catalogue's relations have columns, and those that casts name.
-static SYSTEM_TYPES: [SystemType; 20] = {
-    use SystemForm::{Address, Number, ObjectName, Text};
+static SYSTEM_TYPES: [SystemType; 24] = {
+    use SystemForm::{Address, Number, ObjectName, Position, Text};
     const fn of(
         name: &'static str,
         oid: u32,
@@ -82,6 +84,7 @@ static SYSTEM_TYPES: [SystemType; 20] = {
         SystemType { name, oid, array_oid, size, form }
     }
     [
+        of("tid", 27, 1010, 6, Text),
         of("xid", 28, 1011, 4, Number),
         of("cid", 29, 1012, 4, Number),
         of("pg_node_tree", 194, 0, -1, Text),
@@ -93,7 +96,8 @@ static SYSTEM_TYPES: [SystemType; 20] = {
         of("regoper", 2203, 2208, 4, ObjectName),
         of("regoperator", 2204, 2209, 4, ObjectName),
         of("anyarray", 2277, 0, -1, Text),
-        of("pg_lsn", 3220, 3221, 8, Text),
+        of("txid_snapshot", 2970, 2949, -1, Text),
+        of("pg_lsn", 3220, 3221, 8, Position),
         of("pg_ndistinct", 3361, 0, -1, Text),
         of("pg_dependencies", 3402, 0, -1, Text),
         of("regconfig", 3734, 3735, 4, ObjectName),
@@ -101,6 +105,8 @@ static SYSTEM_TYPES: [SystemType; 20] = {
         of("regnamespace", 4089, 4090, 4, ObjectName),
         of("regrole", 4096, 4097, 4, ObjectName),
         of("regcollation", 4191, 4192, 4, ObjectName),
+        of("pg_snapshot", 5038, 5039, -1, Text),
+        of("xid8", 5069, 271, 8, Text),
         of("pg_mcv_list", 5017, 0, -1, Text),
     ]
 };
@@ -108,6 +114,13 @@ static SYSTEM_TYPES: [SystemType; 20] = {
 impl SystemType {
     fn named(name: &str) -> Option<&'static SystemType> {
         SYSTEM_TYPES.iter().find(|it| it.name == name)
+    }
+
+    /// One of them, or an array of one.
+    fn of_oid(oid: u32) -> Option<PgType> {
+        let own = SYSTEM_TYPES.iter().find(|it| it.oid == oid).map(PgType::System);
+        let array = || SYSTEM_TYPES.iter().find(|it| it.array_oid == oid && oid != 0);
+        own.or_else(|| array().map(|item| PgType::Array(Box::new(PgType::System(item)))))
     }
 }
 
@@ -330,6 +343,8 @@ impl PgType {
         ];
         let scalar = SCALARS.iter().find(|scalar| scalar.oid() == oid);
         let array = || SCALARS.iter().find(|scalar| scalar.array_oid() == oid);
-        scalar.cloned().or_else(|| array().map(|item| PgType::Array(Box::new(item.clone()))))
+        let known =
+            scalar.cloned().or_else(|| array().map(|it| PgType::Array(Box::new(it.clone()))));
+        known.or_else(|| SystemType::of_oid(oid))
     }
 }

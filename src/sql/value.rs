@@ -167,6 +167,11 @@ fn system_value(system: &SystemType, text: &str) -> Read<ScalarValue> {
             let address = text.trim().split('/').next().unwrap_or_default();
             address.parse::<IpAddr>().map_err(|_| invalid())?;
         }
+        SystemForm::Position => {
+            let is_half = |half: &str| u32::from_str_radix(half, 16).is_ok();
+            let halves = text.split_once('/').filter(|(high, low)| is_half(high) && is_half(low));
+            halves.ok_or_else(invalid)?;
+        }
         SystemForm::ObjectName | SystemForm::Text => {}
     }
     Ok(ScalarValue::Utf8(Some(text.to_owned())))

@@ -15,7 +15,7 @@ pub struct Worded {
 
 const PREFIX_HINT: &str = "No operator matches the given name and argument type. You might need to add an explicit type cast.";
 const CAST_HINT: &str = "No operator matches the given name and argument types. You might need to add explicit type casts.";
-const FUNCTION_HINT: &str = "No function matches the given name and argument types. You might need to add explicit type casts.";
+pub(super) const FUNCTION_HINT: &str = "No function matches the given name and argument types. You might need to add explicit type casts.";
 
 /// The fault behind the message of a planning error, if it is one of those known here.
 pub fn of_planning(message: &str) -> Option<Worded> {

@@ -1,5 +1,6 @@
 //! Bound values to scalars, from either format.
 
+use std::net::IpAddr;
 use std::str;
 
 use bytes::Bytes;
@@ -10,7 +11,7 @@ use super::frame;
 use crate::error::QueryError;
 use crate::session::{Format, SessionError};
 use crate::sql::timezone::TimeZone;
-use crate::sql::types::{PgType, SystemForm};
+use crate::sql::types::{PgType, SystemForm, SystemType};
 use crate::sql::value::{self, Fault, Read};
 
 const EPOCH_DAYS: i32 = 10_957;
@@ -90,22 +91,57 @@ fn binary(pg_type: &PgType, bytes: &[u8], zone: &TimeZone) -> Read<ScalarValue> 
         },
         // Items are of one type.
         PgType::Array(item) => array(&value::of_scale(item, ITEM_SCALE), bytes, zone)?,
-        PgType::Regclass | PgType::Regtype | PgType::Regproc => {
-            ScalarValue::Utf8(Some(u32::from_be_bytes(fixed(bytes)?).to_string()))
-        }
+        PgType::Regclass | PgType::Regtype | PgType::Regproc => object(bytes)?,
         PgType::Int2Vector | PgType::OidVector => vector(pg_type, bytes, zone)?,
-        PgType::System(system) if system.form == SystemForm::Number => {
-            ScalarValue::Int64(Some(u32::from_be_bytes(fixed(bytes)?).into()))
-        }
+        PgType::System(system) => system_value(system, pg_type, bytes, zone)?,
         // These have the bytes of their text.
         PgType::Text
         | PgType::Varchar
         | PgType::Name
         | PgType::Char
         | PgType::Json
-        | PgType::System(_)
         | PgType::Unknown => value::from_text(pg_type, Some(text(bytes)?), zone)?,
     })
+}
+
+/// An object's OID, in the digits that stand for its name.
+fn object(bytes: &[u8]) -> Read<ScalarValue> {
+    Ok(ScalarValue::Utf8(Some(u32::from_be_bytes(fixed(bytes)?).to_string())))
+}
+
+fn system_value(
+    system: &SystemType,
+    pg_type: &PgType,
+    bytes: &[u8],
+    zone: &TimeZone,
+) -> Read<ScalarValue> {
+    match system.form {
+        SystemForm::Number => {
+            Ok(ScalarValue::Int64(Some(u32::from_be_bytes(fixed(bytes)?).into())))
+        }
+        SystemForm::ObjectName => object(bytes),
+        SystemForm::Address => Ok(ScalarValue::Utf8(Some(address(bytes)?))),
+        SystemForm::Position => {
+            let position = u64::from_be_bytes(fixed(bytes)?);
+            let text = format!("{:X}/{:X}", position >> 32, position & u64::from(u32::MAX));
+            Ok(ScalarValue::Utf8(Some(text)))
+        }
+        SystemForm::Text => value::from_text(pg_type, Some(text(bytes)?), zone),
+    }
+}
+
+/// Family, bits of the network, whether it is a network, length and bytes of the address.
+///
+/// Source: PostgreSQL `src/backend/utils/adt/network.c`, `network_recv`.
+fn address(bytes: &[u8]) -> Read<String> {
+    let [_family, bits, _is_network, _length, octets @ ..] = bytes else { return Err(malformed()) };
+    let address = match octets.len() {
+        4 => IpAddr::from(fixed::<4>(octets)?),
+        16 => IpAddr::from(fixed::<16>(octets)?),
+        _ => return Err(malformed()),
+    };
+    let whole = usize::from(*bits) == octets.len() * 8;
+    Ok(if whole { address.to_string() } else { format!("{address}/{bits}") })
 }
 
 /// The first byte of a jsonb, in front of its text.

@@ -11,6 +11,7 @@ mod clickhouse_server;
 mod clients;
 mod control;
 mod definitions;
+mod descriptions;
 mod endless;
 mod examples;
 mod explain;

@@ -17,6 +17,7 @@ use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Operator,
 
 use super::error::CatalogError;
 use super::functions::{Value, parse_array};
+use super::signatures;
 use super::syntax::UNTYPED;
 use super::typing::{
     field_of, holds_rows, is_reg, is_vector, list_of, pg_type_of, tag_of, type_name,
@@ -30,6 +31,7 @@ use crate::sql::value;
 #[derive(Debug, Clone)]
 pub(super) struct RegCasts {
     pub(super) to_reg: Arc<ScalarUDF>,
+    pub(super) to_regs: Arc<ScalarUDF>,
     pub(super) from_reg: Arc<ScalarUDF>,
     pub(super) from_regs: Arc<ScalarUDF>,
 }
@@ -129,15 +131,10 @@ fn rewrite(expr: Expr, schema: &DFSchema, casts: &Casts<'_>) -> Result<Transform
                 .into_iter()
                 .map(|(when, then)| Ok((Box::new(meet(*when, &operand, schema, casts)?), then)));
             let arms = arms.collect::<Result<Vec<_>>>()?;
-            let results = arms.iter().map(|(_, then)| then.as_ref());
-            let results: Vec<_> = results.chain(else_expr.as_deref()).cloned().collect();
-            let case = Expr::Case(Case::new(Some(operand), arms, else_expr));
-            Transformed::yes(as_branches(case, &results, schema)?)
+            let case = Case::new(Some(operand), arms, else_expr);
+            Transformed::yes(as_its_results(case, schema)?)
         }
-        Expr::Case(case) => {
-            let results: Vec<_> = results_of(&case).cloned().collect();
-            Transformed::yes(as_branches(Expr::Case(case), &results, schema)?)
-        }
+        Expr::Case(case) => Transformed::yes(as_its_results(case, schema)?),
         Expr::ScalarSubquery(subquery) => {
             let tag = tag_of(subquery.subquery.schema().field(0)).map(str::to_owned);
             let scalar = Expr::ScalarSubquery(subquery);
@@ -150,22 +147,61 @@ fn rewrite(expr: Expr, schema: &DFSchema, casts: &Casts<'_>) -> Result<Transform
             }
         }
         Expr::Cast(Cast { expr, field }) => Transformed::yes(cast(*expr, &field, schema, casts)?),
+        Expr::Placeholder(Placeholder { id, field: Some(field) }) if names_objects(&field) => {
+            Transformed::yes(named_by_parameter(id, &field, schema, casts)?)
+        }
         Expr::ScalarFunction(ScalarFunction { func, args }) => {
             let args = function_arguments(func.name(), args, schema, casts)?;
-            let results = match func.name() {
-                "coalesce" | "greatest" | "least" => args.clone(),
-                "nullif" => args.first().cloned().into_iter().collect(),
-                _ => Vec::new(),
+            let (branches, gives) = match func.name() {
+                "coalesce" | "greatest" | "least" => (args.as_slice(), Gives::One),
+                "nullif" => (args.get(..1).unwrap_or_default(), Gives::One),
+                "make_array" => (args.as_slice(), Gives::Array),
+                _ => (&[][..], Gives::One),
             };
+            let branches = branches.to_vec();
             let call = Expr::ScalarFunction(ScalarFunction { func, args });
-            Transformed::yes(as_branches(call, &results, schema)?)
+            let branches: Vec<&Expr> = branches.iter().collect();
+            Transformed::yes(as_branches(call, &branches, gives, schema)?)
         }
         other => Transformed::no(other),
     })
 }
 
+/// Whether a type's values, or their items, are written as the names of objects.
+fn names_objects(field: &Field) -> bool {
+    tag_of(field).is_some_and(|tag| is_reg(tag.trim_start_matches('_')))
+}
+
+/// A parameter whose value is the name of an object, or its OID in digits: a text until it is run,
+/// when the session tells which object has the name.
+fn named_by_parameter(
+    id: String,
+    field: &FieldRef,
+    schema: &DFSchema,
+    casts: &Casts<'_>,
+) -> Result<Expr> {
+    let sent = if matches!(field.data_type(), DataType::List(_)) { "_text" } else { "text" };
+    let name = Expr::Placeholder(Placeholder { id, field: Some(field_of(sent)) });
+    cast(name, field, schema, casts)
+}
+
 fn is_date(expr: &Expr, schema: &DFSchema) -> bool {
     expr.get_type(schema).is_ok_and(|data_type| data_type == DataType::Date32)
+}
+
+/// What an expression makes of its branches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Gives {
+    One,
+    Array,
+}
+
+/// A CASE in the type of its results, of which Postgres looks at that of ELSE first.
+fn as_its_results(case: Case, schema: &DFSchema) -> Result<Expr> {
+    let otherwise = case.else_expr.as_deref().cloned();
+    let results: Vec<Expr> = results_of(&case).cloned().collect();
+    let branches: Vec<&Expr> = otherwise.iter().chain(&results).collect();
+    as_branches(Expr::Case(case), &branches, Gives::One, schema)
 }
 
 fn results_of(case: &Case) -> impl Iterator<Item = &Expr> {
@@ -229,35 +265,36 @@ fn as_text(expr: Expr, schema: &DFSchema, casts: &Casts<'_>) -> Result<Expr> {
     cast(expr, &field_of("text"), schema, casts)
 }
 
-/// An expression whose value is that of one of its branches, in their Postgres type where they
-/// share one that Arrow's type doesn't tell. Literals take the type of the other branches.
-fn as_branches(expr: Expr, results: &[Expr], schema: &DFSchema) -> Result<Expr> {
-    let mut shared: Option<String> = None;
-    for result in results.iter().filter(|result| !is_literal(result)) {
-        let (_, field) = result.to_field(schema)?;
-        if field.data_type().is_null() {
-            continue;
-        }
-        match (tag_of(&field), &shared) {
-            (None, _) => return Ok(expr),
-            (Some(tag), Some(known)) if tag != known => return Ok(expr),
-            (Some(tag), _) => shared = Some(tag.to_owned()),
-        }
-    }
-    Ok(match shared {
-        Some(tag) => Expr::Cast(Cast::new_from_field(Box::new(expr), field_of(&tag))),
-        None => expr,
+/// An expression whose value is that of one of its branches, or an array of theirs, in the type that
+/// Postgres takes them for. Literals take the type of the other branches.
+fn as_branches(expr: Expr, branches: &[&Expr], gives: Gives, schema: &DFSchema) -> Result<Expr> {
+    let Some(common) = common_type(branches, schema)? else { return Ok(expr) };
+    let common = match gives {
+        Gives::One => field_of(common),
+        Gives::Array => field_of(&format!("_{common}")),
+    };
+    // Where Arrow's type tells it, nothing is to be said but that a branch's own type isn't meant.
+    let is_known = tag_of(&common).is_none() && tag_of(&expr.to_field(schema)?.1).is_none();
+    Ok(match is_known {
+        true => expr,
+        false => Expr::Cast(Cast::new_from_field(Box::new(expr), common)),
     })
 }
 
-/// A text of no type yet, or a whole number: an OID where it stands beside one.
-fn is_literal(expr: &Expr) -> bool {
-    match expr {
-        Expr::Cast(Cast { expr, .. }) => {
-            matches!(expr.as_ref(), Expr::Literal(ScalarValue::Int64(_), _))
+/// The name in `pg_type` of the type of expressions that stand for one another.
+fn common_type(branches: &[&Expr], schema: &DFSchema) -> Result<Option<&'static str>> {
+    let mut names = Vec::new();
+    for branch in branches.iter().filter(|branch| !is_untyped(branch)) {
+        let (_, field) = branch.to_field(schema)?;
+        if !field.data_type().is_null() {
+            let tag = tag_of(&field).map(str::to_owned);
+            names.push(tag.unwrap_or_else(|| type_name(&pg_type_of(&field))));
         }
-        other => is_untyped(other),
     }
+    // A numeric has the places of each of its values.
+    let is_mixed = |common: &str| names.iter().any(|name| name != common);
+    let common = signatures::common_type(&names);
+    Ok(common.filter(|common| *common != "numeric" || !is_mixed(common)))
 }
 
 /// Operators whose sides take each other's type.
@@ -335,9 +372,10 @@ fn as_pattern(expr: Expr) -> Expr {
 fn cast(expr: Expr, target: &FieldRef, schema: &DFSchema, casts: &Casts<'_>) -> Result<Expr> {
     let tag = tag_of(target).unwrap_or_default().to_owned();
     if let Expr::Placeholder(Placeholder { id, field: None }) = expr {
-        // A name is what a client sends for one of the `reg…` types.
-        let field = if is_reg(&tag) { field_of("text") } else { Arc::clone(target) };
-        let typed = Expr::Placeholder(Placeholder { id, field: Some(field) });
+        if names_objects(target) {
+            return named_by_parameter(id, target, schema, casts);
+        }
+        let typed = Expr::Placeholder(Placeholder { id, field: Some(Arc::clone(target)) });
         return cast(typed, target, schema, casts);
     }
     let (_, source) = expr.to_field(schema)?;
@@ -359,6 +397,13 @@ fn cast(expr: Expr, target: &FieldRef, schema: &DFSchema, casts: &Casts<'_>) -> 
     }
     let from_text = is_text(source.data_type());
     let to_text = is_text(target.data_type());
+    if let (Expr::Literal(ScalarValue::Utf8(Some(text)), _), DataType::List(_)) =
+        (&expr, target.data_type())
+        && names_objects(target)
+    {
+        let names = array_literal(text, "_text", &DataType::Utf8)?;
+        return Ok(plain(call(&casts.regs.to_regs, vec![lit(names), lit(tag)])));
+    }
     if let (Expr::Literal(ScalarValue::Utf8(Some(text)), _), DataType::List(item)) =
         (&expr, target.data_type())
     {
@@ -409,6 +454,11 @@ fn cast(expr: Expr, target: &FieldRef, schema: &DFSchema, casts: &Casts<'_>) -> 
         let args = vec![expr, lit(tag)];
         return Ok(plain(call(&casts.regs.to_reg, args)));
     }
+    let from_texts =
+        matches!(source.data_type(), DataType::List(item) if is_text(item.data_type()));
+    if from_texts && tag.starts_with("_reg") {
+        return Ok(plain(call(&casts.regs.to_regs, vec![expr, lit(tag)])));
+    }
     if to_text && is_reg(&source_tag) {
         let args = vec![expr, lit(source_tag)];
         return Ok(plain(call(&casts.regs.from_reg, args)));
@@ -426,6 +476,13 @@ fn cast(expr: Expr, target: &FieldRef, schema: &DFSchema, casts: &Casts<'_>) -> 
     // As text an address has the length of its network's part, which it doesn't show alone.
     if to_text && source_tag == "inet" && tag != "inet" {
         return Ok(plain(call(&casts.regs.from_reg, vec![expr, lit(source_tag)])));
+    }
+    if to_text && let Some(texts) = texts_of_rows(source.data_type()) {
+        let text = call(texts, vec![expr]);
+        return Ok(match source.data_type() {
+            DataType::List(_) => plain(call(&casts.regs.from_reg, vec![text, lit("array")])),
+            _ => plain(text),
+        });
     }
     if to_text && is_vector(&source_tag) {
         return Ok(plain(array_to_string(expr, " ")));
@@ -501,7 +558,31 @@ fn function_arguments(
         }
         _ => {}
     }
+    let args = with_objects(name, args, schema, casts)?;
     Ok(args.into_iter().map(|arg| with_type(arg, "text")).collect())
+}
+
+/// Names of objects in a call, where the function takes objects: `pg_relation_size('orders')`.
+fn with_objects(
+    name: &str,
+    args: Vec<Expr>,
+    schema: &DFSchema,
+    casts: &Casts<'_>,
+) -> Result<Vec<Expr>> {
+    let type_of = |arg: &Expr| match is_untyped(arg) {
+        true => None,
+        false => arg.to_field(schema).ok().map(|(_, field)| field),
+    };
+    let fields: Vec<Option<FieldRef>> = args.iter().map(type_of).collect();
+    let object = |(index, arg): (usize, Expr)| {
+        let may_name = fields[index].as_ref().is_none_or(|field| is_text(field.data_type()));
+        let taken = if may_name { signatures::taken(name, &fields, index) } else { None };
+        match taken.filter(|taken| names_objects(taken)) {
+            Some(taken) => cast(arg, &taken, schema, casts),
+            None => Ok(arg),
+        }
+    };
+    args.into_iter().enumerate().map(object).collect()
 }
 
 fn is_untyped(expr: &Expr) -> bool {
@@ -510,6 +591,15 @@ fn is_untyped(expr: &Expr) -> bool {
         Expr::Placeholder(Placeholder { field: None, .. })
             | Expr::Literal(ScalarValue::Utf8(_), None)
     )
+}
+
+/// What writes a row, or an array of rows, as Postgres does.
+fn texts_of_rows(data_type: &DataType) -> Option<&'static Arc<ScalarUDF>> {
+    match data_type {
+        DataType::Struct(_) => registry().scalar.get("output_text"),
+        data_type if holds_rows(data_type) => registry().scalar.get("record_texts"),
+        _ => None,
+    }
 }
 
 /// The columns of a plan in the types in which they are sent: for the `reg…` types structs of name
@@ -532,9 +622,7 @@ pub(super) fn for_the_wire(plan: LogicalPlan, casts: &RegCasts) -> Result<Logica
             cast(column, &text, &schema, casts)?
         } else if tag.starts_with("_reg") {
             cast(column, &field_of("_text"), &schema, casts)?
-        } else if holds_rows(field.data_type())
-            && let Some(texts) = registry().scalar.get("record_texts")
-        {
+        } else if let Some(texts) = texts_of_rows(field.data_type()) {
             call(texts, vec![column])
         } else if *field.data_type() != sent {
             Expr::Cast(Cast::new(Box::new(column), sent))

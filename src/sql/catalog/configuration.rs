@@ -11,12 +11,14 @@ use super::snapshot::CatalogSession;
 use crate::sql::settings;
 
 /// What is the same in every session.
-struct Known {
-    name: &'static str,
+pub(crate) struct Known {
+    pub(crate) name: &'static str,
     unit: Option<&'static str>,
     category: &'static str,
-    context: &'static str,
-    vartype: &'static str,
+    /// Who may set it, and when: `user`, `postmaster`, …
+    pub(crate) context: &'static str,
+    /// `bool`, `integer`, …
+    pub(crate) vartype: &'static str,
     least: Option<&'static str>,
     greatest: Option<&'static str>,
     words: Option<Vec<String>>,
@@ -28,6 +30,57 @@ static KNOWN: LazyLock<HashMap<String, Known>> = LazyLock::new(|| {
     let rows = definitions::rows("pg_settings").into_iter();
     rows.filter_map(known).map(|known| (known.name.to_lowercase(), known)).collect()
 });
+
+/// The settings that Postgres has, as far as its list shows them to everybody.
+pub(crate) fn known_settings() -> impl Iterator<Item = &'static Known> {
+    KNOWN.values()
+}
+
+impl Known {
+    /// What it is unless somebody sets it, as SHOW prints it.
+    pub(crate) fn default(&self) -> String {
+        let boot = self.boot.unwrap_or_default();
+        match (boot.parse(), self.unit) {
+            (Ok(number), Some(unit)) => in_large_units(number, unit),
+            _ => boot.to_owned(),
+        }
+    }
+}
+
+/// A number of units in the largest that counts it in whole: 4096 of `kB` are `4MB`. What is none,
+/// or not a limit, has no unit.
+fn in_large_units(number: i64, unit: &str) -> String {
+    const UNITS: [&str; 9] = ["TB", "GB", "MB", "kB", "d", "h", "min", "s", "ms"];
+    let Some(each) = size_of(unit).filter(|_| number > 0) else { return number.to_string() };
+    let total = number.saturating_mul(each);
+    let measures = |larger: &str| is_of_time(larger) == is_of_time(unit);
+    let counts = |larger: &&&str| size_of(larger).is_some_and(|size| total % size == 0);
+    match UNITS.iter().filter(|larger| measures(larger)).find(counts) {
+        Some(larger) => format!("{}{larger}", total / size_of(larger).unwrap_or(1)),
+        None => number.to_string(),
+    }
+}
+
+fn is_of_time(unit: &str) -> bool {
+    !unit.ends_with('B')
+}
+
+/// Bytes or milliseconds of a unit.
+fn size_of(unit: &str) -> Option<i64> {
+    Some(match unit {
+        "B" | "ms" => 1,
+        "kB" => 1 << 10,
+        "8kB" => 8 << 10,
+        "MB" => 1 << 20,
+        "GB" => 1 << 30,
+        "TB" => 1 << 40,
+        "s" => 1_000,
+        "min" => 60_000,
+        "h" => 3_600_000,
+        "d" => 86_400_000,
+        _ => return None,
+    })
+}
 
 fn known(row: Vec<Option<&'static str>>) -> Option<Known> {
     let cell = |at: usize| row.get(at).copied().flatten();
@@ -77,19 +130,7 @@ fn in_units(value: &str, unit: Option<&str>) -> String {
     let digits = value.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let (suffix, number) = (&value[digits.len()..], digits.trim().parse::<i64>());
     let (Some(unit), Ok(number)) = (unit, number) else { return value.to_owned() };
-    let size = |suffix: &str| match suffix {
-        "kB" => Some(1_024),
-        "8kB" => Some(8 * 1_024),
-        "MB" => Some(1 << 20),
-        "GB" => Some(1 << 30),
-        "ms" => Some(1),
-        "s" => Some(1_000),
-        "min" => Some(60_000),
-        "h" => Some(3_600_000),
-        "d" => Some(86_400_000),
-        _ => None,
-    };
-    match (size(suffix), size(unit)) {
+    match (size_of(suffix), size_of(unit)) {
         (Some(of_value), Some(of_unit)) => (number.saturating_mul(of_value) / of_unit).to_string(),
         _ => value.to_owned(),
     }
@@ -127,6 +168,21 @@ pub(super) fn rows(definition: &'static Definition, session: &CatalogSession) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn defaults_are_shown_in_large_units() {
+        for (number, unit, expected) in [
+            (16_384, "8kB", "128MB"),
+            (65_536, "kB", "64MB"),
+            (300, "s", "5min"),
+            (1_500, "ms", "1500ms"),
+            (0, "ms", "0"),
+            (-1, "kB", "-1"),
+            (16_777_216, "B", "16MB"),
+        ] {
+            assert_eq!(in_large_units(number, unit), expected);
+        }
+    }
 
     #[test]
     fn values_are_counted_in_units() {

@@ -33,7 +33,14 @@ pub(super) struct ColumnDefinition {
 }
 
 /// The system columns that clients ask of tables; `SELECT *` doesn't show them.
-pub(super) const SYSTEM_COLUMNS: [(&str, &str); 2] = [("tableoid", "oid"), ("xmin", "xid")];
+pub(super) const SYSTEM_COLUMNS: [(&str, &str); 6] = [
+    ("tableoid", "oid"),
+    ("xmin", "xid"),
+    ("xmax", "xid"),
+    ("cmin", "cid"),
+    ("cmax", "cid"),
+    ("ctid", "tid"),
+];
 
 /// All of them, `pg_catalog` before `information_schema`, by name.
 pub(super) fn all() -> &'static [Definition] {
@@ -68,12 +75,17 @@ pub(super) fn rows(name: &str) -> Vec<Vec<Option<&'static str>>> {
         "pg_am" => include_str!("data/pg_am.tsv"),
         "pg_cast" => include_str!("data/pg_cast.tsv"),
         "pg_collation" => include_str!("data/pg_collation.tsv"),
+        "pg_conversion" => include_str!("data/pg_conversion.tsv"),
         "pg_language" => include_str!("data/pg_language.tsv"),
         "pg_operator" => include_str!("data/pg_operator.tsv"),
         "pg_opclass" => include_str!("data/pg_opclass.tsv"),
         "pg_opfamily" => include_str!("data/pg_opfamily.tsv"),
         "pg_range" => include_str!("data/pg_range.tsv"),
         "pg_tablespace" => include_str!("data/pg_tablespace.tsv"),
+        "pg_ts_config" => include_str!("data/pg_ts_config.tsv"),
+        "pg_ts_dict" => include_str!("data/pg_ts_dict.tsv"),
+        "pg_ts_parser" => include_str!("data/pg_ts_parser.tsv"),
+        "pg_ts_template" => include_str!("data/pg_ts_template.tsv"),
         "pg_settings" => include_str!("data/pg_settings.tsv"),
         "pg_get_keywords" => include_str!("data/keywords.tsv"),
         _ => "",
@@ -127,7 +139,7 @@ mod tests {
         assert_eq!(all().len(), lines);
         let class = named("pg_catalog", "pg_class").expect("pg_class is defined");
         assert_eq!((class.oid, class.kind), (1259, "r"));
-        assert_eq!(class.columns.len() + 2, class.arrow.fields().len());
+        assert_eq!(class.columns.len() + SYSTEM_COLUMNS.len(), class.arrow.fields().len());
         assert!(named("information_schema", "columns").is_some());
     }
 

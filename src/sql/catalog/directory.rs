@@ -70,6 +70,8 @@ pub(super) struct TypeInfo {
     pub(super) len: i64,
     pub(super) by_value: bool,
     pub(super) category: &'static str,
+    /// Whether it is the one of its category that others become first.
+    pub(super) preferred: bool,
     pub(super) element: i64,
     pub(super) align: &'static str,
     pub(super) storage: &'static str,
@@ -227,6 +229,14 @@ impl Directory {
         let position = *self.by_oid.get(&index)?;
         let is_key = |one: &&Constraint| one.index == Some(position) && one.references.is_none();
         self.constraints.iter().find(is_key)
+    }
+
+    /// The index of a relation's key.
+    pub(super) fn index_of_key(&self, relation: i64) -> Option<i64> {
+        let position = *self.by_oid.get(&relation)?;
+        let is_key = |one: &&Constraint| one.relation == position && one.references.is_none();
+        let index = self.constraints.iter().find(is_key)?.index?;
+        Some(self.relations[index].oid)
     }
 
     /// The names of columns by their numbers.
@@ -492,6 +502,7 @@ pub(super) fn types() -> &'static [TypeInfo] {
                 len: parse(row.get(4)?)?,
                 by_value: *row.get(5)? == Some("t"),
                 category: (*row.get(7)?)?,
+                preferred: *row.get(8)? == Some("t"),
                 element: parse(row.get(13)?)?,
                 align: (*row.get(22)?)?,
                 storage: (*row.get(23)?)?,
@@ -522,6 +533,8 @@ pub(super) struct Procedure {
     pub(super) returns: i64,
     pub(super) returns_set: bool,
     pub(super) arguments: Vec<i64>,
+    /// How many of the last may be left out.
+    pub(super) defaults: usize,
 }
 
 /// The functions of `pg_proc`, in the order of their OIDs.
@@ -534,6 +547,7 @@ pub(super) fn procedures() -> &'static [Procedure] {
                 oid: (*row.first()?)?.parse().ok()?,
                 name: (*row.get(1)?)?,
                 returns: (*row.get(9)?)?.parse().ok()?,
+                defaults: (*row.get(8)?)?.parse().ok()?,
                 returns_set: *row.get(5)? == Some("t"),
                 arguments: arguments.split(' ').filter_map(|oid| oid.parse().ok()).collect(),
             })
@@ -547,6 +561,48 @@ pub(super) fn procedure(oid: i64) -> Option<&'static Procedure> {
     let procedures = procedures();
     let found = procedures.binary_search_by_key(&oid, |one| one.oid).ok()?;
     Some(&procedures[found])
+}
+
+/// An operator of `pg_operator`.
+#[derive(Debug)]
+pub(super) struct Operator {
+    pub(super) oid: i64,
+    pub(super) name: &'static str,
+    /// 0 of one that stands before its operand.
+    pub(super) left: i64,
+    pub(super) right: i64,
+}
+
+/// The operators of `pg_operator`.
+pub(super) fn operators() -> &'static [Operator] {
+    static OPERATORS: LazyLock<Vec<Operator>> = LazyLock::new(|| {
+        let rows = definitions::rows("pg_operator");
+        let parsed = rows.iter().filter_map(|row| {
+            let number = |at: usize| row.get(at).copied().flatten()?.parse().ok();
+            let name = (*row.get(1)?)?;
+            Some(Operator { oid: number(0)?, name, left: number(7)?, right: number(8)? })
+        });
+        parsed.collect()
+    });
+    &OPERATORS
+}
+
+pub(super) fn operator(oid: i64) -> Option<&'static Operator> {
+    operators().iter().find(|one| one.oid == oid)
+}
+
+/// The OID of an object whose catalogue's rows are the same in every definition set, by its name.
+pub(super) fn named_object(catalogue: &str, name: &str) -> Option<i64> {
+    let row = definitions::rows(catalogue).into_iter().find(|row| row.get(1) == Some(&Some(name)));
+    row?.first().copied().flatten()?.parse().ok()
+}
+
+/// The name of such an object.
+pub(super) fn object_name(catalogue: &str, oid: i64) -> Option<&'static str> {
+    let oid = oid.to_string();
+    let rows = definitions::rows(catalogue).into_iter();
+    let row = rows.into_iter().find(|row| row.first() == Some(&Some(oid.as_str())));
+    row?.get(1).copied().flatten()
 }
 
 /// The OID of the function of that name; of the first, where several share it.

@@ -1,21 +1,23 @@
 //! Errors of the catalogue.
 
-use datafusion::common::SchemaError;
+use datafusion::common::{Column, SchemaError, TableReference};
 use datafusion::error::DataFusionError;
 
 use super::directory::type_named;
 use super::naming::format_type;
 use crate::error::ClientError;
+use crate::functions::FunctionError;
 use crate::sql::SqlError;
 use crate::sql::value::{BadCast, Fault};
-use crate::sql::wording::{self, Worded};
+use crate::sql::wording::{self, FUNCTION_HINT, Worded};
 
 /// Why a catalogue query has no answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CatalogError {
     #[error("relation \"{name}\" does not exist")]
     UndefinedRelation { name: String },
-    #[error("column \"{name}\" does not exist")]
+    /// Its name is as messages write it: in quotes where no relation is named.
+    #[error("column {name} does not exist")]
     UndefinedColumn { name: String, nearest: Option<String> },
     #[error("column reference \"{name}\" is ambiguous")]
     AmbiguousColumn { name: String },
@@ -125,10 +127,7 @@ impl ClientError for CatalogError {
                 Some(format!("Perhaps you meant to reference the column \"{nearest}\"."))
             }
             Self::Function(error) => error.hint.clone(),
-            Self::UndefinedFunction { .. } => Some(
-                "No function of the catalogue matches the given name and number of arguments."
-                    .to_owned(),
-            ),
+            Self::UndefinedFunction { .. } => Some(FUNCTION_HINT.to_owned()),
             Self::Worded(worded) => worded.hint.map(str::to_owned),
             Self::UndefinedColumn { nearest: None, .. }
             | Self::UndefinedRelation { .. }
@@ -168,7 +167,9 @@ impl From<DataFusionError> for CatalogError {
             },
             DataFusionError::SchemaError(schema_error, _) => of_schema(schema_error),
             DataFusionError::ArrowError(arrow, _) => of_arrow(&arrow.to_string()),
-            DataFusionError::NotImplemented(what) => Self::NotSupported { what: what.clone() },
+            DataFusionError::NotImplemented(what) => {
+                Self::NotSupported { what: in_our_words(what) }
+            }
             DataFusionError::Plan(message) => {
                 wording::of_error(&error).map_or_else(|| of_plan(message), CatalogError::Worded)
             }
@@ -180,21 +181,48 @@ impl From<DataFusionError> for CatalogError {
 
 fn of_schema(error: &SchemaError) -> CatalogError {
     match error {
-        SchemaError::FieldNotFound { field, valid_fields } => {
-            let name = field.flat_name();
-            let nearest = valid_fields
-                .iter()
-                .map(|valid| (strsim::damerau_levenshtein(valid.name(), field.name()), valid))
-                .filter(|(distance, _)| *distance <= 3)
-                .min_by_key(|(distance, _)| *distance)
-                .map(|(_, valid)| valid.name().to_owned());
-            CatalogError::UndefinedColumn { name, nearest }
-        }
+        SchemaError::FieldNotFound { field, valid_fields } => undefined_column(field, valid_fields),
         SchemaError::AmbiguousReference { field } => {
             CatalogError::AmbiguousColumn { name: field.name().to_owned() }
         }
         other => CatalogError::TypesMismatch { message: first_line(&other.to_string()) },
     }
+}
+
+fn undefined_column(field: &Column, valid: &[Column]) -> CatalogError {
+    let relation = field.relation.as_ref().map(TableReference::table);
+    let is_of = |one: &&Column| {
+        relation.is_none_or(|name| one.relation.as_ref().is_some_and(|it| it.table() == name))
+    };
+    // Where no relation has columns there is nothing to tell by whether this one is there.
+    if let Some(name) = relation
+        && !valid.is_empty()
+        && !valid.iter().any(|one| is_of(&one))
+    {
+        let message = format!("missing FROM-clause entry for table \"{name}\"");
+        return FunctionError::new("42P01", message).into();
+    }
+    let name = match relation {
+        Some(relation) => format!("{relation}.{}", field.name),
+        None => format!("\"{}\"", field.name),
+    };
+    CatalogError::UndefinedColumn { name, nearest: nearest(field, valid.iter().filter(is_of)) }
+}
+
+/// The column that was meant, if one is written nearly so.
+///
+/// Source: PostgreSQL 15, `updateFuzzyAttrMatchState` in `src/backend/parser/parse_relation.c`.
+fn nearest<'c>(field: &Column, valid: impl Iterator<Item = &'c Column>) -> Option<String> {
+    const DISTANCE_MAX: usize = 3;
+    let distances = valid.map(|one| (strsim::levenshtein(&one.name, &field.name), one));
+    let near = distances.filter(|(distance, _)| {
+        *distance <= DISTANCE_MAX && *distance <= field.name.chars().count() / 2
+    });
+    let (_, found) = near.min_by_key(|(distance, _)| *distance)?;
+    Some(match &found.relation {
+        Some(relation) => format!("{}.{}", relation.table(), found.name),
+        None => found.name.clone(),
+    })
 }
 
 /// DataFusion's planning errors carry no code of their own; the one that has a code in Postgres is
@@ -222,6 +250,14 @@ fn of_execution(message: &str) -> CatalogError {
 fn of_arrow(message: &str) -> CatalogError {
     let Fault { sqlstate, message } = BadCast::of_arrow(&first_line(message)).fault();
     CatalogError::BadCast { sqlstate, message }
+}
+
+/// DataFusion names what it hasn't, some of it in a sentence.
+fn in_our_words(what: &str) -> String {
+    match what.strip_prefix("Unsupported SQL type ") {
+        Some(sql_type) => format!("type {}", sql_type.to_lowercase()),
+        None => what.to_owned(),
+    }
 }
 
 fn first_line(message: &str) -> String {

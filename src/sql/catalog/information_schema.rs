@@ -36,6 +36,7 @@ pub(super) fn build(definition: &'static Definition, directory: &Directory) -> R
         "constraint_table_usage" => constraint_table_usage(definition, directory),
         "character_sets" => character_sets(definition),
         "table_privileges" | "role_table_grants" => table_privileges(definition, directory),
+        "column_privileges" | "role_column_grants" => column_privileges(definition, directory),
         _ => Ok(Rows::new(definition, 0)),
     };
     rows?.finish()
@@ -237,5 +238,19 @@ fn table_privileges(definition: &'static Definition, directory: &Directory) -> R
         .all("privilege_type", "SELECT")?
         .all("is_grantable", "NO")?
         .all("with_hierarchy", "YES")?;
+    Ok(rows)
+}
+
+/// What may be read of a relation may be read of its columns.
+fn column_privileges(definition: &'static Definition, directory: &Directory) -> Result<Rows> {
+    let all = relations(directory).filter(|one| !one.system);
+    let all = all.flat_map(|one| one.columns.iter().map(move |column| (one, column)));
+    let mut rows = Rows::new(definition, all.clone().count());
+    rows.all("grantor", OWNER_NAME)?
+        .texts("table_schema", all.clone().map(|(relation, _)| Some(&relation.schema)))?
+        .texts("table_name", all.clone().map(|(relation, _)| Some(&relation.name)))?
+        .texts("column_name", all.map(|(_, column)| Some(&column.name)))?
+        .all("privilege_type", "SELECT")?
+        .all("is_grantable", "NO")?;
     Ok(rows)
 }

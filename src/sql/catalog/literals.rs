@@ -1,5 +1,4 @@
-//! Literals as Postgres types and writes them: whole numbers are int4 where they fit, patterns
-//! escape as they say.
+//! Literals as Postgres types them: whole numbers are int4 where they fit.
 
 use datafusion::sql::sqlparser::ast::{
     CastKind, DataType, ExactNumberInfo, Expr, Function, GroupByExpr, Interval, LimitClause,
@@ -101,33 +100,5 @@ fn bare_interval(expr: &mut Expr) {
             last_field: None,
             fractional_seconds_precision: None,
         });
-    }
-}
-
-/// A pattern of LIKE with its own escape character, as one that escapes by a backslash.
-pub(super) fn escaped_pattern(pattern: &str, escape: Option<char>) -> String {
-    let mut rewritten = String::with_capacity(pattern.len());
-    let mut chars = pattern.chars();
-    while let Some(one) = chars.next() {
-        if Some(one) == escape {
-            rewritten.push('\\');
-            rewritten.extend(chars.next());
-        } else if one == '\\' {
-            rewritten.push_str("\\\\");
-        } else {
-            rewritten.push(one);
-        }
-    }
-    rewritten
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn patterns_keep_their_meaning() {
-        assert_eq!(escaped_pattern("pg/_%", Some('/')), "pg\\_%");
-        assert_eq!(escaped_pattern("a\\b_", None), "a\\\\b_");
     }
 }

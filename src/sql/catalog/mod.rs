@@ -13,7 +13,8 @@
 //! | [`subqueries`] | the plan, values of parameters | an executable plan |
 //!
 //! Relations come from a [`CatalogSnapshot`] by way of the [`directory`], which gives every object
-//! its OID; [`tables`] and [`information_schema`] write the rows.
+//! its OID; [`tables`] and [`information_schema`] write the rows. What calls take their arguments
+//! for, parameters too, the [`signatures`] of `pg_proc` tell.
 
 mod aggregates;
 mod coercion;
@@ -34,6 +35,7 @@ mod planning;
 mod relations;
 mod rows;
 mod sessions;
+pub(crate) mod signatures;
 mod snapshot;
 mod subqueries;
 mod syntax;
@@ -61,6 +63,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast;
 
+pub(crate) use configuration::known_settings;
 pub use error::CatalogError;
 pub(crate) use functions::server_version;
 pub(crate) use labels::{folded, label_of};
@@ -77,7 +80,7 @@ use self::planning::{Context, Tables};
 use self::relations::{CatalogTable, SessionFacts};
 use crate::functions::parameters::{self, Typed};
 use crate::functions::{FunctionError, StatementZones};
-use crate::sql::types::{PgType, SystemForm};
+use crate::sql::types::PgType;
 
 /// Memory that all queries of the catalogue together may hold for sorts, joins and groups.
 const MEMORY_BYTES_MAX: usize = 256 << 20;
@@ -301,12 +304,7 @@ fn params_of(types: &[FieldRef], given: &[Option<PgType>]) -> Vec<PgType> {
         let told = given.get(index).cloned().flatten();
         match told.filter(|told| *told != PgType::Unknown) {
             Some(told) => told,
-            None => match typing::pg_type_of(field) {
-                // Drivers have no values of these.
-                PgType::System(system) if system.form == SystemForm::Number => PgType::Int8,
-                PgType::System(_) => PgType::Text,
-                inferred => inferred,
-            },
+            None => typing::pg_type_of(field),
         }
     };
     types.iter().enumerate().map(type_of).collect()

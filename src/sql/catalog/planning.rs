@@ -14,7 +14,7 @@ use datafusion::logical_expr::planner::{ContextProvider, ExprPlanner, TypePlanne
 use datafusion::logical_expr::{AggregateUDF, HigherOrderUDF, ScalarUDF, TableSource, WindowUDF};
 use datafusion::sql::sqlparser::ast;
 
-use super::aggregates::array_agg;
+use super::aggregates;
 use super::error::CatalogError;
 use super::labels::last_part;
 use super::typing::field_of;
@@ -91,10 +91,7 @@ impl ContextProvider for Context<'_> {
     }
 
     fn get_aggregate_meta(&self, name: &str) -> Option<Arc<AggregateUDF>> {
-        if name == "array_agg" {
-            return Some(array_agg());
-        }
-        registry().aggregate.get(name).cloned()
+        aggregates::named(name).or_else(|| registry().aggregate.get(name).cloned())
     }
 
     fn get_window_meta(&self, name: &str) -> Option<Arc<WindowUDF>> {

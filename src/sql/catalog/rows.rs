@@ -128,6 +128,20 @@ impl Rows {
         Ok(self)
     }
 
+    /// Written by one transaction, which has also been the last.
+    fn system_column(&self, name: &str, data_type: &DataType) -> Result<ArrayRef> {
+        let value = match name {
+            "ctid" => {
+                let places = (1..=self.len).map(|number| format!("(0,{number})"));
+                return Ok(Arc::new(places.map(Some).collect::<StringArray>()));
+            }
+            "tableoid" => self.definition.oid,
+            "xmin" => 1,
+            _ => 0,
+        };
+        ScalarValue::from(value).cast_to(data_type)?.to_array_of_size(self.len)
+    }
+
     /// The rows, with the system columns behind the relation's own.
     pub(super) fn finish(mut self) -> Result<RecordBatch> {
         let mut arrays = Vec::with_capacity(self.definition.arrow.fields().len());
@@ -139,9 +153,7 @@ impl Rows {
         }
         if self.definition.kind == "r" {
             for (name, type_name) in SYSTEM_COLUMNS {
-                let value = if name == "tableoid" { self.definition.oid } else { 1 };
-                let value = ScalarValue::from(value).cast_to(&inner_type(type_name))?;
-                arrays.push(value.to_array_of_size(self.len)?);
+                arrays.push(self.system_column(name, &inner_type(type_name))?);
             }
         }
         let options = RecordBatchOptions::new().with_row_count(Some(self.len));

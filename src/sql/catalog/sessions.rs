@@ -26,7 +26,8 @@ pub(super) const RELATIONS: [&str; 10] = [
     "pg_cursors",
     "pg_prepared_statements",
 ];
-pub(super) const FUNCTIONS: [&str; 9] = [
+pub(super) const FUNCTIONS: [&str; 10] = [
+    "current_query",
     "pg_cancel_backend",
     "pg_terminate_backend",
     "pg_get_userbyid",

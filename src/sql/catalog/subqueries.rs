@@ -217,6 +217,12 @@ fn free_references(plan: &LogicalPlan) -> Result<Vec<(Column, FieldRef)>> {
         }
     };
     plan.apply(|node| {
+        let lateral = lateral_free_references(node)?;
+        let go_on = match lateral {
+            Some(_) => TreeNodeRecursion::Jump,
+            None => TreeNodeRecursion::Continue,
+        };
+        lateral.into_iter().flatten().for_each(|(column, field)| add(&column, &field));
         let schema = merge_schema(&node.inputs());
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
@@ -235,9 +241,22 @@ fn free_references(plan: &LogicalPlan) -> Result<Vec<(Column, FieldRef)>> {
                 }
                 Ok(TreeNodeRecursion::Continue)
             })
-        })
+        })?;
+        Ok(go_on)
     })?;
     Ok(free)
+}
+
+/// The outer columns that the sides of a lateral join read: the right side reads the left one's too,
+/// which are none.
+fn lateral_free_references(node: &LogicalPlan) -> Result<Option<Vec<(Column, FieldRef)>>> {
+    let LogicalPlan::Join(join) = node else { return Ok(None) };
+    if !is_lateral(&join.right) {
+        return Ok(None);
+    }
+    let of_right = free_references(&join.right)?.into_iter();
+    let of_right = of_right.filter(|(column, _)| !join.left.schema().has_column(column));
+    Ok(Some(free_references(&join.left)?.into_iter().chain(of_right).collect()))
 }
 
 /// A plan with values for outer columns, in its own subqueries too where they don't have columns of

@@ -71,8 +71,13 @@ pub(super) fn pg_type_of(field: &Field) -> PgType {
     if *field.data_type() == DataType::UInt64 {
         return PgType::Int8;
     }
-    if holds_rows(field.data_type()) {
-        return PgType::named("_record").unwrap_or(PgType::Text);
+    let record = match field.data_type() {
+        DataType::Struct(_) => PgType::named("record"),
+        data_type if holds_rows(data_type) => PgType::named("_record"),
+        _ => None,
+    };
+    if let Some(record) = record {
+        return record;
     }
     match tag_of(field) {
         Some("numeric") | None => PgType::of_arrow(field.data_type()),

@@ -5,7 +5,8 @@
 //! - `trim(leading from x)`: the blank that is meant;
 //! - `ROLLUP ((x)::date)`: the item in parentheses, without which `(x)` would be one;
 //! - `current_schema`: its call;
-//! - `x LIKE ANY (…)`, `x NOT ILIKE ALL (…)`: their operators, `~~` and `!~~*`.
+//! - `x LIKE ANY (…)`, `x NOT ILIKE ALL (…)`: their operators, `~~` and `!~~*`;
+//! - `FOR NO KEY UPDATE`, `FOR KEY SHARE`: the locks that they are weaker forms of.
 //!
 //! Every token keeps the place in the text that it was written at.
 
@@ -17,6 +18,19 @@ pub(crate) const SYMMETRIC: &str = "canon between symmetric";
 
 /// A token more, in front of another.
 type Insertion = (usize, Token);
+
+/// Takes the words away that make a lock behind `FOR` a weaker one.
+fn weaker_lock(tokens: &mut [TokenWithSpan], written: &[usize]) {
+    let words = written.iter().take(3).map(|at| super::keyword(&tokens[*at].token));
+    let words: Vec<String> = words.collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let weakening = match words.as_slice() {
+        ["NO", "KEY", "UPDATE"] => 2,
+        ["KEY", "SHARE", ..] => 1,
+        _ => 0,
+    };
+    written.iter().take(weakening).for_each(|at| tokens[*at].token = super::blank());
+}
 
 /// The tokens with these forms written anew.
 pub(super) fn known(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
@@ -51,6 +65,7 @@ pub(super) fn known(mut tokens: Vec<TokenWithSpan>) -> Vec<TokenWithSpan> {
                     tokens[not].token = super::blank();
                 }
             }
+            "FOR" => weaker_lock(&mut tokens, &written[place + 1..]),
             "INTERVAL" => {
                 let Some([open, digits, close, text, ..]) = written.get(place + 1..) else {
                     continue;

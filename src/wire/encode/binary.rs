@@ -46,6 +46,7 @@ pub(super) fn write(
         (PgType::System(system), cells) => match system.form {
             SystemForm::ObjectName => reg(cells, row, out),
             SystemForm::Address => address(cells, row, pg_type, out),
+            SystemForm::Position => position(cells, row, pg_type, out),
             SystemForm::Number => {
                 let number = cells.integer(row).and_then(|number| u32::try_from(number).ok());
                 fixed(&number.ok_or_else(out_of_range)?.to_be_bytes(), out)
@@ -215,6 +216,20 @@ fn address(
     };
     fixed(&[family, bits, 0, length], out)?;
     fixed(&bytes, out)
+}
+
+/// The halves of a place in the write-ahead log, which its text writes in hexadecimal digits.
+fn position(
+    cells: &Cells,
+    row: usize,
+    pg_type: &PgType,
+    out: &mut Vec<u8>,
+) -> Result<(), QueryError> {
+    let halves = cells.text(row).and_then(|text| text.split_once('/'));
+    let half = |digits| u32::from_str_radix(digits, 16).map_err(|_| not_supported(pg_type));
+    let (high, low) = halves.ok_or_else(|| not_supported(pg_type))?;
+    fixed(&half(high)?.to_be_bytes(), out)?;
+    fixed(&half(low)?.to_be_bytes(), out)
 }
 
 /// An OID; where a cell holds a name instead, only a number in text can be sent.

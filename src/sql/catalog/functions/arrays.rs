@@ -34,6 +34,14 @@ pub(super) const FUNCTIONS: &[Function] = &[
         eval: |_| Ok(Value::List(Vec::new())),
     },
     Function {
+        name: "canon_pg_listening_channels",
+        arguments: (0, 0),
+        returns: Returns::Type("_text"),
+        strict: true,
+        // Nobody is told anything.
+        eval: |_| Ok(Value::List(Vec::new())),
+    },
+    Function {
         name: "canon_aclexplode",
         arguments: (1, 1),
         returns: Returns::AccessItems,

@@ -6,6 +6,8 @@
 mod arrays;
 mod objects;
 mod privileges;
+mod registered;
+mod server;
 mod session;
 mod text;
 
@@ -57,6 +59,8 @@ pub(super) enum Returns {
     ArrayOf(usize),
     /// The type of an argument, by position.
     Same(usize),
+    /// A numeric without places.
+    Whole,
     /// The type of NULL, before it has one.
     Untyped,
     /// The entries of an access control list: `aclexplode`.
@@ -208,7 +212,9 @@ impl Value {
 pub(super) fn all(directory: &Arc<Directory>) -> HashMap<&'static str, Arc<ScalarUDF>> {
     let tables = [
         session::FUNCTIONS,
+        server::FUNCTIONS,
         objects::FUNCTIONS,
+        registered::FUNCTIONS,
         privileges::FUNCTIONS,
         text::FUNCTIONS,
         arrays::FUNCTIONS,
@@ -221,9 +227,10 @@ pub(super) fn all(directory: &Arc<Directory>) -> HashMap<&'static str, Arc<Scala
 /// The functions behind the casts of the `reg…` types.
 pub(super) fn reg_casts(directory: &Arc<Directory>) -> RegCasts {
     RegCasts {
-        to_reg: udf(&objects::TO_REG, directory),
-        from_reg: udf(&objects::FROM_REG, directory),
-        from_regs: udf(&objects::FROM_REGS, directory),
+        to_reg: udf(&registered::TO_REG, directory),
+        to_regs: udf(&registered::TO_REGS, directory),
+        from_reg: udf(&registered::FROM_REG, directory),
+        from_regs: udf(&registered::FROM_REGS, directory),
     }
 }
 
@@ -313,6 +320,7 @@ impl ScalarUDFImpl for CatalogUdf {
                 let same = args.arg_fields.get(at).map(|field| field.as_ref().clone());
                 same.unwrap_or_else(|| Field::new("", DataType::Null, true))
             }
+            Returns::Whole => Field::new("", DataType::Decimal128(20, 0), true),
             Returns::Untyped => Field::new("", DataType::Null, true),
             Returns::AccessItems => {
                 let fields = vec![

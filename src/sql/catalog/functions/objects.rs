@@ -1,15 +1,12 @@
 //! Names, definitions and comments of objects.
 
 use super::{Call, Function, Outcome, Returns, Value};
-use crate::sql::catalog::directory::{
-    OWNER, OWNER_NAME, parse_identifier, procedure, procedure_named, type_named, type_of_oid,
-};
+use crate::sql::catalog::directory::{DATABASE, Relation, procedure, type_named, type_of_oid};
 use crate::sql::catalog::error::CatalogError;
 use crate::sql::catalog::naming::{
     ColumnType, constraint_definition, format_type, index_definition, pretty_index_definition,
-    quote_identifier, relation_name,
+    quote_identifier,
 };
-use crate::sql::catalog::relations::role_oid;
 
 /// A function of `information_schema` about a type and its modifier.
 macro_rules! type_fact {
@@ -101,11 +98,37 @@ pub(super) const FUNCTIONS: &[Function] = &[
     function("pg_indexes_size", (1, 1), "int8", true, zero),
     function("pg_database_size", (1, 1), "int8", true, zero),
     function("pg_tablespace_size", (1, 1), "int8", true, zero),
+    function("pg_relation_filenode", (1, 1), "oid", true, |call| {
+        Ok(found(stored(call).map(|one| one.oid)))
+    }),
+    function("pg_relation_filepath", (1, 1), "text", true, |call| {
+        Ok(Value::maybe_text(stored(call).map(|one| format!("base/{DATABASE}/{}", one.oid))))
+    }),
+    function("pg_filenode_relation", (2, 2), "regclass", true, |call| {
+        Ok(found(call.int(1).and_then(|oid| call.directory.relation(oid)).map(|one| one.oid)))
+    }),
+    function("pg_get_replica_identity_index", (1, 1), "regclass", true, |call| {
+        Ok(found(call.directory.index_of_key(oid(call))))
+    }),
+    function("pg_collation_actual_version", (1, 1), "text", true, nothing),
     function("pg_relation_is_updatable", (2, 2), "int4", true, zero),
     function("pg_column_is_updatable", (3, 3), "bool", true, |_| Ok(Value::Bool(false))),
-    function("pg_stat_get_numscans", (1, 1), "int8", true, zero),
-    function("pg_stat_get_live_tuples", (1, 1), "int8", true, zero),
-    function("pg_stat_get_dead_tuples", (1, 1), "int8", true, zero),
+    counted("pg_stat_get_numscans"),
+    counted("pg_stat_get_tuples_returned"),
+    counted("pg_stat_get_tuples_fetched"),
+    counted("pg_stat_get_tuples_inserted"),
+    counted("pg_stat_get_tuples_updated"),
+    counted("pg_stat_get_tuples_deleted"),
+    counted("pg_stat_get_tuples_hot_updated"),
+    counted("pg_stat_get_live_tuples"),
+    counted("pg_stat_get_dead_tuples"),
+    counted("pg_stat_get_mod_since_analyze"),
+    counted("pg_stat_get_blocks_fetched"),
+    counted("pg_stat_get_blocks_hit"),
+    counted("pg_stat_get_vacuum_count"),
+    counted("pg_stat_get_analyze_count"),
+    function("pg_stat_get_last_vacuum_time", (1, 1), "timestamptz", true, nothing),
+    function("pg_stat_get_last_analyze_time", (1, 1), "timestamptz", true, nothing),
     // Of a transaction id; no transaction is old here.
     function("age", (1, 1), "int4", true, |call| match call.value(0) {
         Value::Int(_) => Ok(Value::Int(0)),
@@ -144,52 +167,11 @@ pub(super) const FUNCTIONS: &[Function] = &[
     type_fact!("_pg_numeric_precision_radix", |one| one.radix),
     type_fact!("_pg_numeric_scale", |one| one.scale),
     type_fact!("_pg_datetime_precision", |one| one.fraction),
-    function("to_regclass", (1, 1), "regclass", true, |call| {
-        let name = call.text(0).unwrap_or_default();
-        Ok(found(call.directory.resolve(name, call.session).map(|one| one.oid)))
-    }),
-    function("to_regtype", (1, 1), "regtype", true, |call| {
-        Ok(found(type_oid(call.text(0).unwrap_or_default())))
-    }),
-    function("to_regproc", (1, 1), "regproc", true, |call| {
-        Ok(found(procedure_oid(call.text(0).unwrap_or_default())))
-    }),
-    function("to_regnamespace", (1, 1), "regnamespace", true, |call| {
-        Ok(found(call.directory.namespace_named(&folded(call.text(0).unwrap_or_default()))))
-    }),
-    function("to_regrole", (1, 1), "regrole", true, |call| {
-        Ok(found(named_role(call, &folded(call.text(0).unwrap_or_default()))))
-    }),
     function("pg_typeof", (1, 1), "regtype", false, |call| {
         let name = call.types.first().map_or("unknown", String::as_str);
         Ok(found(type_named(name).map(|one| one.oid)))
     }),
 ];
-
-/// The functions behind casts to and from the `reg…` types; no name in SQL reaches them.
-pub(in crate::sql::catalog) static TO_REG: Function = Function {
-    name: "canon_to_reg",
-    arguments: (2, 2),
-    returns: Returns::Type("oid"),
-    strict: true,
-    eval: to_reg,
-};
-
-pub(in crate::sql::catalog) static FROM_REG: Function = Function {
-    name: "canon_from_reg",
-    arguments: (2, 2),
-    returns: Returns::Type("text"),
-    strict: true,
-    eval: from_reg,
-};
-
-pub(in crate::sql::catalog) static FROM_REGS: Function = Function {
-    name: "canon_from_regs",
-    arguments: (2, 2),
-    returns: Returns::Type("_text"),
-    strict: true,
-    eval: from_regs,
-};
 
 const fn function(
     name: &'static str,
@@ -199,6 +181,11 @@ const fn function(
     eval: fn(&Call<'_>) -> Outcome,
 ) -> Function {
     Function { name, arguments, returns: Returns::Type(type_name), strict, eval }
+}
+
+/// What Postgres counts of a relation, and nobody here.
+const fn counted(name: &'static str) -> Function {
+    function(name, (1, 1), "int8", true, zero)
 }
 
 const fn visible(name: &'static str, eval: fn(&Call<'_>) -> Outcome) -> Function {
@@ -231,6 +218,11 @@ fn oid(call: &Call<'_>) -> i64 {
     call.int(0).unwrap_or_default()
 }
 
+/// A relation that has rows of its own.
+fn stored<'a>(call: &'a Call<'_>) -> Option<&'a Relation> {
+    call.directory.relation(oid(call)).filter(|one| one.kind != "v")
+}
+
 fn nothing(_call: &Call<'_>) -> Outcome {
     Ok(Value::Null)
 }
@@ -242,10 +234,6 @@ fn zero(_call: &Call<'_>) -> Outcome {
 
 fn found(oid: Option<i64>) -> Value {
     oid.map_or(Value::Null, Value::Int)
-}
-
-fn folded(text: &str) -> String {
-    parse_identifier(text).and_then(|parts| parts.last().cloned()).unwrap_or_default()
 }
 
 fn indexdef(call: &Call<'_>) -> Outcome {
@@ -260,129 +248,4 @@ fn indexdef(call: &Call<'_>) -> Outcome {
     let names = call.directory.column_names(key.relation, &key.columns);
     let name = usize::try_from(column - 1).ok().and_then(|at| names.get(at).copied());
     Ok(Value::Text(name.map_or_else(String::new, quote_identifier)))
-}
-
-/// `text` and the name of the `reg…` type to its OID.
-fn to_reg(call: &Call<'_>) -> Outcome {
-    let text = call.text(0).unwrap_or_default().trim();
-    let kind = call.text(1).unwrap_or_default();
-    if text == "-" {
-        return Ok(Value::Int(0));
-    }
-    if let Ok(oid) = text.parse() {
-        return Ok(Value::Int(oid));
-    }
-    let undefined = |kind| CatalogError::UndefinedObject { kind, name: text.to_owned() };
-    let oid = match kind {
-        "regclass" => call
-            .directory
-            .resolve(text, call.session)
-            .map(|one| one.oid)
-            .ok_or_else(|| CatalogError::UndefinedRelation { name: text.to_owned() })?,
-        "regtype" => type_oid(text).ok_or_else(|| undefined("type"))?,
-        "regproc" | "regprocedure" => procedure_oid(text).ok_or_else(|| {
-            CatalogError::UndefinedFunction { name: format!("\"{text}\""), position: None }
-        })?,
-        "regnamespace" => {
-            call.directory.namespace_named(&folded(text)).ok_or_else(|| undefined("schema"))?
-        }
-        "regrole" => named_role(call, &folded(text)).ok_or_else(|| undefined("role"))?,
-        _ => return Err(CatalogError::NotSupported { what: format!("a cast of text to {kind}") }),
-    };
-    Ok(Value::Int(oid))
-}
-
-/// An OID and the name of its `reg…` type to the object's name, or to its digits where it has none;
-/// an array or an address to its text.
-fn from_reg(call: &Call<'_>) -> Outcome {
-    let kind = call.text(1).unwrap_or_default();
-    Ok(Value::Text(match (call.value(0), kind.strip_prefix('_')) {
-        (Value::List(_), Some(_)) => match from_regs(call)? {
-            Value::List(names) => super::print_array(&names),
-            _ => return Ok(Value::Null),
-        },
-        (Value::List(items), None) => super::print_array(items),
-        (Value::Text(address), None) if kind == "inet" => with_network(address),
-        _ => reg_name(call, oid(call), kind),
-    }))
-}
-
-fn with_network(address: &str) -> String {
-    match (address.contains('/'), address.contains(':')) {
-        (true, _) => address.to_owned(),
-        (false, true) => format!("{address}/128"),
-        (false, false) => format!("{address}/32"),
-    }
-}
-
-/// As [`from_reg`] for each item of an array, whose type is named `_reg…`.
-fn from_regs(call: &Call<'_>) -> Outcome {
-    let Value::List(items) = call.value(0) else { return Ok(Value::Null) };
-    let kind = call.text(1).unwrap_or_default().trim_start_matches('_');
-    let name = |item: &Value| match item {
-        Value::Int(oid) => Value::Text(reg_name(call, *oid, kind)),
-        other => other.clone(),
-    };
-    Ok(Value::List(items.iter().map(name).collect()))
-}
-
-fn reg_name(call: &Call<'_>, oid: i64, kind: &str) -> String {
-    if oid == 0 {
-        return "-".to_owned();
-    }
-    let name = match kind {
-        "regclass" => {
-            let relation = call.directory.relation(oid);
-            relation.map(|one| relation_name(call.directory, one, call.session))
-        }
-        "regtype" => type_of_oid(oid).map(|_| format_type(oid, -1)),
-        "regproc" | "regprocedure" => procedure(oid).map(|one| one.name.to_owned()),
-        "regnamespace" => call.directory.namespace(oid).map(quote_identifier),
-        "regrole" if oid == OWNER => Some(OWNER_NAME.to_owned()),
-        "regrole" if oid == role_oid(&call.session.role) => {
-            Some(quote_identifier(&call.session.role))
-        }
-        _ => None,
-    };
-    name.unwrap_or_else(|| oid.to_string())
-}
-
-fn named_role(call: &Call<'_>, name: &str) -> Option<i64> {
-    let known = name == OWNER_NAME || name == call.session.role;
-    known.then(|| role_oid(name))
-}
-
-fn procedure_oid(text: &str) -> Option<i64> {
-    let name = text.split('(').next().unwrap_or_default();
-    procedure_named(&folded(name))
-}
-
-/// A type by the name of `pg_type` or of SQL, an array by its brackets.
-pub(super) fn type_oid(text: &str) -> Option<i64> {
-    let text = text.trim();
-    if let Some(element) = text.strip_suffix("[]") {
-        let element = type_of_oid(type_oid(element)?)?.name;
-        return type_named(&format!("_{element}")).map(|one| one.oid);
-    }
-    let bare = text.split('(').next().unwrap_or_default().trim();
-    let bare = bare.strip_prefix("pg_catalog.").unwrap_or(bare);
-    let name = match bare.to_lowercase().as_str() {
-        "boolean" => "bool",
-        "smallint" => "int2",
-        "integer" | "int" => "int4",
-        "bigint" => "int8",
-        "real" => "float4",
-        "double precision" => "float8",
-        "decimal" => "numeric",
-        "character varying" => "varchar",
-        "character" => "bpchar",
-        "\"char\"" => "char",
-        "timestamp without time zone" => "timestamp",
-        "timestamp with time zone" => "timestamptz",
-        "time without time zone" => "time",
-        "time with time zone" => "timetz",
-        "bit varying" => "varbit",
-        _ => return type_named(&folded(bare)).map(|one| one.oid),
-    };
-    type_named(name).map(|one| one.oid)
 }

@@ -14,6 +14,7 @@ pub(super) const FUNCTIONS: &[Function] = &[
     privilege("has_type_privilege", (2, 3), granted),
     privilege("has_sequence_privilege", (2, 3), granted),
     privilege("has_tablespace_privilege", (2, 3), refused),
+    privilege("has_parameter_privilege", (2, 3), refused),
     privilege("has_server_privilege", (2, 3), refused),
     privilege("has_foreign_data_wrapper_privilege", (2, 3), refused),
     privilege("pg_has_role", (2, 3), |_| Ok(Value::Bool(true))),

@@ -3,15 +3,8 @@
 use super::{Call, Function, Outcome, Returns, Value};
 use crate::sql::catalog::directory::parse_identifier;
 use crate::sql::catalog::error::CatalogError;
-use crate::sql::catalog::literals::escaped_pattern;
 
 pub(super) const FUNCTIONS: &[Function] = &[
-    // What the syntax pass makes of LIKE … ESCAPE.
-    function("canon_escaped_pattern", (2, 2), "text", true, |call| {
-        let (pattern, escape) =
-            (call.text(0).unwrap_or_default(), call.text(1).unwrap_or_default());
-        Ok(Value::Text(escaped_pattern(pattern, escape.chars().next())))
-    }),
     function("parse_ident", (1, 2), "_text", true, |call| {
         let text = call.text(0).unwrap_or_default();
         let parts = parse_identifier(text).ok_or_else(|| CatalogError::InvalidArgument {

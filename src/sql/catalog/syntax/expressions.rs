@@ -9,8 +9,9 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::super::directory::type_named;
 use super::super::error::CatalogError;
-use super::super::labels::{folded, last_part};
+use super::super::labels::{folded, last_part, type_label};
 use super::super::literals;
+use super::super::naming::format_type;
 use super::super::owner::schema_of;
 use super::super::planning::Context;
 use super::rows::array_function;
@@ -51,11 +52,8 @@ pub(super) fn rewrite_expr(expr: &mut Expr, context: &Context<'_>) -> Result<(),
             mark_array_literals(results.chain(else_result.as_deref_mut()).collect());
         }
         Expr::Like { pattern, escape_char, .. } | Expr::ILike { pattern, escape_char, .. } => {
-            if let Some(escape) = escape_char.take().and_then(|value| value.value.into_string())
-                && escape != "\\"
-            {
-                let args = vec![take(pattern), text(&escape)];
-                **pattern = call("canon_escaped_pattern", args);
+            if let Some(escape) = escape_char.take() {
+                **pattern = call("like_escape", vec![take(pattern), Expr::Value(escape)]);
             }
         }
         // Of BETWEEN SYMMETRIC, which has its turn after its operands.
@@ -227,7 +225,7 @@ fn rewrite_function(
     }
     let schema = schema_of(&function.name);
     if !matches!(schema.as_deref(), None | Some("pg_catalog" | "information_schema")) {
-        return Err(undefined(function));
+        return Err(undefined_call(function));
     }
     if let Some(array) = array_function(&name) {
         let args = expressions_of(&function.args).unwrap_or_default();
@@ -263,7 +261,7 @@ fn rewrite_function(
                 array: false,
                 format: None,
             })),
-            _ => Err(undefined(function)),
+            _ => Err(undefined_call(function)),
         };
     }
     function.name = ObjectName::from(vec![quoted(&name)]);
@@ -290,13 +288,33 @@ fn spread_rows(args: &mut FunctionArguments) {
     list.args = columns.chain(TYPE.map(|name| column(of_type, name))).collect();
 }
 
-fn undefined(function: &Function) -> CatalogError {
-    let count = expressions_of(&function.args).map_or(0, |args| args.len());
-    let args = vec!["unknown"; count].join(", ");
-    let start = function.name.span().start;
+fn undefined_call(function: &Function) -> CatalogError {
+    undefined(&function.name, &expressions_of(&function.args).unwrap_or_default())
+}
+
+/// That there is no such function, with the types of its arguments as far as they are written.
+pub(super) fn undefined(name: &ObjectName, args: &[Expr]) -> CatalogError {
+    let types = args.iter().map(written_type).collect::<Vec<_>>().join(", ");
+    let start = name.span().start;
     // Lines are not counted into characters here; on the first line the column is the position.
     let position = (start.line == 1).then(|| usize::try_from(start.column).ok()).flatten();
-    CatalogError::UndefinedFunction { name: format!("{}({args})", function.name), position }
+    CatalogError::UndefinedFunction { name: format!("{name}({types})"), position }
+}
+
+fn written_type(expr: &Expr) -> String {
+    let named = |name: &str| type_named(name).map(|one| format_type(one.oid, -1));
+    let known = match expr {
+        Expr::Cast { data_type, .. } => named(&type_label(data_type)),
+        Expr::Nested(inner) => Some(written_type(inner)),
+        Expr::Value(value) => match value.value {
+            Value::Boolean(_) => named("bool"),
+            Value::Number(ref digits, _) if digits.parse::<i64>().is_ok() => named("int8"),
+            Value::Number(..) => named("numeric"),
+            _ => None,
+        },
+        _ => None,
+    };
+    known.unwrap_or_else(|| "unknown".to_owned())
 }
 
 fn is_text_literal(expr: &Expr) -> bool {

@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::super::error::CatalogError;
 use super::super::labels::{folded, last_part};
 use super::super::planning::Context;
+use super::expressions::undefined;
 use super::{arguments_of, quoted, table_alias};
 use crate::sql::ast::{EMPTY_QUERY, call};
 use crate::sql::row_functions;
@@ -17,6 +18,7 @@ pub(super) fn array_function(name: &str) -> Option<&'static str> {
         "generate_subscripts" => "canon_generate_subscripts",
         "_pg_expandarray" => "canon_pg_expandarray",
         "pg_partition_ancestors" => "canon_pg_partition_ancestors",
+        "pg_listening_channels" => "canon_pg_listening_channels",
         "aclexplode" => "canon_aclexplode",
         other => return row_functions::array_function(other),
     })
@@ -32,22 +34,22 @@ pub(super) fn rows_of_function(
             what: format!("{name} with such arguments"),
         })
     };
-    let (name, args, alias, ordinality) = match factor {
+    let (written_name, args, alias, ordinality) = match factor {
         TableFactor::Table { name, args: Some(args), alias, with_ordinality, .. } => {
-            let name = last_part(name);
-            let args = written(arguments_of(&args.args), &name)?;
-            (name, args, alias.take(), *with_ordinality)
+            let args = written(arguments_of(&args.args), &last_part(name))?;
+            (name.clone(), args, alias.take(), *with_ordinality)
         }
         TableFactor::Function { name, args, alias, with_ordinality, .. } => {
-            let name = last_part(name);
-            let args = written(arguments_of(args), &name)?;
-            (name, args, alias.take(), *with_ordinality)
+            let args = written(arguments_of(args), &last_part(name))?;
+            (name.clone(), args, alias.take(), *with_ordinality)
         }
         TableFactor::UNNEST { array_exprs, alias, with_ordinality, .. } => {
-            ("unnest".to_owned(), std::mem::take(array_exprs), alias.take(), *with_ordinality)
+            let name = ObjectName::from(vec![quoted("unnest")]);
+            (name, std::mem::take(array_exprs), alias.take(), *with_ordinality)
         }
         _ => return Ok(None),
     };
+    let name = last_part(&written_name);
     if view_of_function(&name).is_some() || context.table(Some("function"), &name).is_some() {
         return Ok(Some(relation_factor(&name, alias)));
     }
@@ -62,6 +64,9 @@ pub(super) fn rows_of_function(
         given.get(at).map_or_else(|| own.to_owned(), |column| folded(&column.name))
     };
     let Some(function) = array_function(&name) else {
+        if !context.has_function(&name) {
+            return Err(undefined(&written_name, &args));
+        }
         // Any other function gives one row.
         let column = (call(&name, args), column_name(0, &relation));
         return Ok(Some(derived(vec![column], &relation)));
