@@ -26,8 +26,8 @@ impl Property for Int4 {
         node.schema().fields().iter().map(|it| is_small(it.data_type())).collect()
     }
 
-    fn unnested(_: bool, item: &DataType) -> bool {
-        is_small(item)
+    fn unnested(list: bool, item: &DataType) -> bool {
+        list || is_small(item)
     }
 
     fn computed(rows: &Rows<'_, Self>, expr: &Expr) -> bool {
@@ -45,7 +45,7 @@ impl Property for Int4 {
                 is_arithmetic(*op) && rows.value(left) && rows.value(right)
             }
             Expr::ScalarFunction(ScalarFunction { func, args })
-                if matches!(func.name(), "abs" | "mod" | "gcd" | "lcm") =>
+                if matches!(func.name(), "abs" | "mod" | "gcd" | "lcm" | "series") =>
             {
                 rows.all(args)
             }

@@ -15,6 +15,7 @@ mod error;
 mod expression;
 mod from;
 mod integers;
+mod keys;
 mod level_shares;
 mod literal;
 pub mod markers;

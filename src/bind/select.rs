@@ -13,6 +13,7 @@ use super::binder::{Binder, Clause, Found};
 use super::distinct_on;
 use super::error::BindError;
 use super::from::both;
+use super::keys::{is_grouping_set, is_key, listed, written_out};
 use super::markers;
 use super::pending::{Evaluation, arguments, is_call_of, settle};
 use super::preview::{Shown, Wanted};
@@ -500,7 +501,8 @@ impl Binder<'_> {
         scope: &Scope<'_>,
     ) -> Result<Vec<Expr>, BindError> {
         let (mut kept, mut refused) = (Vec::new(), None);
-        for mut key in keys.into_iter().flat_map(listed) {
+        for key in keys.into_iter().flat_map(listed) {
+            let mut key = written_out(key)?;
             let is_set = is_grouping_set(&key);
             match self.group_key(&mut key, outputs, scope) {
                 Ok(()) if kept.contains(&key) => {}
@@ -750,20 +752,6 @@ fn dimensions_of(output: &Output) -> Vec<&Expr> {
     output.found.columns.iter().filter(is_dimension).collect()
 }
 
-fn is_grouping_set(key: &Expr) -> bool {
-    matches!(key, Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_))
-}
-
-fn is_key(expr: &Expr, keys: &[Expr]) -> bool {
-    keys.iter().any(|key| match key {
-        Expr::GroupingSets(sets) | Expr::Cube(sets) | Expr::Rollup(sets) => {
-            sets.iter().flatten().any(|inner| inner == expr)
-        }
-        Expr::Nested(inner) => **inner == *expr,
-        key => key == expr,
-    })
-}
-
 fn is_aggregate(expr: &Expr) -> bool {
     if is_call_of(expr, markers::MEASURE) {
         return true;
@@ -799,14 +787,6 @@ fn write_outputs(
         columns.push(OutputColumn { name: output.name, kind, origin, plain: output.plain });
     }
     columns
-}
-
-/// `GROUP BY (a, b)` are the keys one by one; an empty pair of parentheses stays.
-fn listed(key: Expr) -> Vec<Expr> {
-    match key {
-        Expr::Tuple(keys) if !keys.is_empty() => keys,
-        key => vec![key],
-    }
 }
 
 /// `SELECT * FROM name`.

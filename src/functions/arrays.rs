@@ -4,8 +4,11 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use datafusion::arrow::datatypes::{DataType, Field};
-use datafusion::common::ScalarValue;
-use datafusion::error::Result as PlanResult;
+use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::error::{DataFusionError, Result as PlanResult};
+use datafusion::logical_expr::planner::{ExprPlanner, PlannerResult, RawBinaryExpr};
+use datafusion::logical_expr::{Expr, ExprSchemable};
+use datafusion::sql::sqlparser::ast::BinaryOperator;
 
 use super::error::FunctionError;
 use super::interval::Interval;
@@ -13,6 +16,9 @@ use super::moments::{is_finite, later, later_in, micros, zone};
 use super::rows::{self, Kind, Outcome, Overload, RowFunction, Value, rescaled};
 use super::strings::output;
 use super::time::{TIMESTAMP, timestamptz};
+use super::udf::call;
+use super::{quoted, text};
+use crate::sql::types::PgType;
 
 type Result<T> = std::result::Result<T, FunctionError>;
 
@@ -91,6 +97,12 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
             Ok(Value::Bool(found))
         }),
     ] },
+    RowFunction { name: "array_contains", overloads: &[
+        Overload::new(&[Kind::List, Kind::List], rows::bool, |args| {
+            let has = |wanted| args[0].items().iter().any(|item| compare(item, wanted) == Some(Ordering::Equal));
+            Ok(Value::Bool(args[1].items().iter().all(has)))
+        }),
+    ] },
     RowFunction { name: "array_order", overloads: &[
         Overload::new(&[Kind::List, Kind::List], rows::int4, |args| Ok(Value::Int(order(&args[0], &args[1]) as i64))),
     ] },
@@ -107,6 +119,37 @@ pub(super) const FUNCTIONS: &[RowFunction] = &[
         Overload::new(&[Kind::Any, Kind::List], |types, _| Ok(list_of(types.first().cloned().unwrap_or(DataType::Utf8))), filled).of_nulls(),
     ] },
 ];
+
+/// `@>` and `<@` of arrays: NULL of a NULL array, and no item that is NULL is another one.
+#[derive(Debug)]
+pub(super) struct Operators;
+
+impl ExprPlanner for Operators {
+    fn plan_binary_op(
+        &self,
+        expr: RawBinaryExpr,
+        schema: &DFSchema,
+    ) -> PlanResult<PlannerResult<RawBinaryExpr>> {
+        let (whole, part) = match expr.op {
+            BinaryOperator::AtArrow => (&expr.left, &expr.right),
+            BinaryOperator::ArrowAt => (&expr.right, &expr.left),
+            _ => return Ok(PlannerResult::Original(expr)),
+        };
+        let (whole_type, part_type) = (whole.get_type(schema)?, part.get_type(schema)?);
+        let is_list = |data_type: &DataType| matches!(data_type, DataType::List(_));
+        if !is_list(&whole_type) && !is_list(&part_type) {
+            return Ok(PlannerResult::Original(expr));
+        }
+        let beside = |expr: &Expr, other: &DataType| match quoted(expr) {
+            Some(literal) => {
+                Ok(Expr::Literal(text::read(&PgType::of_arrow(other), literal)?, None))
+            }
+            None => Ok::<_, DataFusionError>(expr.clone()),
+        };
+        let args = vec![beside(whole, &part_type)?, beside(part, &whole_type)?];
+        Ok(PlannerResult::Planned(call(rows::named("array_contains")?, args)))
+    }
+}
 
 fn list_of(item: DataType) -> DataType {
     DataType::List(Arc::new(Field::new_list_field(item, true)))

@@ -194,9 +194,10 @@ fn options() -> ConfigOptions {
 
 /// DataFusion's own, after ours.
 fn expr_planners() -> Vec<Arc<dyn ExprPlanner>> {
-    let own: [Arc<dyn ExprPlanner>; 6] = [
+    let own: [Arc<dyn ExprPlanner>; 7] = [
         Arc::new(parameters::Operands),
         Arc::new(jsonb::Operators),
+        Arc::new(arrays::Operators),
         Arc::new(unknown::QuotedOperands),
         Arc::new(types::IntervalProducts),
         Arc::new(types::Extracts),

@@ -110,7 +110,8 @@ fn span(interval: IntervalMonthDayNano) -> Result<String> {
     let alike = Interval::of_order(interval.order()).ok().filter(|alike| *alike == interval);
     let alike =
         alike.ok_or_else(|| NotPushable::new("an interval that no two moments differ by"))?;
-    Ok(integer(alike.order()))
+    // A constant alone would be of the narrowest type.
+    Ok(format!("toInt64({})", integer(alike.order())))
 }
 
 fn literal_sql(value: &ScalarValue) -> Result<String> {
