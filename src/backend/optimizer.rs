@@ -24,7 +24,7 @@ use datafusion::physical_plan::projection::ProjectionExec;
 use crate::functions::Simplify;
 use crate::plan::{PushFilters, SubqueriesAsValues};
 
-/// Rules over logical plans: DataFusion's own, with [`SubqueriesAsValues`] and but for two.
+/// Rules over logical plans: DataFusion's own, with [`SubqueriesAsValues`] and but for three.
 /// [`Simplify`] and [`PushFilters`] stand for its own. `EliminateDuplicatedExpr` drops keys of ORDER BY
 /// that others determine, and DataFusion 55.2 takes the groups of an aggregation for determined by
 /// any of its keys that is unique in one of the tables joined below: groups by period and country

@@ -11,7 +11,6 @@ use datafusion::functions::core::named_struct;
 use datafusion::logical_expr::expr::{
     Between, BinaryExpr, Case, InList, Like, Placeholder, ScalarFunction,
 };
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::merge_schema;
 use datafusion::logical_expr::{Cast, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, lit};
 
@@ -22,7 +21,7 @@ use super::syntax::UNTYPED;
 use super::typing::{
     field_of, holds_rows, is_reg, is_vector, list_of, pg_type_of, tag_of, type_name,
 };
-use crate::functions::{is_comparison, registry, retyped};
+use crate::functions::{is_comparison, keeping_names, registry, retyped};
 use crate::sql::timezone::TimeZone;
 use crate::sql::types::PgType;
 use crate::sql::value;
@@ -51,12 +50,8 @@ pub(super) fn apply(plan: LogicalPlan, casts: &RegCasts, zone: &TimeZone) -> Res
             return node.map_expressions(|expr| Ok(Transformed::yes(with_type(expr, "int8"))));
         }
         let schema = input_schema(&node);
-        let names = NamePreserver::new(&node);
-        let node = node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let expr = expr.transform_up(|expr| rewrite(expr, &schema, casts))?;
-            Ok(expr.update_data(|expr| name.restore(expr)))
-        })?;
+        let node =
+            keeping_names(node, |expr| expr.transform_up(|expr| rewrite(expr, &schema, casts)))?;
         Ok(Transformed::yes(retyped(node.data)?))
     })?;
     Ok(done.data)

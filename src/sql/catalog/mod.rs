@@ -57,7 +57,6 @@ use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::{SessionState, SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::expr::Placeholder;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan, Projection, ScalarUDF};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionConfig;
@@ -79,7 +78,7 @@ use self::directory::Directory;
 use self::planning::{Context, Tables};
 use self::relations::{CatalogTable, SessionFacts};
 use crate::functions::parameters::{self, Typed};
-use crate::functions::{FunctionError, StatementZones};
+use crate::functions::{FunctionError, StatementZones, keeping_names};
 use crate::sql::types::PgType;
 
 /// Memory that all queries of the catalogue together may hold for sorts, joins and groups.
@@ -341,10 +340,8 @@ fn with_own_digits(
 fn with_values(plan: LogicalPlan, values: &[ScalarValue]) -> Result<LogicalPlan, CatalogError> {
     let plan = with_own_digits(plan, values)?;
     let done = plan.transform_up_with_subqueries(|node| {
-        let names = NamePreserver::new(&node);
-        node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let expr = expr.transform_down(|expr| match expr {
+        keeping_names(node, |expr| {
+            expr.transform_down(|expr| match expr {
                 Expr::Cast(cast) if cast.field.data_type().is_decimal() => {
                     Ok(match numeric_in(&cast.expr, values) {
                         Some(value) => {
@@ -358,8 +355,7 @@ fn with_values(plan: LogicalPlan, values: &[ScalarValue]) -> Result<LogicalPlan,
                     value_of(&id, field.as_ref(), values).map(Transformed::yes)
                 }
                 other => Ok(Transformed::no(other)),
-            })?;
-            Ok(expr.update_data(|expr| name.restore(expr)))
+            })
         })
     })?;
     Ok(done.data)

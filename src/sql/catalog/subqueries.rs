@@ -20,7 +20,6 @@ use datafusion::common::{Column, DFSchema, ScalarValue, metadata::FieldMetadata}
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::expr::{Exists, InSubquery, ScalarFunction};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::utils::{merge_schema, split_conjunction};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, Join, JoinType, LogicalPlan, LogicalPlanBuilder, ReturnFieldArgs,
@@ -32,7 +31,7 @@ use super::error::CatalogError;
 use super::relations::CatalogTable;
 use super::syntax::ARRAY_SUBQUERY;
 use super::typing::list_of;
-use crate::functions::with_known_casts;
+use crate::functions::{keeping_names, with_known_casts};
 
 /// Which subqueries become functions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,16 +75,13 @@ fn replace(plan: LogicalPlan, state: &Arc<SessionState>, scope: Scope) -> Result
         }
         let schema = merge_schema(&node.inputs());
         let joinable = joinable_conjuncts(&node, scope);
-        let names = NamePreserver::new(&node);
-        let node = node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let expr = expr.transform_down(|expr| {
+        let node = keeping_names(node, |expr| {
+            expr.transform_down(|expr| {
                 if joinable.contains(&expr) {
                     return Ok(Transformed::new(expr, false, TreeNodeRecursion::Jump));
                 }
                 replace_expr(expr, &schema, state)
-            })?;
-            Ok(expr.update_data(|expr| name.restore(expr)))
+            })
         })?;
         Ok(Transformed::yes(node.data.recompute_schema()?))
     })?;
@@ -264,7 +260,6 @@ fn lateral_free_references(node: &LogicalPlan) -> Result<Option<Vec<(Column, Fie
 fn substitute(plan: LogicalPlan, values: &HashMap<Column, ScalarValue>) -> Result<LogicalPlan> {
     let done = plan.transform_up(|node| {
         let schema = merge_schema(&node.inputs());
-        let names = NamePreserver::new(&node);
         let inner = |subquery: Subquery| -> Result<Subquery> {
             let visible = values.iter().filter(|(column, _)| !schema.has_column(column));
             let visible = visible.map(|(column, value)| (column.clone(), value.clone())).collect();
@@ -272,9 +267,8 @@ fn substitute(plan: LogicalPlan, values: &HashMap<Column, ScalarValue>) -> Resul
             let outer_ref_columns = plan.all_out_ref_exprs();
             Ok(Subquery { subquery: Arc::new(plan), outer_ref_columns, spans: subquery.spans })
         };
-        let node = node.map_expressions(|expr| {
-            let name = names.save(&expr);
-            let expr = expr.transform_up(|expr| {
+        let node = keeping_names(node, |expr| {
+            expr.transform_up(|expr| {
                 Ok(match expr {
                     Expr::OuterReferenceColumn(field, column) => match values.get(&column) {
                         Some(value) => Transformed::yes(literal(value.clone(), &field)),
@@ -298,8 +292,7 @@ fn substitute(plan: LogicalPlan, values: &HashMap<Column, ScalarValue>) -> Resul
                     }
                     other => Transformed::no(other),
                 })
-            })?;
-            Ok(expr.update_data(|expr| name.restore(expr)))
+            })
         })?;
         Ok(Transformed::yes(node.data.recompute_schema()?))
     })?;

@@ -80,6 +80,24 @@ pub(super) struct Function {
     pub(super) eval: fn(&Call<'_>) -> Outcome,
 }
 
+/// A function without arguments.
+const fn fact(
+    name: &'static str,
+    type_name: &'static str,
+    eval: fn(&Call<'_>) -> Outcome,
+) -> Function {
+    Function { name, arguments: (0, 0), returns: Returns::Type(type_name), strict: false, eval }
+}
+
+/// A function of one argument, NULL of NULL.
+const fn of_one(
+    name: &'static str,
+    type_name: &'static str,
+    eval: fn(&Call<'_>) -> Outcome,
+) -> Function {
+    Function { name, arguments: (1, 1), returns: Returns::Type(type_name), strict: true, eval }
+}
+
 pub(super) type Outcome = std::result::Result<Value, CatalogError>;
 
 /// One evaluation.

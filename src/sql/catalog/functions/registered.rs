@@ -2,7 +2,7 @@
 //!
 //! Source: PostgreSQL 15, 8.19, and `src/backend/utils/adt/regproc.c`.
 
-use super::{Call, Function, Outcome, Returns, Value};
+use super::{Call, Function, Outcome, Returns, Value, of_one};
 use crate::functions::FunctionError;
 use crate::sql::catalog::directory::{
     OWNER, OWNER_NAME, Operator, Procedure, named_object, object_name, operator, operators,
@@ -14,15 +14,15 @@ use crate::sql::catalog::relations::role_oid;
 
 /// Names to objects, NULL where there is none.
 pub(super) const FUNCTIONS: &[Function] = &[
-    lookup("to_regclass", "regclass", |call| found(call, Kind::Class)),
-    lookup("to_regtype", "regtype", |call| found(call, Kind::Type)),
-    lookup("to_regproc", "regproc", |call| found(call, Kind::Procedure)),
-    lookup("to_regprocedure", "regprocedure", |call| found(call, Kind::Signature)),
-    lookup("to_regoper", "regoper", |call| found(call, Kind::Operator)),
-    lookup("to_regoperator", "regoperator", |call| found(call, Kind::Operands)),
-    lookup("to_regcollation", "regcollation", |call| found(call, Kind::Collation)),
-    lookup("to_regnamespace", "regnamespace", |call| found(call, Kind::Namespace)),
-    lookup("to_regrole", "regrole", |call| found(call, Kind::Role)),
+    of_one("to_regclass", "regclass", |call| found(call, Kind::Class)),
+    of_one("to_regtype", "regtype", |call| found(call, Kind::Type)),
+    of_one("to_regproc", "regproc", |call| found(call, Kind::Procedure)),
+    of_one("to_regprocedure", "regprocedure", |call| found(call, Kind::Signature)),
+    of_one("to_regoper", "regoper", |call| found(call, Kind::Operator)),
+    of_one("to_regoperator", "regoperator", |call| found(call, Kind::Operands)),
+    of_one("to_regcollation", "regcollation", |call| found(call, Kind::Collation)),
+    of_one("to_regnamespace", "regnamespace", |call| found(call, Kind::Namespace)),
+    of_one("to_regrole", "regrole", |call| found(call, Kind::Role)),
 ];
 
 /// The functions behind casts to and from the `reg…` types; no name in SQL reaches them.
@@ -32,14 +32,6 @@ pub(super) static TO_REGS: Function = cast("canon_to_regs", "_oid", to_regs);
 pub(super) static FROM_REG: Function = cast("canon_from_reg", "text", from_reg);
 /// As [`FROM_REG`] for each item of an array, whose type is named `_reg…`.
 pub(super) static FROM_REGS: Function = cast("canon_from_regs", "_text", from_regs);
-
-const fn lookup(
-    name: &'static str,
-    type_name: &'static str,
-    eval: fn(&Call<'_>) -> Outcome,
-) -> Function {
-    Function { name, arguments: (1, 1), returns: Returns::Type(type_name), strict: true, eval }
-}
 
 const fn cast(
     name: &'static str,

@@ -3,7 +3,7 @@
 
 use datafusion::common::ScalarValue;
 
-use super::{Call, Function, Outcome, Returns, Value};
+use super::{Call, Function, Outcome, Returns, Value, fact, of_one};
 use crate::functions::FunctionError;
 use crate::sql::catalog::directory::type_named;
 use crate::sql::catalog::error::CatalogError;
@@ -71,22 +71,6 @@ pub(super) const FUNCTIONS: &[Function] = &[
 
 /// The number of the encoding, as `pg_database` has it.
 const UTF8: i64 = 6;
-
-const fn fact(
-    name: &'static str,
-    type_name: &'static str,
-    eval: fn(&Call<'_>) -> Outcome,
-) -> Function {
-    Function { name, arguments: (0, 0), returns: Returns::Type(type_name), strict: false, eval }
-}
-
-const fn of_one(
-    name: &'static str,
-    type_name: &'static str,
-    eval: fn(&Call<'_>) -> Outcome,
-) -> Function {
-    Function { name, arguments: (1, 1), returns: Returns::Type(type_name), strict: true, eval }
-}
 
 const fn of_log(name: &'static str) -> Function {
     fact(name, "pg_lsn", |_| Ok(Value::text(LOG_POSITION)))

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use datafusion::arrow::datatypes::{DataType, IntervalMonthDayNano};
 use datafusion::common::ScalarValue;
 
-use super::{Call, Function, Outcome, Returns, Value};
+use super::{Call, Function, Outcome, Returns, Value, fact, of_one};
 use crate::functions::FunctionError;
 use crate::sql::catalog::directory::OWNER_NAME;
 use crate::sql::catalog::error::CatalogError;
@@ -173,22 +173,6 @@ fn set_config(call: &Call<'_>) -> Outcome {
     let (name, local) = (name.to_owned(), call.bool(2) == Some(true));
     call.session.changes.add(SettingChange { name, value: value.clone(), local })?;
     Ok(Value::Text(value))
-}
-
-const fn fact(
-    name: &'static str,
-    type_name: &'static str,
-    eval: fn(&Call<'_>) -> Outcome,
-) -> Function {
-    Function { name, arguments: (0, 0), returns: Returns::Type(type_name), strict: false, eval }
-}
-
-const fn of_one(
-    name: &'static str,
-    type_name: &'static str,
-    eval: fn(&Call<'_>) -> Outcome,
-) -> Function {
-    Function { name, arguments: (1, 1), returns: Returns::Type(type_name), strict: true, eval }
 }
 
 /// A lock by one number of 8 bytes or two of 4.
